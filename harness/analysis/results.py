@@ -1,0 +1,170 @@
+"""What analysis says: multipliers at matched loss, energy per task, fairness checks and verdicts (types only)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.core.records import Finding, Grade
+
+Resource = Literal["flops", "energy", "net_energy", "seconds", "tokens", "peak_memory"]
+VerdictWord = Literal["supported", "not supported at the tested scale", "inconclusive", "not measured"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """A confidence interval and how it was made, e.g. ``"paired t on log ratios over seeds"``."""
+
+    low: float
+    high: float
+    level: float
+    method: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrontierPoint:
+    """One finished run seen from the frontier: cost of its whole path and the loss it reached (bits per byte)."""
+
+    run_id: str
+    arm: str
+    size: str
+    seed: int
+    tokens: int
+    loss: float
+    flops: float
+    seconds: float
+    energy_j: float | None
+    net_energy_j: float | None
+    peak_memory_bytes: float | None
+    energy_grade: Grade | None
+    energy_domains: tuple[str, ...]
+    active_params: int | None
+    total_params: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Multiplier:
+    """Baseline cost over candidate cost (above 1: the candidate needs less) at one matched loss.
+
+    `estimate` is ``None`` with a `reason` when it cannot be told; `lower_bound` holds instead when the baseline never
+    reached the loss. `edge_arms` names the arms whose cheapest size stands at an edge of their ladder: the value is
+    then size-limited, not a frontier's. `sizes` maps an arm to the size that was cheapest there, seed by seed.
+    """
+
+    resource: Resource
+    loss: float
+    estimate: float | None
+    interval: Interval | None
+    n: int
+    grade: Grade | None
+    per_seed: tuple[tuple[int, float], ...]
+    sizes: dict[str, tuple[str, ...]]
+    edge_arms: tuple[str, ...]
+    run_ids: tuple[str, ...]
+    lower_bound: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmTask:
+    """What one task costs one arm at the matched loss: means over runs of the cheapest size, with standard errors."""
+
+    arm: str
+    size: str
+    energy_per_task_j: float | None
+    energy_per_correct_j: float | None
+    flops_per_task: float | None
+    seconds_per_task: float | None
+    prefill_energy_per_task_j: float | None
+    decode_energy_per_task_j: float | None
+    accuracy: float | None
+    accuracy_stderr: float | None
+    num_tasks: int
+    num_correct: int
+    loss: float | None
+    energy_grade: Grade | None
+    run_ids: tuple[str, ...]
+    energy_per_correct_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRatio:
+    """Candidate over baseline for one task (below 1: the candidate needs less), at matched loss."""
+
+    metric: Literal[
+        "energy_per_task", "energy_per_correct", "flops_per_task", "seconds_per_task", "net_energy_per_task"
+    ]
+    estimate: float | None
+    interval: Interval | None
+    n: int
+    grade: Grade | None
+    run_ids: tuple[str, ...]
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One fairness check over the records."""
+
+    code: str
+    title: str
+    outcome: Literal["pass", "fail", "unknown"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatchResult:
+    """Everything that matching says about one study."""
+
+    study: str
+    baseline_arm: str
+    candidate_arm: str
+    rule: str
+    matched_loss: float | None
+    matched_loss_reason: str | None
+    common_losses: tuple[float, float] | None
+    curve: tuple[Multiplier, ...]
+    headline: tuple[Multiplier, ...]
+    points: tuple[FrontierPoint, ...]
+    arm_tasks: tuple[ArmTask, ...]
+    task_ratios: tuple[TaskRatio, ...]
+    checks: tuple[Check, ...]
+    findings: tuple[Finding, ...]
+    excluded: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimSpec:
+    """One claim as data: `metric` names a row, and the claim is ``candidate / baseline <= factor``."""
+
+    id: str
+    statement: str
+    source: str
+    metric: Literal["training_flops", "training_energy", "energy_per_task", "energy_per_correct"]
+    factor: float
+    kind: Literal["counted", "energy"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimVerdict:
+    """The judgement of one claim; `estimate` and `interval` are candidate over baseline.
+
+    For a *not measured* energy claim `modelled_estimate` and `modelled_interval` may stand beside it: a ratio of
+    modelled energies, never a verdict. `multiplier` is 1 / estimate for reading convenience.
+    """
+
+    claim: ClaimSpec
+    verdict: VerdictWord
+    text: str
+    estimate: float | None
+    interval: Interval | None
+    multiplier: float | None
+    multiplier_interval: Interval | None
+    n: int
+    grade: Grade | None
+    matched_loss: float | None
+    run_ids: tuple[str, ...]
+    blocking: tuple[str, ...]
+    modelled_estimate: float | None = None
+    modelled_interval: Interval | None = None
+    upper_bound: float | None = None

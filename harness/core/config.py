@@ -1,0 +1,264 @@
+"""Typed configuration of one run. Inert: building one does no I/O, asks no device and imports no torch.
+
+Hydra composes these dataclasses (hence not frozen); `validate_run` checks what spans several fields.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.core.errors import ConfigError
+
+CONFIG_HASH_LENGTH = 8
+# Where and how often a run reports changes nothing that it computes, so it is not part of the run's identity.
+_NOT_IDENTITY = ("plan_position",)
+
+
+@dataclass(kw_only=True)
+class ModelConfig:
+    """A dense decoder: RMSNorm, RoPE, grouped-query attention, SwiGLU. `vocab_size` 0 means the tokenizer's."""
+
+    family: str = "dense"
+    size: str = "s"
+    d_model: int = 128
+    num_layers: int = 3
+    num_heads: int = 4
+    num_kv_heads: int = 4
+    d_ff: int = 384
+    vocab_size: int = 0
+    rope_theta: float = 10000.0
+    qk_norm: bool = True
+    tie_embeddings: bool = True
+    norm_eps: float = 1e-6
+    embedding_std: float = 0.02
+
+
+@dataclass(kw_only=True)
+class MoEConfig(ModelConfig):
+    """Sparse experts in every layer after the first `num_dense_layers`; `d_ff` is the width of the dense layers."""
+
+    family: str = "moe"
+    num_experts: int = 16
+    top_k: int = 2
+    d_expert: int = 128
+    num_shared_experts: int = 1
+    num_dense_layers: int = 1
+    router: str = "deepseek_v3"
+    route_scale: float = 1.0
+    bias_update_rate: float = 1e-3
+    balance_loss_weight: float = 1e-4
+    dispatch: str = "grouped_mm"
+
+
+@dataclass(kw_only=True)
+class DataConfig:
+    """A corpus of text files. `roots` and `globs` are read by the corpora that need them; 0 means no limit."""
+
+    corpus: str = "python_source"
+    roots: list[str] = field(default_factory=list)
+    globs: list[str] = field(default_factory=list)
+    tokenizer: str = "byte"
+    vocab_size: int = 256
+    validation_fraction: float = 0.05
+    test_fraction: float = 0.05
+    near_duplicate_similarity: float = 0.8
+    max_bytes: int = 0
+
+
+@dataclass(kw_only=True)
+class Budget:
+    """When training stops: at the first limit reached. `tokens` is always set, since the schedule needs a length."""
+
+    tokens: int = 1_000_000
+    flops: float | None = None
+    joules: float | None = None
+    seconds: float | None = None
+    target_loss: float | None = None
+
+
+@dataclass(kw_only=True)
+class TrainConfig:
+    """AdamW with warm-up, stable and decay phases. Lengths are in tokens, so that they do not depend on the batch."""
+
+    budget: Budget = field(default_factory=Budget)
+    batch_size: int = 8
+    context_length: int = 128
+    learning_rate: float = 6e-3
+    warmup_tokens: int = 50_000
+    decay_fraction: float = 0.2
+    final_lr_fraction: float = 0.0
+    weight_decay: float = 0.1
+    beta1: float = 0.9
+    beta2: float = 0.95
+    adam_eps: float = 1e-8
+    gradient_clip: float = 1.0
+    precision: str = "auto"
+    checkpoint_interval_s: float = 30.0
+    eval_bytes: int = 262_144
+    eval_batch_size: int = 32
+
+
+@dataclass(kw_only=True)
+class TaskConfig:
+    """Line completion after training: `num_examples` held-out lines, repeated until a window is long enough."""
+
+    answer: bool = True
+    version: int = 1
+    num_examples: int = 64
+    batch_size: int = 32
+    context_length: int = 96
+    max_answer_tokens: int = 32
+    min_window_s: float = 2.0
+
+
+@dataclass(kw_only=True)
+class SensorConfig:
+    """Which sensors to open, in order of preference; ``auto`` takes counters first and a model as a last resort."""
+
+    names: list[str] = field(default_factory=lambda: ["auto"])
+
+
+@dataclass(kw_only=True)
+class MeasureConfig:
+    """How windows are taken; `poll_interval_s` is the period of the sampler."""
+
+    sensor: SensorConfig = field(default_factory=SensorConfig)
+    poll_interval_s: float = 0.1
+    idle_s: float = 2.0
+    warmup_steps: int = 3
+    trace: bool = True
+
+
+@dataclass(kw_only=True)
+class RunConfig:
+    """Everything that decides one run.
+
+    A ``trunk`` trains at a constant rate and leaves a checkpoint at each of `fork_tokens`; a ``branch`` starts from the
+    trunk's checkpoint at ``fork_tokens[0]`` and decays to its budget; a ``single`` does both by itself.
+    """
+
+    study: str = "adhoc"
+    arm: str = "dense"
+    role: str = "single"
+    seed: int = 0
+    trunk_id: str | None = None
+    fork_tokens: list[int] = field(default_factory=list)
+    device: str = "auto"
+    num_threads: int = 0
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    task: TaskConfig = field(default_factory=TaskConfig)
+    measure: MeasureConfig = field(default_factory=MeasureConfig)
+    plan_position: list[int] = field(default_factory=list)
+
+
+def config_to_dict(config: RunConfig) -> dict[str, Any]:
+    """Return the configuration as plain dicts, lists and scalars."""
+    return dataclasses.asdict(config)
+
+
+def config_from_dict(values: dict[str, Any]) -> RunConfig:
+    """Rebuild a configuration from `config_to_dict`; the model's type follows its ``family``."""
+    nested = {
+        "data": DataConfig,
+        "task": TaskConfig,
+    }
+    fields = dict(values)
+    model = dict(fields.pop("model"))
+    train = dict(fields.pop("train"))
+    measure = dict(fields.pop("measure"))
+    return RunConfig(
+        model=(MoEConfig if "num_experts" in model else ModelConfig)(**model),
+        train=TrainConfig(budget=Budget(**train.pop("budget")), **train),
+        measure=MeasureConfig(sensor=SensorConfig(**measure.pop("sensor")), **measure),
+        **{name: kind(**fields.pop(name)) for name, kind in nested.items()},
+        **fields,
+    )
+
+
+def hash_config(config: RunConfig, data_sha256: str, formula_version: int) -> str:
+    """Return the SHA-256 over the canonical configuration, the data and the FLOP formulas."""
+    identity = {key: value for key, value in config_to_dict(config).items() if key not in _NOT_IDENTITY}
+    text = json.dumps([identity, data_sha256, formula_version], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def make_run_id(config: RunConfig, config_hash: str) -> str:
+    """Return ``<study>-<arm>-<size>-<budget>-s<seed>-<hash>``; a trunk says ``trunk`` in place of its budget."""
+    tokens = config.train.budget.tokens
+    budget = "trunk" if config.role == "trunk" else f"{tokens / 1e6:g}M"
+    return "-".join(
+        (config.study, config.arm, config.model.size, budget, f"s{config.seed}", config_hash[:CONFIG_HASH_LENGTH])
+    )
+
+
+def validate_run(config: RunConfig) -> None:
+    """Check what spans fields.
+
+    Raises:
+        ConfigError: the first thing that is wrong, and what would be right.
+    """
+    model, train = config.model, config.train
+    _validate_model(model)
+    for name, value in (
+        ("train.budget.tokens", train.budget.tokens),
+        ("train.batch_size", train.batch_size),
+        ("train.context_length", train.context_length),
+        ("train.learning_rate", train.learning_rate),
+        ("train.eval_bytes", train.eval_bytes),
+        ("measure.poll_interval_s", config.measure.poll_interval_s),
+    ):
+        _require(value > 0, f"{name} is {value}; it must be above 0.")
+    for name in ("flops", "joules", "seconds", "target_loss"):
+        limit = getattr(train.budget, name)
+        _require(limit is None or limit > 0, f"train.budget.{name} is {limit}; give a number above 0, or null.")
+    _require(0 <= train.decay_fraction < 1, f"train.decay_fraction is {train.decay_fraction}; give 0 up to below 1.")
+    _require(
+        train.precision in ("auto", "fp32", "bf16"),
+        f"train.precision is '{train.precision}'; it is auto, fp32 or bf16.",
+    )
+    per_step = train.batch_size * train.context_length
+    _require(
+        train.budget.tokens >= per_step,
+        f"train.budget.tokens is {train.budget.tokens}, less than one step of {per_step} tokens "
+        "(train.batch_size x train.context_length).",
+    )
+    _require(
+        config.role in ("single", "trunk", "branch"), f"role is '{config.role}'; it is single, trunk or branch."
+    )
+    for name in ("study", "arm"):
+        value = getattr(config, name)
+        _require(
+            bool(value) and value.replace("_", "").replace(".", "").isalnum() and value[0].isalnum(),
+            f"{name} is '{value}'; use letters, digits, '_' and '.' only (it becomes part of file names).",
+        )
+
+
+def _validate_model(model: ModelConfig) -> None:
+    _require(
+        model.d_model % model.num_heads == 0 and (model.d_model // model.num_heads) % 2 == 0,
+        f"model.d_model {model.d_model} must be an even multiple of model.num_heads {model.num_heads}.",
+    )
+    _require(
+        model.num_heads % model.num_kv_heads == 0,
+        f"model.num_heads {model.num_heads} must be a multiple of model.num_kv_heads {model.num_kv_heads}.",
+    )
+    if isinstance(model, MoEConfig):
+        _require(
+            0 < model.top_k <= model.num_experts,
+            f"model.top_k {model.top_k} must be between 1 and model.num_experts {model.num_experts}.",
+        )
+        _require(
+            model.num_dense_layers < model.num_layers,
+            f"model.num_dense_layers {model.num_dense_layers} leaves no expert layer among {model.num_layers}.",
+        )
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)

@@ -1,0 +1,331 @@
+"""The run record: what one run was, what it measured, and how far each number can be trusted.
+
+A record is immutable, versioned JSON. Unknown is ``None`` with a reason beside it, never 0. SI units, and a unit in
+every name. Grades: A hardware energy counter, B sampled hardware power, C modelled (TDP, load), D assumed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from harness.core.errors import RecordError
+
+SCHEMA_VERSION = 1
+
+Grade = Literal["A", "B", "C", "D"]
+Method = Literal["counter", "sampled", "modelled"]
+Domain = Literal["gpu", "cpu", "dram", "system"]
+Severity = Literal["info", "warning", "error"]
+Role = Literal["single", "trunk", "branch"]
+
+_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something a reader must know about a number; `code` is stable, `text` is for people."""
+
+    __pydantic_config__ = _STRICT
+    code: str
+    severity: Severity
+    text: str
+    value: float | None = None
+    limit: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SensorInfo:
+    """A sensor that was open during the run; `update_period_s` is measured or documented, else ``None``."""
+
+    __pydantic_config__ = _STRICT
+    name: str
+    domain: Domain
+    device: str
+    device_index: int
+    method: Method
+    grade: Grade
+    update_period_s: float | None
+    source: str
+    simulated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnergyReading:
+    """Gross energy of one device and domain over one window (or a sum over windows), in joules.
+
+    `crosscheck_j` is the integral of sampled power beside a counter; `idle_w` the idle power that net energy subtracts;
+    `uncertainty_j` bounds the edges of the window, the sensor's gain error excluded; `coverage` is the share of the
+    window that samples cover. An unknown energy is ``None`` and `reason` says why.
+    """
+
+    __pydantic_config__ = _STRICT
+    sensor: str
+    domain: Domain
+    device: str
+    device_index: int
+    energy_j: float | None
+    grade: Grade
+    method: Method
+    simulated: bool = False
+    crosscheck_j: float | None = None
+    net_energy_j: float | None = None
+    idle_w: float | None = None
+    uncertainty_j: float | None = None
+    num_samples: int = 0
+    coverage: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What a window did. `flops` is counted by formula (executed operations), not measured."""
+
+    __pydantic_config__ = _STRICT
+    unit: str
+    amount: float
+    flops: float | None = None
+    num_input_tokens: int = 0
+    num_output_tokens: int = 0
+    num_tasks: int = 0
+    num_correct: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowRecord:
+    """One measurement window; `begin_s` counts from the start of the run on the monotonic clock.
+
+    `phase` is one of ``idle_before``, ``idle_after``, ``idle_resident``, ``warmup``, ``pretrain``, ``prefill``,
+    ``decode``. `repetition` numbers windows of the same phase from 0.
+    """
+
+    __pydantic_config__ = _STRICT
+    phase: str
+    repetition: int
+    begin_s: float
+    duration_s: float
+    synced: bool
+    work: Work | None
+    energy: tuple[EnergyReading, ...]
+    peak_memory_bytes: int | None = None
+    temperature_c: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParamCount:
+    """Parameters of a model: `active` are those one token uses, embeddings and head included.
+
+    `active_non_embedding` leaves out the input embedding and an untied head.
+    """
+
+    __pydantic_config__ = _STRICT
+    total: int
+    active: int
+    embedding: int
+    active_non_embedding: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlopCount:
+    """Floating point operations by formula, and one traced step as a check.
+
+    `forward_per_token` and `train_per_token` (forward and backward) are nominal at the run's context length with full
+    (not causally halved) attention, which is what the kernels' operand shapes say. `traced_total` and `formula_total`
+    describe the same checked step; `relative_gap` is (traced - formula) / formula.
+    """
+
+    __pydantic_config__ = _STRICT
+    forward_per_token: float
+    train_per_token: float
+    formula_version: int
+    convention: str
+    formula_total: float | None = None
+    traced_total: float | None = None
+    relative_gap: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathCost:
+    """Cost of the whole path to a model: its trunk up to the fork plus its own decay, each counted once.
+
+    `energy` holds one summed reading per device and domain, with the worst grade among its parts.
+    """
+
+    __pydantic_config__ = _STRICT
+    tokens: int
+    flops: float
+    duration_s: float
+    energy: tuple[EnergyReading, ...]
+    peak_memory_bytes: int | None
+    trunk_run_id: str | None = None
+    fork_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QualityReading:
+    """A quality number with its standard error; `data_sha256` names the data it was taken on."""
+
+    __pydantic_config__ = _STRICT
+    metric: str
+    value: float | None
+    stderr: float | None
+    num_samples: int
+    higher_is_better: bool
+    task: str
+    task_version: int
+    data_sha256: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutingStats:
+    """Load of the routed experts on held-out text, one entry per expert layer.
+
+    `load` is layer x expert, the share of routed tokens (each row sums to 1); `max_violation` is max load / mean load
+    - 1; `entropy` is in nats divided by ln(num_experts); a dead expert got less than 1% of the mean load.
+    """
+
+    __pydantic_config__ = _STRICT
+    load: tuple[tuple[float, ...], ...]
+    max_violation: float
+    mean_entropy: float
+    num_dead_experts: int
+    num_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """Where the run ran; no host name, user name or path. `packages` maps a distribution to its version."""
+
+    __pydantic_config__ = _STRICT
+    isojoule_version: str
+    python_version: str
+    os: str
+    cpu_model: str
+    num_cpus: int
+    memory_bytes: int
+    device: str
+    device_name: str
+    num_threads: int
+    determinism: str
+    packages: dict[str, str]
+    git_commit: str | None = None
+    git_dirty: bool | None = None
+    gpu_uuid: str | None = None
+    driver_version: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanPosition:
+    """Where in the shuffled plan the run stood; `order_seed` shuffled the trunks inside each block."""
+
+    __pydantic_config__ = _STRICT
+    block: int
+    index: int
+    order_seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataInfo:
+    """Which bytes the run learned and was judged on. `bytes_per_token` is of the validation split."""
+
+    __pydantic_config__ = _STRICT
+    corpus: str
+    sha256: str
+    tokenizer: str
+    tokenizer_sha256: str
+    vocab_size: int
+    num_files: int
+    num_duplicates_removed: int
+    train_bytes: int
+    train_tokens: int
+    validation_bytes: int
+    validation_tokens: int
+    test_bytes: int
+    test_tokens: int
+    bytes_per_token: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """One run, finished or failed. `loss_curve` holds (tokens seen, training loss in bits per byte)."""
+
+    __pydantic_config__ = _STRICT
+    schema_version: int
+    run_id: str
+    study: str
+    role: Role
+    arm: str
+    size: str
+    seed: int
+    status: Literal["finished", "failed"]
+    started_utc: str
+    config: dict[str, Any]
+    config_hash: str
+    environment: Environment | None = None
+    plan_position: PlanPosition | None = None
+    sensors: tuple[SensorInfo, ...] = ()
+    data: DataInfo | None = None
+    params: ParamCount | None = None
+    flops: FlopCount | None = None
+    path: PathCost | None = None
+    windows: tuple[WindowRecord, ...] = ()
+    quality: tuple[QualityReading, ...] = ()
+    routing: RoutingStats | None = None
+    loss_curve: tuple[tuple[int, float], ...] = ()
+    epochs: float | None = None
+    train_flops_per_s: float | None = None
+    mfu: float | None = None
+    findings: tuple[Finding, ...] = ()
+    error: str | None = None
+
+    def quality_value(self, metric: str) -> float | None:
+        """Return the value of `metric`, or ``None`` when the run has no such reading."""
+        return next((q.value for q in self.quality if q.metric == metric), None)
+
+    def windows_of(self, *phases: str) -> tuple[WindowRecord, ...]:
+        """Return the windows of the given phases in order."""
+        return tuple(w for w in self.windows if w.phase in phases)
+
+
+_ADAPTER: TypeAdapter[RunRecord] = TypeAdapter(RunRecord)
+
+
+def record_to_json(record: RunRecord) -> str:
+    """Serialise a record; a NaN or infinity raises `RecordError` instead of becoming null."""
+    try:
+        return _ADAPTER.dump_json(_ADAPTER.validate_python(dataclasses.asdict(record)), indent=1).decode()
+    except ValidationError as error:
+        raise RecordError(f"record '{record.run_id}' cannot be written: {_first_problem(error)}") from error
+
+
+def record_from_json(text: str, source: str) -> RunRecord:
+    """Read a record of this or an older schema version.
+
+    Raises:
+        RecordError: not a record, or written by a newer isojoule; `source` names it in the message.
+    """
+    try:
+        record = _ADAPTER.validate_json(text)
+    except ValidationError as error:
+        raise RecordError(f"{source} is not a readable run record: {_first_problem(error)}") from error
+    if record.schema_version > SCHEMA_VERSION:
+        raise RecordError(
+            f"{source} has record schema {record.schema_version}, newer than this isojoule reads ({SCHEMA_VERSION}); "
+            "install a newer isojoule."
+        )
+    return record
+
+
+def worst_grade(*grades: Grade) -> Grade:
+    """Return the least trustworthy of the grades: a sum or a ratio carries the worse grade of its parts."""
+    return max(grades)
+
+
+def _first_problem(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"]) or "the file"
+    return f"{where}: {first['msg']}"

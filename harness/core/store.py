@@ -1,0 +1,109 @@
+"""A folder of run records: written whole or not at all, found again by run id.
+
+Layout under the root: ``records/<run_id>.json``, ``traces/<run_id>.json`` (power), ``logs/<run_id>.log``,
+``started/<run_id>.json`` (marker of a run under way), ``checkpoints/<run_id>/``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from harness.core.errors import RecordError
+from harness.core.records import RunRecord, record_from_json, record_to_json
+
+
+class Store:
+    """One study's records on disk; reading never changes anything."""
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root)
+
+    def record_path(self, run_id: str) -> Path:
+        """Return where the record of `run_id` stands."""
+        return self.root / "records" / f"{run_id}.json"
+
+    def trace_path(self, run_id: str) -> Path:
+        """Return where the power trace of `run_id` stands."""
+        return self.root / "traces" / f"{run_id}.json"
+
+    def log_path(self, run_id: str) -> Path:
+        """Return where the worker of `run_id` logs."""
+        return self.root / "logs" / f"{run_id}.log"
+
+    def marker_path(self, run_id: str) -> Path:
+        """Return the start marker of `run_id`: it stands while the run is under way."""
+        return self.root / "started" / f"{run_id}.json"
+
+    def checkpoint_dir(self, run_id: str) -> Path:
+        """Return the folder of the checkpoints of `run_id`."""
+        return self.root / "checkpoints" / run_id
+
+    def write_record(self, record: RunRecord) -> Path:
+        """Write `record` atomically and remove its start marker; return the path."""
+        path = self.record_path(record.run_id)
+        write_text_atomically(path, record_to_json(record))
+        self.marker_path(record.run_id).unlink(missing_ok=True)
+        return path
+
+    def write_trace(self, run_id: str, trace: dict[str, Any]) -> None:
+        """Write the power trace of a run: ``{"series": [{sensor, domain, times_s, power_w}], "windows": [...]}``."""
+        write_text_atomically(self.trace_path(run_id), json.dumps(trace, allow_nan=False))
+
+    def load_record(self, run_id: str) -> RunRecord | None:
+        """Return the record of `run_id`, or ``None`` when there is none.
+
+        Raises:
+            RecordError: there is one, and it cannot be read.
+        """
+        path = self.record_path(run_id)
+        if not path.exists():
+            return None
+        return record_from_json(path.read_text(), str(path))
+
+    def is_finished(self, run_id: str) -> bool:
+        """Return whether `run_id` has a readable record with status ``finished``."""
+        try:
+            record = self.load_record(run_id)
+        except RecordError:
+            return False
+        return record is not None and record.status == "finished"
+
+    def load_trace(self, run_id: str) -> dict[str, Any] | None:
+        """Return the power trace of `run_id`, or ``None`` when there is none that can be read."""
+        path = self.trace_path(run_id)
+        try:
+            trace: dict[str, Any] = json.loads(path.read_text())
+        except (OSError, ValueError):
+            return None
+        return trace
+
+    def load_records(self) -> tuple[list[RunRecord], list[str]]:
+        """Return all readable records sorted by run id, and one line for each file that cannot be read.
+
+        Raises:
+            RecordError: the folder is not there or holds no record file at all.
+        """
+        paths = sorted((self.root / "records").glob("*.json"))
+        if not paths:
+            raise RecordError(f"no run records under '{self.root}'; give the folder of a study (it holds records/).")
+        records, unreadable = [], []
+        for path in paths:
+            try:
+                records.append(record_from_json(path.read_text(), path.name))
+            except (RecordError, OSError, UnicodeDecodeError) as error:
+                unreadable.append(str(error))
+        return records, unreadable
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Write `text` to `path` so that a reader, or a crash, sees the old file or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
