@@ -1,0 +1,6 @@
+"""Measurement windows over sensors: energy, its bounds and its findings. Does not know what it measures."""
+
+from harness.measure.baseline import check_idle_drift, measure_idle
+from harness.measure.window import Meter, Window
+
+__all__ = ["Meter", "Window", "check_idle_drift", "measure_idle"]
