@@ -35,7 +35,7 @@ def difference_counter(energy_j: FloatArray, last_error: str | None = None) -> I
     where it never moved (the window is shorter than the counter's period, or the counter is stuck).
     """
     failed = f": {last_error}" if last_error else ""
-    if energy_j.size < 2 or np.isnan(energy_j[0]) or np.isnan(energy_j[-1]):
+    if energy_j.size <= 1 or np.isnan(energy_j[0]) or np.isnan(energy_j[-1]):
         edge = "beginning" if energy_j.size == 0 or np.isnan(energy_j[0]) else "end"
         reason = f"the counter could not be read at the window's {edge}{failed}"
         return Integral(None, reason, (Finding(code="sensor_failed", severity="warning", text=reason),))
@@ -56,6 +56,7 @@ def integrate_power(
     power_w: FloatArray,
     begin_s: float,
     end_s: float,
+    *,
     max_hold_s: float,
     last_error: str | None = None,
 ) -> Integral:
@@ -123,7 +124,7 @@ def find_power_range_w(
     if power_w.size == 0:
         valid = ~np.isnan(energy_j)
         times_s, energy_j = times_s[valid], energy_j[valid]
-        if times_s.size < 2:
+        if times_s.size <= 1:
             return None
         _, picks = np.unique(np.floor((times_s - times_s[0]) / min_stretch_s), return_index=True)
         elapsed_s, steps_j = np.diff(times_s[picks]), np.diff(energy_j[picks])
@@ -157,7 +158,7 @@ def average_trace(times_s: FloatArray, cumulative_j: FloatArray, max_points: int
     """
     valid = ~np.isnan(cumulative_j)
     times_s, cumulative_j = times_s[valid], cumulative_j[valid]
-    if times_s.size < 2:
+    if times_s.size <= 1:
         return np.empty(0), np.empty(0)
     steps = min(max_points, times_s.size - 1)
     picks = np.unique(np.linspace(0, times_s.size - 1, steps + 1).round().astype(np.int64))

@@ -137,7 +137,7 @@ class ThreadSampler:
         for read in (sensor.read_energy_j, sensor.read_power_w):
             try:
                 value = read()
-            except Exception as error:  # a vendor's library may raise anything, and must not end the measured run
+            except Exception as error:  # noqa: BLE001 - a vendor's library must not end the measured run
                 samples.last_error = str(error) or type(error).__name__
                 value = None
             values.append(value if value is not None and math.isfinite(value) else math.nan)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -14,15 +14,11 @@ from harness.core.config import MeasureConfig
 from harness.core.records import EnergyReading, Finding, SensorInfo, WindowRecord, Work
 from harness.measure import integrate
 from harness.measure.baseline import estimate_idle_w
-from harness.measure.sampler import Sampler, Samples, ThreadSampler
+from harness.measure.reading import read_window, subtract_idle
+from harness.measure.sampler import Sampler, ThreadSampler
 from harness.sensors import Sensor, SensorStatus, discover_sensors
 
 MAX_TRACE_POINTS = 2000
-# Findings: an edge bound, or a gap between counter and integrated power, above these shares of the energy.
-MAX_EDGE_SHARE = 0.05
-MAX_CROSSCHECK_GAP = 0.1
-# Samples before a window that still tell how often a counter ticks.
-_PERIOD_SAMPLES = 600
 
 
 class Meter:
@@ -42,15 +38,15 @@ class Meter:
     ) -> None:
         self._config = config or MeasureConfig()
         self._make_sampler = make_sampler
-        self._sensors = tuple(sensors) if sensors is not None else ()
+        self.open_sensors = tuple(sensors) if sensors is not None else ()
         self._given = sensors is not None
         self._refused: list[SensorStatus] = []
-        self._sampler = make_sampler((), self._config.poll_interval_s)
-        self._idle_w: tuple[float | None, ...] = ()
-        self._windows: list[Window] = []
+        self.sampler = make_sampler((), self._config.poll_interval_s)
+        self.idle_w: tuple[float | None, ...] = ()
+        self.closed_windows: list[Window] = []
         self.start_s = 0.0
 
-    def __enter__(self) -> Meter:
+    def __enter__(self) -> Self:
         """Open the sensors and start sampling.
 
         Raises:
@@ -58,25 +54,25 @@ class Meter:
         """
         if not self._given:
             found, self._refused = discover_sensors(self._config.sensor)
-            self._sensors = tuple(found)
-        self._idle_w = (None,) * len(self._sensors)
-        self._sampler = self._make_sampler(self._sensors, self._config.poll_interval_s)
+            self.open_sensors = tuple(found)
+        self.idle_w = (None,) * len(self.open_sensors)
+        self.sampler = self._make_sampler(self.open_sensors, self._config.poll_interval_s)
         self.start_s = now_s()
-        self._sampler.start()
+        self.sampler.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop sampling and close the sensors; closed windows keep their readings."""
-        self._sampler.stop()
-        for sensor in self._sensors:
+        self.sampler.stop()
+        for sensor in self.open_sensors:
             sensor.close()
 
     @property
     def sensors(self) -> tuple[SensorInfo, ...]:
         """The sensors that are read, in the order of every window's readings."""
-        return tuple(sensor.info for sensor in self._sensors)
+        return tuple(sensor.info for sensor in self.open_sensors)
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -86,7 +82,7 @@ class Meter:
             for status in self._refused
             if status.device is not None
         ]
-        return tuple(findings) if self._sensors else (*findings, self.no_sensor())
+        return tuple(findings) if self.open_sensors else (*findings, self.no_sensor())
 
     def no_sensor(self) -> Finding:
         """Return the finding of a meter without sensors."""
@@ -102,7 +98,9 @@ class Meter:
 
     def set_idle(self, window: Window) -> None:
         """Take the power of a closed idle window as the baseline of windows that close from now on."""
-        self._idle_w = estimate_idle_w(window)
+        if len(window.readings) != len(self.open_sensors):
+            raise RuntimeError(f"window '{window.phase}' has no readings; close it before it becomes the baseline")
+        self.idle_w = estimate_idle_w(window)
 
     def trace(self) -> dict[str, Any]:
         """Return power over time and the windows, times in seconds from the meter's start, for `Store.write_trace`.
@@ -110,7 +108,7 @@ class Meter:
         Each series has at most `MAX_TRACE_POINTS` points, mean powers whose area is the energy.
         """
         series = []
-        for sensor, samples in zip(self._sensors, self._sampler.samples, strict=True):
+        for sensor, samples in zip(self.open_sensors, self.sampler.samples, strict=True):
             times_s, energy_j, power_w, held_j = samples.between(0)
             measured = sensor.info.method != "modelled" and not np.isnan(power_w).all()
             middles_s, mean_w = integrate.average_trace(times_s, held_j if measured else energy_j, MAX_TRACE_POINTS)
@@ -125,7 +123,7 @@ class Meter:
             )
         windows = [
             {"phase": w.phase, "repetition": w.repetition, "begin_s": w.begin_s, "end_s": w.begin_s + w.duration_s}
-            for w in self._windows
+            for w in self.closed_windows
         ]
         return {"series": series, "windows": windows}
 
@@ -151,13 +149,13 @@ class Window:
         self.begin_s = 0.0
         self.duration_s = 0.0
 
-    def __enter__(self) -> Window:
+    def __enter__(self) -> Self:
         if self._state != "new":
             raise RuntimeError("a window is entered once; ask the meter for another")
         if self._sync is not None:
             self._sync()
         self._begin_abs_s = now_s()
-        self._first = self._meter._sampler.sample_now()
+        self._first = self._meter.sampler.sample_now()
         self.begin_s = self._begin_abs_s - self._meter.start_s
         self._state = "open"
         return self
@@ -171,25 +169,25 @@ class Window:
         if self._sync is not None:
             self._sync()
         end_s = now_s()
-        last = self._meter._sampler.sample_now()
+        last = self._meter.sampler.sample_now()
         self.duration_s = end_s - self._begin_abs_s
-        self._temperature_c = _read_temperature_c(self._meter._sensors)
+        self._temperature_c = _read_temperature_c(self._meter.open_sensors)
         findings: list[Finding] = []
         readings = []
-        for i, sensor in enumerate(self._meter._sensors):
-            reading, found = _read_window(
+        for i, sensor in enumerate(self._meter.open_sensors):
+            reading, found = read_window(
                 sensor.info,
-                self._meter._sampler.samples[i],
+                self._meter.sampler.samples[i],
                 (self._first[i], last[i]),
                 (self._begin_abs_s, end_s),
-                self._meter._sampler.intervals_s[i],
+                self._meter.sampler.intervals_s[i],
             )
-            readings.append(_subtract_idle(reading, self._meter._idle_w[i], self.duration_s))
+            readings.append(subtract_idle(reading, self._meter.idle_w[i], self.duration_s))
             findings.extend(self._label(finding, sensor.info) for finding in found)
         self._readings = tuple(readings)
         self._findings = tuple(findings) if readings else (self._meter.no_sensor(),)
         self._state = "closed"
-        self._meter._windows.append(self)
+        self._meter.closed_windows.append(self)
 
     @property
     def readings(self) -> tuple[EnergyReading, ...]:
@@ -219,7 +217,9 @@ class Window:
         if self._state != "open":
             return self.energy_j
         parts: list[float | None] = []
-        for first, sensor, samples in zip(self._first, self._meter._sensors, self._meter._sampler.samples, strict=True):
+        for first, sensor, samples in zip(
+            self._first, self._meter.open_sensors, self._meter.sampler.samples, strict=True
+        ):
             _, begin_j, begin_w, begin_held_j = (float(column[0]) for column in samples.between(first, first))
             _, latest_j, latest_w, latest_held_j = (float(column[-1]) for column in samples.between(samples.size - 1))
             counted = sensor.info.method != "sampled"
@@ -249,81 +249,6 @@ class Window:
         return dataclasses.replace(finding, text=f"{where}: {finding.text}")
 
 
-def _read_window(
-    info: SensorInfo, samples: Samples, indices: tuple[int, int], edges_s: tuple[float, float], interval_s: float
-) -> tuple[EnergyReading, list[Finding]]:
-    """Turn the samples of one sensor between two indices into a reading and its findings."""
-    first, last = indices
-    times_s, energy_j, power_w, _ = samples.between(first, last)
-    failed = samples.last_error
-    max_hold_s = integrate.MAX_HOLD_INTERVALS * interval_s
-    by_power = integrate.integrate_power(times_s, power_w, *edges_s, max_hold_s, failed)
-    cumulative = info.method != "sampled"
-    result = integrate.difference_counter(energy_j, failed) if cumulative else by_power
-    findings = list(result.findings)
-
-    valid = ~np.isnan(energy_j if cumulative else power_w)
-    coverage = integrate.measure_coverage(times_s[valid], *edges_s, max_hold_s)
-    gap_s = integrate.find_longest_gap_s(times_s[valid], *edges_s)
-    if gap_s > max_hold_s:
-        text = f"no sample for {gap_s:.2f} s"
-        findings.append(Finding(code="sampling_gap", severity="warning", text=text, value=gap_s, limit=max_hold_s))
-
-    crosscheck_j = uncertainty_j = None
-    if info.method != "modelled":
-        crosscheck_j = by_power.energy_j if cumulative else None
-        history_s, history_j, history_w, _ = samples.between(last - _PERIOD_SAMPLES, last)
-        period_s = info.update_period_s
-        if period_s is None:
-            period_s = integrate.estimate_update_period_s(history_s, history_j if cumulative else history_w, interval_s)
-        elif not cumulative:
-            period_s += interval_s
-        range_w = integrate.find_power_range_w(
-            times_s, energy_j, power_w, max(interval_s, 2 * (period_s or interval_s))
-        )
-        bound = integrate.bound_counter_edges_j if cumulative else integrate.bound_power_edges_j
-        uncertainty_j = bound(range_w, period_s)
-    findings.extend(_check_reading(result.energy_j, uncertainty_j, crosscheck_j))
-    reading = EnergyReading(
-        sensor=info.name,
-        domain=info.domain,
-        device=info.device,
-        device_index=info.device_index,
-        energy_j=result.energy_j,
-        grade=info.grade,
-        method=info.method,
-        simulated=info.simulated,
-        crosscheck_j=crosscheck_j,
-        uncertainty_j=uncertainty_j,
-        num_samples=int(valid.sum()),
-        coverage=coverage,
-        reason=result.reason,
-    )
-    return reading, findings
-
-
-def _check_reading(energy_j: float | None, uncertainty_j: float | None, crosscheck_j: float | None) -> list[Finding]:
-    findings = []
-    if energy_j and uncertainty_j is not None and uncertainty_j > MAX_EDGE_SHARE * energy_j:
-        share = uncertainty_j / energy_j
-        text = f"the edges of the window leave {share:.0%} of its energy open; make it longer"
-        findings.append(
-            Finding(code="edge_uncertainty", severity="warning", text=text, value=share, limit=MAX_EDGE_SHARE)
-        )
-    if energy_j and crosscheck_j is not None:
-        gap = (crosscheck_j - energy_j) / energy_j
-        limit = MAX_CROSSCHECK_GAP + (uncertainty_j or 0.0) / energy_j
-        if abs(gap) > limit:
-            text = f"integrated power differs from the counter by {gap:+.0%}"
-            findings.append(Finding(code="crosscheck_gap", severity="warning", text=text, value=gap, limit=limit))
-    return findings
-
-
-def _subtract_idle(reading: EnergyReading, idle_w: float | None, duration_s: float) -> EnergyReading:
-    net_j = None if idle_w is None or reading.energy_j is None else reading.energy_j - idle_w * duration_s
-    return dataclasses.replace(reading, idle_w=idle_w, net_energy_j=net_j)
-
-
 def _sum_known(parts: Sequence[float | None]) -> float | None:
     known = [part for part in parts if part is not None]
     return sum(known) if parts and len(known) == len(parts) else None
@@ -335,7 +260,7 @@ def _read_temperature_c(sensors: Sequence[Sensor]) -> float | None:
     for sensor in sensors:
         try:
             value = sensor.read_temperature_c()
-        except Exception:  # a label beside the energy; a vendor's failure here must not fail the window
+        except Exception:  # noqa: BLE001 - a label beside the energy; a vendor's failure here must not fail the window
             value = None
         if value is not None:
             temperatures.append(value)

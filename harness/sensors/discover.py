@@ -96,5 +96,5 @@ def _load_backend(name: str) -> Backend:
 def _probe(name: str) -> list[SensorStatus]:
     try:
         return _load_backend(name).probe()
-    except Exception as error:  # a list of what is wrong must not itself go wrong
+    except Exception as error:  # noqa: BLE001 - a list of what is wrong must not itself go wrong
         return [SensorStatus(name=name, available=False, reason=f"{type(error).__name__}: {error}")]

@@ -45,38 +45,40 @@ def test_counter_is_unknown_with_a_reason_never_zero(energy_j: list[float], code
 def test_constant_power_is_held_to_both_edges() -> None:
     """300 W for 5 s is 1500 J even though the first sample comes late and the last early."""
     times_s = np.arange(0.2, 4.9, 0.1)
-    result = integrate.integrate_power(times_s, np.full(times_s.size, 300.0), 0.0, 5.0, 0.3)
+    result = integrate.integrate_power(times_s, np.full(times_s.size, 300.0), 0.0, 5.0, max_hold_s=0.3)
     assert result.energy_j == pytest.approx(1500.0)
     assert result.findings == ()
 
 
 def test_single_sample_covers_a_short_window() -> None:
     """One power sample is enough where it may hold for the whole window."""
-    assert integrate.integrate_power(array(10.0), array(50.0), 10.0, 10.2, 0.3).energy_j == pytest.approx(10.0)
+    assert integrate.integrate_power(array(10.0), array(50.0), 10.0, 10.2, max_hold_s=0.3).energy_j == pytest.approx(
+        10.0
+    )
 
 
 def test_square_wave_is_exact_when_steps_fall_on_samples() -> None:
     """100 W and 400 W for a second each over 4 s is 1000 J; samples before and after the window do not add."""
     times_s = np.arange(0.0, 4.01, 0.25)
     power_w = np.where(times_s % 2 < 1, 100.0, 400.0)
-    assert integrate.integrate_power(times_s, power_w, 0.0, 4.0, 0.75).energy_j == pytest.approx(1000.0)
-    assert integrate.integrate_power(times_s, power_w, 1.0, 2.0, 0.75).energy_j != pytest.approx(1000.0)
+    assert integrate.integrate_power(times_s, power_w, 0.0, 4.0, max_hold_s=0.75).energy_j == pytest.approx(1000.0)
+    assert integrate.integrate_power(times_s, power_w, 1.0, 2.0, max_hold_s=0.75).energy_j != pytest.approx(1000.0)
 
 
 def test_irregular_samples_weigh_by_time() -> None:
     """A value counts for as long as it holds, not once per sample."""
-    result = integrate.integrate_power(array(0, 0.1, 0.2, 1.0), array(10, 10, 10, 100), 0.0, 2.0, 1.0)
+    result = integrate.integrate_power(array(0, 0.1, 0.2, 1.0), array(10, 10, 10, 100), 0.0, 2.0, max_hold_s=1.0)
     assert result.energy_j == pytest.approx(110.0)
 
 
 def test_poor_coverage_is_unknown() -> None:
     """Half a window without samples is not filled in."""
-    result = integrate.integrate_power(array(0, 1, 2), array(10, 10, 10), 0.0, 6.0, 1.0, "lost")
+    result = integrate.integrate_power(array(0, 1, 2), array(10, 10, 10), 0.0, 6.0, max_hold_s=1.0, last_error="lost")
     assert result.energy_j is None
     assert codes(result) == ["low_coverage"]
     assert result.findings[0].value == pytest.approx(0.5)
     assert "lost" in (result.reason or "")
-    assert integrate.integrate_power(array(0, 1), array(NAN, NAN), 0.0, 2.0, 1.0).energy_j is None
+    assert integrate.integrate_power(array(0, 1), array(NAN, NAN), 0.0, 2.0, max_hold_s=1.0).energy_j is None
 
 
 def test_coverage_counts_time_after_samples() -> None:

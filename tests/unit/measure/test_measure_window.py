@@ -118,10 +118,9 @@ def test_reset_inside_a_window_is_unknown_and_outside_is_harmless(bench: Bench) 
 def test_sensor_failing_at_the_end_leaves_energy_unknown_but_the_run_goes_on(bench: Bench) -> None:
     """The reason says what the sensor said; another sensor keeps its number and the total is unknown."""
     broken = bench.sensor(fails_from_s=1.0)
-    with bench.meter(broken, bench.sensor(domain="cpu")) as meter:
-        with meter.window("pretrain") as w:
-            bench.run(2.0)
-            assert w.energy_so_far_j() is None
+    with bench.meter(broken, bench.sensor(domain="cpu")) as meter, meter.window("pretrain") as w:
+        bench.run(2.0)
+        assert w.energy_so_far_j() is None
     lost, kept = w.readings
     assert lost.energy_j is None
     assert "told to fail" in (lost.reason or "")
@@ -274,6 +273,8 @@ def test_net_energy_subtracts_the_idle_window(bench: Bench) -> None:
     with bench.meter(sensor) as meter:
         with meter.window("idle_before") as idle:
             bench.run(2.0)
+        with pytest.raises(RuntimeError, match="close it"):
+            meter.set_idle(meter.window("idle_before"))
         meter.set_idle(idle)
         with meter.window("decode") as w:
             bench.run(2.0)
@@ -356,7 +357,7 @@ def test_thread_polls_survives_failures_and_stops() -> None:
 
     sensor = Moody(method="sampled")
     with Meter(MeasureConfig(poll_interval_s=0.005), sensors=[sensor]) as meter:
-        samples = meter._sampler.samples[0]
+        samples = meter.sampler.samples[0]
         assert wait_until(lambda: samples.size >= 300)
     stopped_at = samples.size
     times_s, _, power_w, _ = samples.between(0)

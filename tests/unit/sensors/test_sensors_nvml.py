@@ -130,3 +130,13 @@ def test_window_over_two_gpus_sums_known_power(library: Path) -> None:
         assert check_w == pytest.approx(true_w)
     assert got["total"] == pytest.approx(sum(read[0] for read in got["reads"]))
     assert got["temperature"] == 41
+
+
+def test_missing_tool_skips_unless_required(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A skip for want of a compiler can be made a failure where the compiler is promised."""
+    monkeypatch.delenv("ISOJOULE_REQUIRE_TOOLS", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="no-such-tool"):
+        require_tool("no-such-tool")
+    monkeypatch.setenv("ISOJOULE_REQUIRE_TOOLS", "1")
+    with pytest.raises(pytest.fail.Exception, match="no-such-tool"):
+        require_tool("no-such-tool")
