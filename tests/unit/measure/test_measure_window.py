@@ -133,9 +133,9 @@ def test_sensor_failing_at_the_end_leaves_energy_unknown_but_the_run_goes_on(ben
 @pytest.mark.parametrize("method", ["counter", "sampled"])
 def test_missing_samples_show_as_gap_and_coverage(bench: Bench, method: str) -> None:
     """A counter survives a gap; sampled power over less than 90% of the window does not. Both say so."""
-    with bench.meter(bench.sensor(method=method, fails_from_s=1.0, fails_until_s=3.0)) as meter:
-        with meter.window("pretrain") as w:
-            bench.run(4.0)
+    sensor = bench.sensor(method=method, fails_from_s=1.0, fails_until_s=3.0)
+    with bench.meter(sensor) as meter, meter.window("pretrain") as w:
+        bench.run(4.0)
     (reading,) = w.readings
     assert "sampling_gap" in codes(w)
     assert reading.coverage is not None
