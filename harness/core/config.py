@@ -137,8 +137,9 @@ class MeasureConfig:
 class RunConfig:
     """Everything that decides one run.
 
-    A ``trunk`` trains at a constant rate and leaves a checkpoint at each of `fork_tokens`; a ``branch`` starts from the
-    trunk's checkpoint at ``fork_tokens[0]`` and decays to its budget; a ``single`` does both by itself.
+    A ``trunk`` trains at a constant rate and leaves a checkpoint where the decay to each of the `branch_tokens` budgets
+    begins; a ``branch`` starts from that checkpoint of `trunk_id` and decays to its budget; a ``single`` does both by
+    itself.
     """
 
     study: str = "adhoc"
@@ -146,7 +147,7 @@ class RunConfig:
     role: str = "single"
     seed: int = 0
     trunk_id: str | None = None
-    fork_tokens: list[int] = field(default_factory=list)
+    branch_tokens: list[int] = field(default_factory=list)
     device: str = "auto"
     num_threads: int = 0
     model: ModelConfig = field(default_factory=ModelConfig)

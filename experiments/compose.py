@@ -1,0 +1,90 @@
+"""From command-line overrides to a typed configuration, with one clear line for every mistake."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any
+
+from hydra import compose, initialize_config_module
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from harness.core.config import RunConfig, validate_run
+from harness.core.errors import ConfigError, did_you_mean
+from harness.experiments.schema import AppConfig, register_schemas
+
+CONFIG_MODULE = "harness.conf"
+CONFIG_NAME = "run"
+
+
+def compose_app(overrides: list[str], config_dir: str | None = None) -> AppConfig:
+    """Compose the application's configuration from `overrides`.
+
+    Raises:
+        ConfigError: an unknown key, group member or value; the message is one line with the nearest known word.
+    """
+    register_schemas()
+    extra = [f"hydra.searchpath=[file://{config_dir}]"] if config_dir else []
+    try:
+        with initialize_config_module(CONFIG_MODULE, version_base="1.3"):
+            return to_app_config(compose(CONFIG_NAME, overrides=[*extra, *overrides]))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(explain(error)) from error
+
+
+def to_app_config(config: DictConfig) -> AppConfig:
+    """Return the typed configuration; interpolations are resolved.
+
+    Raises:
+        ConfigError: a value that OmegaConf or the validation refuses.
+    """
+    try:
+        typed = OmegaConf.to_object(config)
+    except OmegaConfBaseException as error:
+        raise ConfigError(explain(error)) from error
+    if not isinstance(typed, AppConfig):
+        raise ConfigError(f"the primary configuration is not a run (got {type(typed).__name__}).")
+    return typed
+
+
+def to_run_config(app: AppConfig) -> RunConfig:
+    """Return the run inside `app`, validated."""
+    config = RunConfig(**{f.name: getattr(app, f.name) for f in dataclasses.fields(RunConfig)})
+    validate_run(config)
+    return config
+
+
+def explain(error: Exception) -> str:
+    """Return one line for an error of Hydra or OmegaConf: what is wrong, and the nearest word that is known."""
+    text = str(error)
+    missing = re.search(r"Could not find '([^']+)'", text) if isinstance(error, MissingConfigException) else None
+    if missing:
+        options = re.findall(r"^\t(\S+)$", text, flags=re.MULTILINE)
+        group, _, name = missing.group(1).rpartition("/")
+        return f"no '{name}' in group '{group}'; known: {', '.join(options)}.{did_you_mean(name, options)}"
+    key = re.search(r"Key '([^']+)' (?:is )?not in", text)
+    full_key = re.search(r"full_key: (\S+)", text)
+    if key and full_key:
+        wanted = full_key.group(1)
+        return f"unknown key '{wanted}'.{did_you_mean(wanted, _known_keys())} (isojoule ls shows the configs)"
+    first = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
+    cause = f" {error.__cause__}".splitlines()[0] if error.__cause__ and first.startswith("Error merging") else ""
+    where = f" (at {full_key.group(1)})" if full_key else ""
+    return f"{first}{cause}{where}"
+
+
+def _known_keys() -> list[str]:
+    return list(_flatten(OmegaConf.structured(AppConfig), ""))
+
+
+def _flatten(node: Any, prefix: str) -> list[str]:
+    keys = []
+    for key in node:
+        path = f"{prefix}{key}"
+        keys.append(path)
+        child = node._get_node(key)
+        if isinstance(child, DictConfig) and not child._is_none():
+            keys.extend(_flatten(child, f"{path}."))
+    return keys

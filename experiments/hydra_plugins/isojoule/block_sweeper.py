@@ -1,0 +1,142 @@
+"""Hydra sweeper of isojoule: trunks and branches in shuffled blocks; finished runs are skipped, failed ones passed by.
+
+Comma lists without cells give single runs, shuffled too. Any Hydra launcher carries the jobs; on this machine each job
+is launched by itself, so that the display and the next decision see its record.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import shutil
+from collections.abc import Sequence
+from typing import Any
+
+from filelock import FileLock, Timeout
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from harness.core.clock import utc_label
+from harness.core.errors import ConfigError
+from harness.core.store import Store
+from harness.experiments.job import build_job, show_on
+from harness.experiments.study import StudyJob, plan_study, promise_study, trunk_is_needed
+from harness.run.failure import failed_record
+from harness.run.progress import StudyProgress
+
+
+class BlockSweeper(Sweeper):
+    """Lays out a study and launches what has no finished record yet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.config: DictConfig
+        self.launcher: Launcher
+        self.hydra_context: HydraContext
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Take what Hydra hands over and make the configured launcher."""
+        self.config = config
+        self.hydra_context = hydra_context
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Run the study that `arguments` describe."""
+        if _has_comma_lists(arguments, self.hydra_context):
+            self._sweep_singles(arguments)
+            return
+        jobs, app = plan_study(self._compose, arguments)
+        store = Store(app.store)
+        lock = _lock(store)
+        try:
+            promise_study(store, app, jobs, "isojoule run -m " + " ".join(arguments))
+            with StudyProgress(app.study, len(jobs), sum(job.weight for job in jobs)) as display:
+                show_on(display)
+                self._run_all(jobs, store, display)
+        finally:
+            show_on(None)
+            lock.release()
+
+    def _run_all(self, jobs: Sequence[StudyJob], store: Store, display: StudyProgress) -> None:
+        for index, job in enumerate(jobs):
+            branches = [other for other in jobs if other.trunk_id == job.run_id]
+            needed = trunk_is_needed(store, job, branches) if branches else not store.is_finished(job.run_id)
+            if not needed:
+                display.skip(job.weight)
+            elif job.trunk_id is not None and not store.is_finished(job.trunk_id):
+                text = f"its trunk {job.trunk_id} failed; see that record"
+                record = failed_record(job.config, job.run_id, utc_label(), text)
+                store.write_record(record)
+                display.end(record, 0.0)
+            else:
+                display.begin(job.run_id, job.weight)
+                self.launcher.launch([list(job.overrides)], initial_job_idx=index)
+            self._drop_checkpoints(jobs, job, store)
+
+    def _drop_checkpoints(self, jobs: Sequence[StudyJob], job: StudyJob, store: Store) -> None:
+        """Remove checkpoints that no run to come needs: a finished branch's own, a trunk's after its last branch."""
+        if store.is_finished(job.run_id) and job.trunk_id is not None:
+            shutil.rmtree(store.checkpoint_dir(job.run_id), ignore_errors=True)
+            siblings = [other for other in jobs if other.trunk_id == job.trunk_id]
+            if all(store.is_finished(other.run_id) for other in siblings):
+                shutil.rmtree(store.checkpoint_dir(job.trunk_id), ignore_errors=True)
+
+    def _sweep_singles(self, arguments: list[str]) -> None:
+        batch = _product(arguments, self.hydra_context)
+        random.Random(len(batch)).shuffle(batch)
+        if any(job.config.role != "single" for job in (build_job(self._compose(item)) for item in batch[:1])):
+            raise ConfigError("comma lists make single runs; this experiment lists cells of its own (sweep.cells).")
+        todo = []
+        for overrides in batch:
+            job = build_job(self._compose(overrides))
+            if not job.store.is_finished(job.run_id):
+                todo.append(overrides)
+        with StudyProgress("sweep", len(todo), len(todo)) as display:
+            show_on(display)
+            for index, overrides in enumerate(todo):
+                display.begin(" ".join(overrides[-2:]), 1)
+                self.launcher.launch([overrides], initial_job_idx=index)
+        show_on(None)
+
+    def _compose(self, overrides: Sequence[str]) -> DictConfig:
+        composed: DictConfig = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+        return composed
+
+
+def _lock(store: Store) -> FileLock:
+    store.root.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(store.root / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ConfigError(f"another isojoule is running the study in '{store.root}'; wait for it or stop it.") from None
+    return lock
+
+
+def _parse(arguments: Sequence[str], context: HydraContext) -> list[Any]:
+    parsed: list[Any] = OverridesParser.create(config_loader=context.config_loader).parse_overrides(list(arguments))
+    return parsed
+
+
+def _has_comma_lists(arguments: Sequence[str], context: HydraContext) -> bool:
+    return any(override.is_sweep_override() for override in _parse(arguments, context))
+
+
+def _product(arguments: Sequence[str], context: HydraContext) -> list[list[str]]:
+    """Return one list of overrides for each combination of the comma lists."""
+    choices = []
+    for override in _parse(arguments, context):
+        key = override.get_key_element()
+        if not override.is_sweep_override():
+            choices.append([f"{key}={override.get_value_element_as_str()}"])
+        elif override.is_discrete_sweep():
+            choices.append([f"{key}={value}" for value in override.sweep_string_iterator()])
+        else:
+            raise ConfigError(f"'{key}' asks for a range that is not a list; write {key}=1,2,3.")
+    return [list(item) for item in itertools.product(*choices)]

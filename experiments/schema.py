@@ -1,0 +1,87 @@
+"""Schemas of the configuration groups: Hydra refuses unknown keys and wrong types against these dataclasses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+
+from harness.core.config import DataConfig, MeasureConfig, ModelConfig, MoEConfig, RunConfig, TaskConfig, TrainConfig
+
+
+@dataclass(kw_only=True)
+class CellConfig:
+    """One arm and size of a study; budgets in tokens or in training FLOPs (forward and backward)."""
+
+    arm: str
+    model: str
+    learning_rate: float | None = None
+    tokens: list[int] = field(default_factory=list)
+    flops: list[float] = field(default_factory=list)
+
+
+@dataclass(kw_only=True)
+class MatchConfig:
+    """The rule that picks the verdict's loss, fixed before the first run (see `harness.core.study.MatchRule`)."""
+
+    rule: str = "lowest_common"
+    loss: float | None = None
+    num_losses: int = 9
+    margin_bits_per_byte: float = 0.01
+
+
+@dataclass(kw_only=True)
+class TuningConfig:
+    """A learning-rate search that the study rests on (see `harness.core.study.TuningNote`)."""
+
+    arm: str
+    size: str
+    learning_rates: list[float]
+    chosen: float
+    tokens_per_trial: int
+    num_seeds: int
+    total_flops: float | None = None
+    total_duration_s: float | None = None
+    where: str = "LOG.md"
+
+
+@dataclass(kw_only=True)
+class SweepConfig:
+    """A study: cells x seeds, laid out in shuffled blocks."""
+
+    title: str = ""
+    notes: str = ""
+    cells: list[CellConfig] = field(default_factory=list)
+    seeds: list[int] = field(default_factory=lambda: [0])
+    order_seed: int = 0
+    baseline_arm: str = "dense"
+    candidate_arm: str = "moe"
+    match: MatchConfig = field(default_factory=MatchConfig)
+    claims: list[str] = field(default_factory=lambda: ["training_compute_tenth", "energy_per_task_90"])
+    tuning: list[TuningConfig] = field(default_factory=list)
+
+
+@dataclass(kw_only=True)
+class AppConfig(RunConfig):
+    """What ``isojoule run`` composes: one run, the store it goes to, and the study where there is one."""
+
+    store: str = "runs/${study}"
+    sweep: SweepConfig = field(default_factory=SweepConfig)
+
+
+def register_schemas() -> None:
+    """Put the schemas where the YAML files' defaults lists look for them."""
+    store = ConfigStore.instance()
+    nodes: dict[str, Any] = {"app": AppConfig}
+    groups: dict[str, dict[str, Any]] = {
+        "schema": nodes,
+        "schema/model": {"dense": ModelConfig, "moe": MoEConfig},
+        "schema/data": {"corpus": DataConfig},
+        "schema/train": {"adamw": TrainConfig},
+        "schema/task": {"line_completion": TaskConfig},
+        "schema/measure": {"windows": MeasureConfig},
+    }
+    for group, members in groups.items():
+        for name, node in members.items():
+            store.store(group=group, name=name, node=node)

@@ -1,0 +1,178 @@
+"""The command ``isojoule``: thin verbs over the layers below, imported only when asked for."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from harness import __version__
+from harness.core.errors import EXIT_OK, ConfigError, HarnessError, RecordError
+
+_RUN_HELP = """\
+usage: isojoule run [-m] [--config-dir DIR] [OVERRIDE ...]
+
+Run one configuration, or a whole study when the experiment lists cells (or with -m and comma lists).
+
+  isojoule run experiment=smoke                        a tiny study in under a minute
+  isojoule run -m experiment=iso_loss_quick            the study behind `make report`
+  isojoule run model=moe_s train.budget.tokens=500000  one run
+  isojoule run -m model=dense_s,moe_s seed=0,1         single runs, shuffled
+
+`isojoule ls` lists the configs, `isojoule cp experiment/smoke FILE` copies one out to edit. Finished runs are skipped.
+exit code: 0 ok, 1 the run failed, 2 your mistake, 3 some runs of a study failed
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return the exit code (2 with one clear line for a user's mistake)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if arguments[:1] == ["run"]:
+            return _run(arguments[1:])
+        options = _parser().parse_args(arguments)
+        handler: Callable[[argparse.Namespace], int] = options.handler
+        return handler(options)
+    except HarnessError as error:
+        print(f"isojoule: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+    except KeyboardInterrupt:
+        print("isojoule: stopped; finished runs are kept, the same command goes on from there.", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="isojoule", description="Joules at equal quality: dense and sparse-expert language models, measured."
+    )
+    parser.add_argument("--version", action="version", version=f"isojoule {__version__}")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    verbs.add_parser("run", help="run a configuration or a study", add_help=False)
+
+    report = verbs.add_parser("report", help="write the HTML page and verdicts.json of a study")
+    report.add_argument("store", nargs="?", type=Path, help="folder of a study (default: the newest under runs/)")
+    report.add_argument("--out", type=Path, help="the page (default: report.html in the store)")
+    report.set_defaults(handler=_report)
+
+    match = verbs.add_parser("match", help="print multipliers at matched loss")
+    match.add_argument("store", nargs="?", type=Path)
+    match.add_argument("--json", type=Path, metavar="FILE")
+    match.set_defaults(handler=_match)
+
+    claims = verbs.add_parser("claims", help="print the verdict on each claim")
+    claims.add_argument("store", nargs="?", type=Path)
+    claims.add_argument("--json", type=Path, metavar="FILE")
+    claims.set_defaults(handler=_claims)
+
+    sensors = verbs.add_parser("sensors", help="list the sensors of this machine")
+    sensors.add_argument("--json", type=Path, metavar="FILE")
+    sensors.set_defaults(handler=_sensors)
+
+    doctor = verbs.add_parser("doctor", help="say what this machine can measure, and what would be needed for more")
+    doctor.set_defaults(handler=_doctor)
+
+    ls = verbs.add_parser("ls", help="list the shipped configs")
+    ls.add_argument("group", nargs="?", default="", help="e.g. experiment, model")
+    ls.set_defaults(handler=_ls)
+
+    cp = verbs.add_parser("cp", help="copy a shipped config out to edit")
+    cp.add_argument("config", help="e.g. experiment/smoke")
+    cp.add_argument("target", type=Path)
+    cp.set_defaults(handler=_cp)
+    return parser
+
+
+def _run(arguments: list[str]) -> int:
+    if {"-h", "--help"} & set(arguments):
+        print(_RUN_HELP, end="")
+        return EXIT_OK
+    from harness.experiments.launch import launch
+
+    return launch(arguments)
+
+
+def _report(options: argparse.Namespace) -> int:
+    from harness.report.build import build_report
+
+    store = _store_root(options.store)
+    page = build_report(store, options.out or store / "report.html")
+    print(page)
+    return EXIT_OK
+
+
+def _match(options: argparse.Namespace) -> int:
+    from harness.analysis.match import load_and_match
+    from harness.analysis.summary import match_to_json, match_to_text
+
+    match = load_and_match(_store_root(options.store))
+    print(match_to_text(match))
+    _write_json(options.json, match_to_json(match))
+    return EXIT_OK
+
+
+def _claims(options: argparse.Namespace) -> int:
+    from harness.analysis.claims import judge_all, load_claims, verdicts_to_json
+    from harness.analysis.match import load_and_match
+
+    match = load_and_match(_store_root(options.store))
+    verdicts = judge_all(load_claims(), match)
+    for verdict in verdicts:
+        print(f"{verdict.claim.id}: {verdict.verdict}\n  {verdict.text}")
+    _write_json(options.json, verdicts_to_json(verdicts, match))
+    return EXIT_OK
+
+
+def _sensors(options: argparse.Namespace) -> int:
+    from harness.sensors.describe import sensors_to_json, sensors_to_text
+
+    print(sensors_to_text())
+    _write_json(options.json, sensors_to_json())
+    return EXIT_OK
+
+
+def _doctor(_: argparse.Namespace) -> int:
+    from harness.run.doctor import diagnose
+
+    print(diagnose())
+    return EXIT_OK
+
+
+def _ls(options: argparse.Namespace) -> int:
+    from harness.experiments.catalog import list_configs
+
+    print("\n".join(list_configs(options.group)))
+    return EXIT_OK
+
+
+def _cp(options: argparse.Namespace) -> int:
+    from harness.experiments.catalog import copy_config
+
+    print(copy_config(options.config, options.target))
+    return EXIT_OK
+
+
+def _store_root(given: Path | None) -> Path:
+    """Return the store that was named, or the newest study under runs/."""
+    if given is not None:
+        return given
+    stores = [path.parent for path in Path("runs").glob("*/records")]
+    if not stores:
+        raise RecordError("no study under runs/; name a store (isojoule report FOLDER) or run one first.")
+    return max(stores, key=lambda path: (path / "records").stat().st_mtime)
+
+
+def _write_json(path: Path | None, content: object) -> None:
+    if path is None:
+        return
+    try:
+        path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+    except OSError as error:
+        raise ConfigError(f"cannot write '{path}': {error.strerror}.") from error
+
+

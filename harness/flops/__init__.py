@@ -1,0 +1,1 @@
+"""Floating point operations: by formula from a configuration, and traced from real operators as a check."""

@@ -1,0 +1,78 @@
+"""The device of a run: which one, how it is synchronised, what repeats exactly on it, what memory it peaked at."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Callable
+
+import torch
+
+from harness.core.config import RunConfig
+from harness.core.errors import ConfigError
+
+DETERMINISM_CPU = (
+    "cpu: fixed seeds, stateless data order, deterministic kernels, fixed number of threads; "
+    "same machine and seed give the same loss to the last digit"
+)
+DETERMINISM_CUDA = (
+    "cuda: fixed seeds, stateless data order; atomic additions in some kernels may change the last digits"
+)
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the device for ``auto`` (the GPU where there is one), ``cpu``, ``cuda`` or ``cuda:1``.
+
+    Raises:
+        ConfigError: the name is not a device, or there is no such GPU.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"device '{name}' is not known; use auto, cpu, cuda or cuda:<index>.") from None
+    if device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"device '{name}' is not supported; use auto, cpu, cuda or cuda:<index>.")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(f"device '{name}' is not there ({torch.cuda.device_count()} GPUs seen); use device=auto.")
+    return device
+
+
+def prepare_device(config: RunConfig) -> torch.device:
+    """Set threads and the determinism policy for this process; return the device."""
+    torch.set_num_threads(config.num_threads or os.cpu_count() or 1)
+    torch.manual_seed(config.seed)
+    device = resolve_device(config.device)
+    if device.type == "cpu":
+        torch.use_deterministic_algorithms(True)
+    else:
+        torch.cuda.set_device(device)
+        torch.set_float32_matmul_precision("high")
+        torch.cuda.reset_peak_memory_stats(device)
+    return device
+
+
+def determinism_policy(device: torch.device) -> str:
+    """Return what repeats exactly on `device`, in words for the record."""
+    return DETERMINISM_CPU if device.type == "cpu" else DETERMINISM_CUDA
+
+
+def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
+    """Return the autocast dtype, or ``None`` for fp32. ``auto``: bf16 on a GPU; fp32 on a CPU, where grouped matrix
+    products of narrow experts run slower in bf16 than in fp32."""
+    if precision == "bf16" or (precision == "auto" and device.type == "cuda"):
+        return torch.bfloat16
+    return None
+
+
+def synchroniser(device: torch.device) -> Callable[[], None] | None:
+    """Return what waits for all work on `device`, or ``None`` on a CPU, where a call returns when it is done."""
+    return None if device.type == "cpu" else lambda: torch.cuda.synchronize(device)
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """Return the peak so far: allocated GPU memory, or the resident size of this process on a CPU."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

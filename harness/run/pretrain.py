@@ -1,0 +1,222 @@
+"""Pretraining under windows: segments between checkpoints, each with its own energy, summed to the cost of the path."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import TypeAdapter
+
+from harness.core.clock import now_s
+from harness.core.config import RunConfig
+from harness.core.records import EnergyReading, Finding, PathCost, WindowRecord, Work, worst_grade
+from harness.flops.formulas import count_train_flops_per_token
+from harness.measure import Meter
+from harness.models.transformer import Transformer
+from harness.run.device import autocast_dtype, peak_memory_bytes, synchroniser
+from harness.train.checkpoint import checkpoint_path, drop_checkpoints, latest_checkpoint, load_checkpoint, save_checkpoint
+from harness.train.loop import Plan, Progress, TrainState, train_steps
+from harness.train.optim import build_optimizer
+from harness.train.schedule import count_steps, fork_step, tokens_per_step
+
+_WINDOWS: TypeAdapter[list[WindowRecord]] = TypeAdapter(list[WindowRecord])
+_PATH: TypeAdapter[PathCost] = TypeAdapter(PathCost)
+
+Emit = Callable[[dict[str, Any]], None]
+
+
+@dataclass(slots=True)
+class Pretraining:
+    """Outcome: the state after training, its windows, the cost of its whole path, and what a reader must know."""
+
+    state: TrainState
+    windows: list[WindowRecord]
+    path: PathCost
+    findings: list[Finding] = field(default_factory=list)
+
+
+class Pretrainer:
+    """Trains one run of any role and keeps account of what it cost."""
+
+    def __init__(
+        self, config: RunConfig, model: Transformer, tokens: np.ndarray, bytes_per_token: float, meter: Meter
+    ) -> None:
+        self.config = config
+        self.meter = meter
+        self.device = model.embedding.weight.device
+        self.bytes_per_token = bytes_per_token
+        self.flops_per_token = count_train_flops_per_token(model.config, config.train.context_length)
+        self.state = TrainState(model, build_optimizer(model, config.train))
+        budget = config.train.budget
+        limit = budget.tokens if budget.flops is None else min(budget.tokens, int(budget.flops / self.flops_per_token))
+        self.num_steps = count_steps(config.train, limit)
+        decays = config.role != "trunk" and config.train.decay_fraction > 0
+        self.plan = Plan(
+            train=config.train,
+            tokens=tokens,
+            seed=config.seed,
+            device=self.device,
+            autocast=autocast_dtype(config.train.precision, self.device),
+            decay_from=fork_step(config.train, limit) if decays else None,
+            num_steps=self.num_steps,
+        )
+        self.prefix: PathCost | None = None
+        self.windows: list[WindowRecord] = []
+        self.findings: list[Finding] = []
+
+    def run(self, own_checkpoints: Path, trunk_checkpoints: Path | None, emit: Emit) -> Pretraining:
+        """Train to the end of the run, resuming from its own latest checkpoint or from its trunk's fork."""
+        self._restore(own_checkpoints, trunk_checkpoints)
+        forks = sorted(set(self.config.branch_tokens)) if self.config.role == "trunk" else []
+        fork_steps = [fork_step(self.config.train, tokens) for tokens in forks]
+        stops = [step for step in (*fork_steps, self.num_steps) if step > self.state.step]
+        if self.config.role == "trunk":
+            stops = [step for step in fork_steps if step > self.state.step]
+        stopped = False
+        while stops and not stopped:
+            paused, stopped = self._segment(stops[0], emit)
+            if self.state.step >= stops[0]:
+                stops.pop(0)
+            if stops or self.config.role == "trunk":
+                self._save(own_checkpoints, keep={*fork_steps, self.state.step})
+        return Pretraining(self.state, self.windows, self.path(), self.findings)
+
+    def path(self) -> PathCost:
+        """Return the cost of the path up to now: the trunk's prefix plus this run's own windows."""
+        own = [window for window in self.windows if window.phase == "pretrain"]
+        prefix = self.prefix
+        tokens = self.state.step * tokens_per_step(self.config.train)
+        peaks = [window.peak_memory_bytes for window in own if window.peak_memory_bytes is not None]
+        if prefix is not None and prefix.peak_memory_bytes is not None:
+            peaks.append(prefix.peak_memory_bytes)
+        return PathCost(
+            tokens=tokens,
+            flops=tokens * self.flops_per_token,
+            duration_s=sum(window.duration_s for window in own) + (prefix.duration_s if prefix else 0.0),
+            energy=sum_readings([*(prefix.energy if prefix else ()), *(r for w in own for r in w.energy)]),
+            peak_memory_bytes=max(peaks, default=None),
+            trunk_run_id=self.config.trunk_id,
+            fork_tokens=prefix.tokens if prefix else None,
+        )
+
+    def _segment(self, until_step: int, emit: Emit) -> tuple[bool, bool]:
+        """Train in one window; return whether it paused for a checkpoint, and whether a budget ended the run."""
+        began, first_step = now_s(), self.state.step
+        reason: list[str] = []
+        spent = self.path()
+
+        def should_stop(progress: Progress) -> bool:
+            emit({"event": "progress", "phase": "pretrain", "done": progress.step, "total": self._last_step(),
+                  "loss": self._bits_per_byte(progress.loss)})
+            limit = self._limit_reached(progress, spent, window.energy_so_far_j, now_s() - began)
+            if limit:
+                reason.append(limit)
+            return bool(limit) or now_s() - began > self.config.train.checkpoint_interval_s
+
+        with self.meter.window(
+            "pretrain", repetition=len(self.windows), sync=synchroniser(self.device)
+        ) as window:
+            paused = train_steps(self.state, self.plan, until_step, should_stop)
+        num_tokens = (self.state.step - first_step) * tokens_per_step(self.config.train)
+        work = Work(
+            unit="token", amount=num_tokens, flops=num_tokens * self.flops_per_token, num_input_tokens=num_tokens
+        )
+        self.windows.append(window.to_record(work=work, peak_memory_bytes=peak_memory_bytes(self.device)))
+        self.findings.extend(window.findings)
+        if reason:
+            self.findings.append(
+                Finding(code="stopped_by_budget", severity="info", text=f"training stopped before its tokens: {reason[0]}")
+            )
+        return paused, bool(reason)
+
+    def _limit_reached(
+        self, progress: Progress, spent: PathCost, energy_so_far_j: Callable[[], float | None], seconds: float
+    ) -> str | None:
+        budget = self.config.train.budget
+        if budget.seconds is not None and spent.duration_s + seconds >= budget.seconds:
+            return f"budget.seconds {budget.seconds:g} reached"
+        if budget.target_loss is not None and self._bits_per_byte(progress.loss) <= budget.target_loss:
+            return f"budget.target_loss {budget.target_loss:g} bits per byte (training loss) reached"
+        if budget.joules is not None:
+            now_j = energy_so_far_j()
+            before_j = total_energy_j(spent.energy)
+            if now_j is not None and before_j is not None and now_j + before_j >= budget.joules:
+                return f"budget.joules {budget.joules:g} reached"
+        return None
+
+    def _last_step(self) -> int:
+        if self.config.role != "trunk":
+            return self.num_steps
+        return max(fork_step(self.config.train, tokens) for tokens in self.config.branch_tokens)
+
+    def _bits_per_byte(self, nats_per_token: float) -> float:
+        return nats_per_token / math.log(2) / self.bytes_per_token
+
+    def _save(self, root: Path, keep: set[int]) -> None:
+        extra = {
+            "windows": _WINDOWS.dump_python(self.windows, mode="json"),
+            "prefix": _PATH.dump_python(self.prefix, mode="json") if self.prefix else None,
+            "path": _PATH.dump_python(self.path(), mode="json"),
+        }
+        save_checkpoint(root, self.state, extra)
+        drop_checkpoints(root, keep)
+
+    def _restore(self, own: Path, trunk: Path | None) -> None:
+        latest = latest_checkpoint(own)
+        if latest is not None:
+            extra = load_checkpoint(latest, self.state)
+            self.windows = _WINDOWS.validate_python(extra["windows"])
+            self.prefix = _PATH.validate_python(extra["prefix"]) if extra["prefix"] else None
+            self.findings.append(
+                Finding(
+                    code="resumed",
+                    severity="info",
+                    text="resumed from a checkpoint; work after it, lost with the process, is not in the energy",
+                    value=self.state.step * tokens_per_step(self.config.train),
+                )
+            )
+        elif trunk is not None:
+            extra = load_checkpoint(checkpoint_path(trunk, self.plan.decay_from or 0), self.state)
+            self.prefix = _PATH.validate_python(extra["path"])
+
+
+def total_energy_j(readings: tuple[EnergyReading, ...]) -> float | None:
+    """Return the sum over devices and domains in joules, ``None`` when there is no reading or one is unknown."""
+    if not readings or any(reading.energy_j is None for reading in readings):
+        return None
+    return sum(reading.energy_j for reading in readings if reading.energy_j is not None)
+
+
+def sum_readings(readings: list[EnergyReading]) -> tuple[EnergyReading, ...]:
+    """Add up readings over windows, one sum per sensor, device and domain; one unknown part makes a sum unknown."""
+    groups: dict[tuple[str, str, int], list[EnergyReading]] = {}
+    for reading in readings:
+        groups.setdefault((reading.sensor, reading.domain, reading.device_index), []).append(reading)
+    return tuple(_sum_group(group) for group in groups.values())
+
+
+def _sum_group(group: list[EnergyReading]) -> EnergyReading:
+    def total(name: str) -> float | None:
+        values = [getattr(reading, name) for reading in group]
+        return None if any(value is None for value in values) else sum(values)
+
+    coverages = [reading.coverage for reading in group if reading.coverage is not None]
+    reasons = [reading.reason for reading in group if reading.reason]
+    return dataclasses.replace(
+        group[0],
+        energy_j=total("energy_j"),
+        crosscheck_j=total("crosscheck_j"),
+        net_energy_j=total("net_energy_j"),
+        uncertainty_j=total("uncertainty_j"),
+        num_samples=sum(reading.num_samples for reading in group),
+        coverage=min(coverages, default=None),
+        simulated=any(reading.simulated for reading in group),
+        grade=worst_grade(*(reading.grade for reading in group)),
+        reason=reasons[0] if reasons else None,
+    )

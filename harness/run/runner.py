@@ -1,0 +1,311 @@
+"""Executes one run: from a configuration to one immutable record.
+
+Order: environment, idle window before the model exists, data, model (parameter and FLOP formulas checked), warm-up,
+idle window with everything resident (the baseline of net energy), training windows, quality outside any window,
+answering windows, idle again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+
+from harness.core.clock import utc_label
+from harness.core.config import RunConfig, config_to_dict, validate_run
+from harness.core.errors import ConfigError
+from harness.core.records import (
+    SCHEMA_VERSION,
+    Finding,
+    FlopCount,
+    ParamCount,
+    QualityReading,
+    RoutingStats,
+    RunRecord,
+    WindowRecord,
+    Work,
+)
+from harness.core.store import Store
+from harness.data import Dataset, prepare_data
+from harness.data.batches import num_epochs, sample_batch
+from harness.flops import formulas
+from harness.flops.traced import trace_flops
+from harness.measure import Meter
+from harness.models import build_model, count_params
+from harness.models.transformer import Transformer
+from harness.run.device import autocast_dtype, peak_memory_bytes, prepare_device, synchroniser
+from harness.run.environment import describe_environment
+from harness.run.failure import plan_position
+from harness.run.identity import identify_run
+from harness.run.pretrain import Emit, Pretrainer, Pretraining
+from harness.tasks.answer import WorkSlot, answer_examples
+from harness.tasks.line_completion import TASK_NAME, TASK_VERSION, binomial_stderr, build_examples
+from harness.train.evaluate import Evaluation, evaluate
+
+FLOP_GAP_LIMIT = 0.01
+EPOCH_LIMIT = 4.0
+MAX_CURVE_POINTS = 200
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """What a run has gathered so far."""
+
+    windows: list[WindowRecord] = field(default_factory=list)
+    quality: list[QualityReading] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    routing: RoutingStats | None = None
+
+
+def execute(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
+    """Run `config` to the end, write its record and power trace to `store`, and return the record.
+
+    Raises:
+        HarnessError: a configuration, corpus or sensor that cannot be used; nothing is written.
+    """
+    validate_run(config)
+    _require_task_version(config)
+    started = utc_label()
+    device = prepare_device(config)
+    environment = describe_environment(config, device)
+    emit({"event": "phase", "phase": "data"})
+    data = prepare_data(config.data)
+    run_id, config_hash = identify_run(config, data.info.sha256)
+    outcome = _Outcome()
+    with Meter(config.measure) as meter:
+        outcome.windows.append(_idle(meter, "idle_before", config.measure.idle_s))
+        emit({"event": "phase", "phase": "model"})
+        # The configuration as written stays the identity; the model itself learns the vocabulary from the tokenizer.
+        model = _build(config, data, device)
+        params = count_params(model.config)
+        flops = _check_flops(config, model, data, device)
+        outcome.windows.append(_warm_up(config, model, data, device, meter))
+        outcome.windows.append(_idle(meter, "idle_resident", config.measure.idle_s, baseline=True))
+
+        emit({"event": "phase", "phase": "pretrain"})
+        pretrainer = Pretrainer(config, model, data.train, _train_bytes_per_token(data), meter)
+        trunk = store.checkpoint_dir(config.trunk_id) if config.role == "branch" and config.trunk_id else None
+        training = pretrainer.run(store.checkpoint_dir(run_id), trunk, emit)
+        outcome.windows.extend(training.windows)
+        outcome.findings.extend(training.findings)
+
+        if config.role != "trunk":
+            emit({"event": "phase", "phase": "evaluate"})
+            _judge_quality(config, model, data, outcome)
+            if config.task.answer:
+                emit({"event": "phase", "phase": "answer"})
+                _answer(config, model, data, device, meter, outcome)
+        outcome.windows.append(_idle(meter, "idle_after", config.measure.idle_s))
+        sensors = tuple(meter.sensors)
+        trace = meter.trace() if config.measure.trace else None
+    epochs = num_epochs(training.path.tokens, data.train)
+    _add_findings(outcome, flops, epochs)
+    record = RunRecord(
+        schema_version=SCHEMA_VERSION,
+        run_id=run_id,
+        study=config.study,
+        role=config.role,  # type: ignore[arg-type]  # validate_run has checked the word
+        arm=config.arm,
+        size=config.model.size,
+        seed=config.seed,
+        status="finished",
+        started_utc=started,
+        config=config_to_dict(config),
+        config_hash=config_hash,
+        environment=environment,
+        plan_position=plan_position(config),
+        sensors=sensors,
+        data=data.info,
+        params=params,
+        flops=flops,
+        path=training.path,
+        windows=tuple(outcome.windows),
+        quality=tuple(outcome.quality),
+        routing=outcome.routing,
+        loss_curve=_loss_curve(training, _train_bytes_per_token(data)),
+        epochs=epochs,
+        train_flops_per_s=_train_speed(training),
+        findings=tuple(outcome.findings),
+    )
+    if trace is not None:
+        store.write_trace(run_id, trace)
+    store.write_record(record)
+    return record
+
+
+def _require_task_version(config: RunConfig) -> None:
+    if config.task.answer and config.task.version != TASK_VERSION:
+        raise ConfigError(f"task.version is {config.task.version}; this isojoule has {TASK_NAME} {TASK_VERSION}.")
+
+
+def _idle(meter: Meter, phase: str, seconds: float, *, baseline: bool = False) -> WindowRecord:
+    with meter.window(phase, repetition=0, sync=None) as window:
+        time.sleep(seconds)
+    if baseline:
+        meter.set_idle(window)
+    return window.to_record(work=None)
+
+
+def _build(config: RunConfig, data: Dataset, device: torch.device) -> Transformer:
+    model_config = config.model
+    if model_config.vocab_size == 0:
+        model_config = dataclasses.replace(model_config, vocab_size=data.info.vocab_size)
+    return build_model(model_config, config.seed).to(device)
+
+
+def _training_pass(config: RunConfig, model: Transformer, data: Dataset, device: torch.device) -> None:
+    """One forward and backward pass on the first batch, leaving weights, biases and gradients as they were."""
+    train = config.train
+    inputs, targets = sample_batch(
+        data.train, seed=config.seed, step=0, batch_size=train.batch_size, context_length=train.context_length
+    )
+    dtype = autocast_dtype(train.precision, device)
+    model.train()
+    with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
+        output = model(torch.from_numpy(inputs).to(device))
+    F.cross_entropy(output.logits_BTV.flatten(0, 1).float(), torch.from_numpy(targets).to(device).flatten()).backward()
+    model.zero_grad(set_to_none=True)
+
+
+def _check_flops(config: RunConfig, model: Transformer, data: Dataset, device: torch.device) -> FlopCount:
+    context = config.train.context_length
+    per_token = formulas.count_train_flops_per_token(model.config, context)
+    expected = per_token * config.train.batch_size * context
+    traced = trace_flops(lambda: _training_pass(config, model, data, device))
+    return FlopCount(
+        forward_per_token=formulas.count_forward_flops_per_token(model.config, context),
+        train_per_token=per_token,
+        formula_version=formulas.FORMULA_VERSION,
+        convention=formulas.CONVENTION,
+        formula_total=expected,
+        traced_total=traced,
+        relative_gap=(traced - expected) / expected,
+    )
+
+
+def _warm_up(
+    config: RunConfig, model: Transformer, data: Dataset, device: torch.device, meter: Meter
+) -> WindowRecord:
+    """A kept window of passes that allocate memory and choose kernels; they change no weight and no average."""
+    with meter.window("warmup", repetition=0, sync=synchroniser(device)) as window:
+        for _ in range(config.measure.warmup_steps):
+            _training_pass(config, model, data, device)
+    num_tokens = config.measure.warmup_steps * config.train.batch_size * config.train.context_length
+    work = Work(unit="token", amount=num_tokens, num_input_tokens=num_tokens)
+    return window.to_record(work=work, peak_memory_bytes=peak_memory_bytes(device))
+
+
+def _judge_quality(config: RunConfig, model: Transformer, data: Dataset, outcome: _Outcome) -> None:
+    evaluation: Evaluation = evaluate(
+        model,
+        data.validation,
+        data.tokenizer.token_num_bytes,
+        context_length=config.train.context_length,
+        batch_size=config.train.eval_batch_size,
+        max_bytes=config.train.eval_bytes,
+    )
+    outcome.routing = evaluation.routing
+    outcome.quality.append(
+        QualityReading(
+            metric="validation_bits_per_byte",
+            value=evaluation.bits_per_byte if math.isfinite(evaluation.bits_per_byte) else None,
+            stderr=evaluation.stderr if math.isfinite(evaluation.stderr) else None,
+            num_samples=evaluation.num_windows,
+            higher_is_better=False,
+            task="language_modelling",
+            task_version=1,
+            data_sha256=data.info.sha256,
+            reason=None if math.isfinite(evaluation.bits_per_byte) else "the validation loss is not finite",
+        )
+    )
+
+
+def _answer(
+    config: RunConfig, model: Transformer, data: Dataset, device: torch.device, meter: Meter, outcome: _Outcome
+) -> None:
+    @contextmanager
+    def open_window(phase: str) -> Iterator[WorkSlot]:
+        slot = WorkSlot()
+        with meter.window(phase, repetition=0, sync=synchroniser(device)) as window:
+            yield slot
+        outcome.windows.append(window.to_record(work=slot.work, peak_memory_bytes=peak_memory_bytes(device)))
+        outcome.findings.extend(window.findings)
+
+    examples = build_examples(
+        data.test_documents,
+        data.tokenizer,
+        num_examples=config.task.num_examples,
+        context_length=config.task.context_length,
+    )
+    answers = answer_examples(model, examples, data.tokenizer, config.task, open_window)
+    outcome.quality.append(
+        QualityReading(
+            metric="exact_match",
+            value=answers.num_correct / answers.num_examples,
+            stderr=binomial_stderr(answers.num_correct, answers.num_examples),
+            num_samples=answers.num_examples,
+            higher_is_better=True,
+            task=TASK_NAME,
+            task_version=TASK_VERSION,
+            data_sha256=data.info.sha256,
+        )
+    )
+
+
+def _add_findings(outcome: _Outcome, flops: FlopCount, epochs: float) -> None:
+    gap = flops.relative_gap
+    if gap is not None and abs(gap) > FLOP_GAP_LIMIT:
+        outcome.findings.append(
+            Finding(
+                code="flop_formula_gap",
+                severity="error",
+                text="the traced FLOPs of a training step differ from the formula's",
+                value=gap,
+                limit=FLOP_GAP_LIMIT,
+            )
+        )
+    if epochs > EPOCH_LIMIT:
+        outcome.findings.append(
+            Finding(
+                code="many_epochs",
+                severity="warning",
+                text="the training text was seen more often than the limit; repetition confounds the comparison",
+                value=epochs,
+                limit=EPOCH_LIMIT,
+            )
+        )
+    if outcome.routing is not None and outcome.routing.num_dead_experts:
+        outcome.findings.append(
+            Finding(
+                code="dead_experts",
+                severity="warning",
+                text="experts that got less than 1% of the mean load on held-out text",
+                value=outcome.routing.num_dead_experts,
+                limit=0,
+            )
+        )
+
+
+def _train_bytes_per_token(data: Dataset) -> float:
+    return data.info.train_bytes / data.info.train_tokens
+
+
+def _loss_curve(training: Pretraining, bytes_per_token: float) -> tuple[tuple[int, float], ...]:
+    losses = training.state.losses
+    stride = max(1, math.ceil(len(losses) / MAX_CURVE_POINTS))
+    scale = 1 / (math.log(2) * bytes_per_token)
+    return tuple((tokens, nats * scale) for tokens, nats in losses[stride - 1 :: stride])
+
+
+def _train_speed(training: Pretraining) -> float | None:
+    own = [window for window in training.windows if window.phase == "pretrain" and window.work is not None]
+    seconds = sum(window.duration_s for window in own)
+    flops = sum(window.work.flops or 0.0 for window in own if window.work is not None)
+    return flops / seconds if seconds > 0 else None
+

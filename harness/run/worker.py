@@ -1,0 +1,65 @@
+"""The child process of one run: ``python -m harness.run.worker JOB.json``; no Hydra inside.
+
+The job file holds ``{"run_id", "store", "config"}``. Progress goes to standard output as JSON lines, everything else to
+standard error. Exit code 0: the record says finished; 1: a failed record was written; 2: the user's mistake.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from harness.core.clock import utc_label
+from harness.core.config import RunConfig, config_from_dict
+from harness.core.errors import EXIT_OK, EXIT_RUN_FAILED, HarnessError
+from harness.core.store import Store
+from harness.run.failure import failed_record
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main(job_path: str) -> int:
+    """Run the job file; return the exit code."""
+    _die_with_parent()
+    job = json.loads(Path(job_path).read_text())
+    config = config_from_dict(job["config"])
+    store = Store(job["store"])
+    started = utc_label()
+    try:
+        from harness.run.runner import execute
+
+        record = execute(config, store, emit)
+        if record.run_id != job["run_id"]:
+            return _fail(config, store, job["run_id"], started, f"ran as {record.run_id}: the data changed meanwhile")
+    except HarnessError as error:
+        print(error, file=sys.stderr)
+        return max(EXIT_RUN_FAILED, _fail(config, store, job["run_id"], started, str(error)))
+    except Exception as error:
+        traceback.print_exc()
+        return _fail(config, store, job["run_id"], started, f"{type(error).__name__}: {error}")
+    return EXIT_OK
+
+
+def emit(event: dict[str, Any]) -> None:
+    """Send one progress event to the parent."""
+    print(json.dumps(event), flush=True)
+
+
+def _fail(config: RunConfig, store: Store, run_id: str, started: str, text: str) -> int:
+    store.write_record(failed_record(config, run_id, started, text))
+    return EXIT_RUN_FAILED
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to end this process when its parent dies, so that no orphan disturbs later measurements."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,1 @@
+"""Units of work with a right or wrong outcome."""

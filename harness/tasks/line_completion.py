@@ -1,0 +1,95 @@
+"""Line completion on held-out source files: the context and the start of a line are given, the rest is asked for.
+
+An example is a cut inside a line at a word or punctuation boundary; the answer is what stands between the cut and the
+end of that line. The prompt is the last `context_length` tokens before the cut, so all prompts are equally long.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from harness.core.errors import DataError
+
+TASK_NAME = "line_completion"
+TASK_VERSION = 1
+MIN_ANSWER_CHARS = 2
+MAX_ANSWER_CHARS = 24
+_EXAMPLES_PER_FILE = 8
+_PIECE = re.compile(r"\s?\w+|\s?[^\s\w]+")
+
+
+class Tokenizer(Protocol):
+    """What the task needs of a tokenizer."""
+
+    def encode(self, text: str) -> list[int]:
+        """Return token ids."""
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of token ids."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """`prompt` is exactly the asked number of token ids; `answer` the rest of the line without its newline."""
+
+    prompt: tuple[int, ...]
+    answer: str
+
+
+def build_examples(
+    documents: Iterable[tuple[str, str]], tokenizer: Tokenizer, *, num_examples: int, context_length: int
+) -> list[Example]:
+    """Return the same examples for the same documents (path, text), whatever model or seed asks.
+
+    Raises:
+        DataError: the held-out files do not give `num_examples` of them.
+    """
+    examples: list[Example] = []
+    ordered = sorted(documents)
+    random.Random(TASK_VERSION).shuffle(ordered)
+    for path, text in ordered:
+        rng = random.Random(f"{TASK_VERSION}:{path}")
+        cuts = [cut for cut in _cuts(text) if cut[0] >= 2 * context_length]
+        for cut, answer in rng.sample(cuts, min(_EXAMPLES_PER_FILE, len(cuts))):
+            prompt = tokenizer.encode(text[max(0, cut - 12 * context_length) : cut])[-context_length:]
+            if len(prompt) == context_length:
+                examples.append(Example(tuple(prompt), answer))
+            if len(examples) == num_examples:
+                return examples
+    raise DataError(
+        f"the held-out files give {len(examples)} line completions of {context_length} tokens context, "
+        f"{num_examples} were asked for; lower task.num_examples or use a larger corpus."
+    )
+
+
+def _cuts(text: str) -> list[tuple[int, str]]:
+    """Return (offset, rest of the line) for every allowed cut of `text`."""
+    found = []
+    start = 0
+    for line in text.split("\n"):
+        stripped = line.rstrip()
+        for piece in list(_PIECE.finditer(stripped))[1:]:
+            answer = stripped[piece.start() :]
+            if MIN_ANSWER_CHARS <= len(answer.strip()) and len(answer) <= MAX_ANSWER_CHARS:
+                found.append((start + piece.start(), answer))
+        start += len(line) + 1
+    return found
+
+
+def count_correct(tokenizer: Tokenizer, answers: Iterable[Sequence[int]], examples: Sequence[Example]) -> int:
+    """Return how many token sequences give exactly the rest of the line before their first newline."""
+    return sum(
+        tokenizer.decode(list(ids)).split("\n", 1)[0].rstrip() == example.answer
+        for ids, example in zip(answers, examples, strict=True)
+    )
+
+
+def binomial_stderr(num_correct: int, num_samples: int) -> float:
+    """Return the standard error of a share, with the Agresti-Coull correction so that 0 of n is not certain."""
+    share = (num_correct + 2) / (num_samples + 4)
+    return math.sqrt(share * (1 - share) / (num_samples + 4))

@@ -1,0 +1,1 @@
+"""Training: the loop, schedule, optimiser, evaluation and checkpoints. Nothing here knows that it is measured."""

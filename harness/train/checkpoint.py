@@ -1,0 +1,85 @@
+"""Checkpoints: safetensors for tensors, JSON for the rest, no pickle; whole or not there.
+
+A checkpoint is a folder ``step-<n>/`` with ``tensors.safetensors`` (weights, router biases, Adam moments) and
+``state.json``, which is written last: a folder without it is not a checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from harness.core.errors import RunFailedError
+from harness.core.store import write_text_atomically
+from harness.train.loop import TrainState
+
+_TENSORS, _STATE = "tensors.safetensors", "state.json"
+
+
+def checkpoint_path(root: Path, step: int) -> Path:
+    """Return the folder of the checkpoint at `step`."""
+    return root / f"step-{step:08d}"
+
+
+def save_checkpoint(root: Path, state: TrainState, extra: dict[str, Any]) -> Path:
+    """Write the state at its step; `extra` (JSON) comes back from `load_checkpoint`."""
+    path = checkpoint_path(root, state.step)
+    path.mkdir(parents=True, exist_ok=True)
+    tensors = {f"model.{name}": value for name, value in state.model.state_dict().items()}
+    names = {id(parameter): name for name, parameter in state.model.named_parameters()}
+    for group in state.optimizer.param_groups:
+        for parameter in group["params"]:
+            for key, value in state.optimizer.state.get(parameter, {}).items():
+                tensors[f"optimizer.{names[id(parameter)]}.{key}"] = value
+    temporary = path / f".{_TENSORS}.{os.getpid()}.tmp"
+    save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary)
+    temporary.replace(path / _TENSORS)
+    write_text_atomically(path / _STATE, json.dumps({"step": state.step, "losses": state.losses, "extra": extra}))
+    return path
+
+
+def load_checkpoint(path: Path, state: TrainState) -> dict[str, Any]:
+    """Fill `state` from the checkpoint at `path`; return what was saved as `extra`.
+
+    Raises:
+        RunFailedError: there is no whole checkpoint there, or it is of another model.
+    """
+    try:
+        saved = json.loads((path / _STATE).read_text())
+        tensors = load_file(path / _TENSORS)
+        weights = {name[len("model.") :]: value for name, value in tensors.items() if name.startswith("model.")}
+        state.model.load_state_dict(weights)
+    except (OSError, ValueError, SafetensorError, RuntimeError) as error:
+        raise RunFailedError(f"checkpoint '{path.name}' of '{path.parent.name}' cannot be used: {error}") from error
+    for name, parameter in state.model.named_parameters():
+        prefix = f"optimizer.{name}."
+        moments = {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}
+        if moments:
+            state.optimizer.state[parameter] = {
+                key: value if key == "step" and parameter.device.type == "cpu" else value.to(parameter.device)
+                for key, value in moments.items()
+            }
+    state.step = saved["step"]
+    state.losses = [(int(tokens), float(loss)) for tokens, loss in saved["losses"]]
+    extra: dict[str, Any] = saved["extra"]
+    return extra
+
+
+def latest_checkpoint(root: Path) -> Path | None:
+    """Return the newest whole checkpoint under `root`, or ``None``."""
+    whole = [path for path in sorted(root.glob("step-*")) if (path / _STATE).exists() and (path / _TENSORS).exists()]
+    return whole[-1] if whole else None
+
+
+def drop_checkpoints(root: Path, keep_steps: set[int]) -> None:
+    """Remove the checkpoints under `root` whose step is not in `keep_steps`."""
+    for path in sorted(root.glob("step-*")):
+        if int(path.name.removeprefix("step-")) not in keep_steps:
+            shutil.rmtree(path, ignore_errors=True)
+

@@ -1,0 +1,93 @@
+"""Quality on held-out text: bits per byte, so that tokenizers compare."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from harness.core.config import MoEConfig
+from harness.core.records import RoutingStats
+from harness.data.batches import iterate_windows
+from harness.models.transformer import Transformer
+
+DEAD_EXPERT_SHARE = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Cross-entropy in bits per byte with its standard error over windows, and the load of the routed experts."""
+
+    bits_per_byte: float
+    stderr: float
+    num_windows: int
+    num_bytes: int
+    num_tokens: int
+    routing: RoutingStats | None
+
+
+@torch.no_grad()
+def evaluate(
+    model: Transformer,
+    tokens: np.ndarray,
+    token_num_bytes: np.ndarray,
+    *,
+    context_length: int,
+    batch_size: int,
+    max_bytes: int,
+) -> Evaluation:
+    """Return cross-entropy (no auxiliary loss) over non-overlapping windows up to `max_bytes`, in fp32.
+
+    The estimate is total bits over total bytes; its standard error treats windows as the sampling unit (ratio
+    estimator), since bytes inside one window are not independent.
+    """
+    model.eval()
+    device = model.embedding.weight.device
+    max_tokens = int(max_bytes * len(tokens) / max(1, int(token_num_bytes[tokens].sum())))
+    windows = list(iterate_windows(tokens, context_length=context_length, max_tokens=max_tokens))
+    bits: list[np.ndarray] = []
+    num_bytes: list[np.ndarray] = []
+    loads: list[torch.Tensor] = []
+    for start in range(0, len(windows), batch_size):
+        inputs = np.stack([pair[0] for pair in windows[start : start + batch_size]])
+        targets = np.stack([pair[1] for pair in windows[start : start + batch_size]])
+        output = model(torch.from_numpy(inputs).to(device))
+        nats = F.cross_entropy(
+            output.logits_BTV.float().flatten(0, 1), torch.from_numpy(targets).to(device).flatten(), reduction="none"
+        )
+        bits.append(nats.view(targets.shape).double().sum(1).cpu().numpy() / math.log(2))
+        num_bytes.append(token_num_bytes[targets].sum(1).astype(np.float64))
+        if output.loads:
+            loads.append(torch.stack(output.loads).cpu())
+    bits_W, bytes_W = np.concatenate(bits), np.concatenate(num_bytes)
+    bits_per_byte = float(bits_W.sum() / bytes_W.sum())
+    residual = bits_W - bits_per_byte * bytes_W
+    count = len(bits_W)
+    stderr = float(np.sqrt((residual**2).sum() / max(1, count - 1) * count) / bytes_W.sum())
+    return Evaluation(
+        bits_per_byte=bits_per_byte,
+        stderr=stderr,
+        num_windows=count,
+        num_bytes=int(bytes_W.sum()),
+        num_tokens=count * context_length,
+        routing=summarise_routing(torch.stack(loads).sum(0), model.config) if loads else None,
+    )
+
+
+def summarise_routing(load_LE: torch.Tensor, config: object) -> RoutingStats | None:
+    """Return load shares, worst violation, mean normalised entropy and dead experts of tokens per layer and expert."""
+    if not isinstance(config, MoEConfig):
+        return None
+    share = load_LE.double() / load_LE.sum(dim=1, keepdim=True)
+    entropy = -(share * share.clamp_min(1e-30).log()).sum(dim=1) / math.log(max(2, config.num_experts))
+    mean = 1.0 / config.num_experts
+    return RoutingStats(
+        load=tuple(tuple(float(x) for x in row) for row in share),
+        max_violation=float(share.max() / mean - 1),
+        mean_entropy=float(entropy.mean()),
+        num_dead_experts=int((share < DEAD_EXPERT_SHARE * mean).sum()),
+        num_tokens=int(load_LE[0].sum()) // config.top_k,
+    )

@@ -1,0 +1,113 @@
+"""The training loop: from one step to another, or until `should_stop` says so.
+
+Nothing is random but the data order, which is a pure function of (seed, step): stopping anywhere and going on from a
+checkpoint gives the same weights.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from harness.core.config import MoEConfig, TrainConfig
+from harness.core.errors import RunFailedError
+from harness.data.batches import sample_batch
+from harness.models.transformer import Transformer
+from harness.train.optim import set_learning_rate
+from harness.train.schedule import learning_rate_at, tokens_per_step
+
+LOSS_INTERVAL_STEPS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where training stands: steps and tokens done, and the latest training loss in nats per token."""
+
+    step: int
+    tokens: int
+    loss: float
+
+
+ShouldStop = Callable[[Progress], bool]
+
+
+@dataclass(slots=True)
+class TrainState:
+    """What changes during training: the model, the optimiser, steps done and (tokens, nats per token) so far."""
+
+    model: Transformer
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+    losses: list[tuple[int, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What does not: data, seed, precision (`autocast` dtype or None), the schedule's ends in steps."""
+
+    train: TrainConfig
+    tokens: np.ndarray
+    seed: int
+    device: torch.device
+    autocast: torch.dtype | None
+    decay_from: int | None
+    num_steps: int
+
+
+def train_steps(state: TrainState, plan: Plan, until_step: int, should_stop: ShouldStop | None = None) -> bool:
+    """Train until `until_step`; return whether `should_stop` ended it before.
+
+    Raises:
+        RunFailedError: the loss is not finite.
+    """
+    state.model.train()
+    per_step = tokens_per_step(plan.train)
+    pending: list[Tensor] = []
+    while state.step < until_step:
+        set_learning_rate(
+            state.optimizer, learning_rate_at(plan.train, state.step, plan.decay_from, plan.num_steps)
+        )
+        pending.append(_train_step(state, plan))
+        state.step += 1
+        if state.step % LOSS_INTERVAL_STEPS == 0 or state.step == until_step:
+            loss = float(torch.stack(pending).mean())
+            pending.clear()
+            if not math.isfinite(loss):
+                raise RunFailedError(f"the training loss is {loss} at step {state.step}; lower train.learning_rate.")
+            state.losses.append((state.step * per_step, loss))
+            if should_stop is not None and should_stop(Progress(state.step, state.step * per_step, loss)):
+                return state.step < until_step
+    return False
+
+
+def _train_step(state: TrainState, plan: Plan) -> Tensor:
+    """Do one optimiser step; return the language-model loss (nats per token) without the balance loss."""
+    train = plan.train
+    inputs, targets = sample_batch(
+        plan.tokens,
+        seed=plan.seed,
+        step=state.step,
+        batch_size=train.batch_size,
+        context_length=train.context_length,
+    )
+    inputs_BT = torch.from_numpy(inputs).to(plan.device)
+    targets_BT = torch.from_numpy(targets).to(plan.device)
+    with torch.autocast(plan.device.type, dtype=plan.autocast, enabled=plan.autocast is not None):
+        output = state.model(inputs_BT)
+    loss = F.cross_entropy(output.logits_BTV.flatten(0, 1).float(), targets_BT.flatten())
+    config = state.model.config
+    total = loss
+    if output.balance_loss is not None and isinstance(config, MoEConfig):
+        total = loss + config.balance_loss_weight * output.balance_loss
+    state.optimizer.zero_grad(set_to_none=True)
+    total.backward()
+    torch.nn.utils.clip_grad_norm_(state.model.parameters(), train.gradient_clip)
+    state.optimizer.step()
+    state.model.update_router_bias(output.loads)
+    return loss.detach()
