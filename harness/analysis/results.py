@@ -104,12 +104,18 @@ class TaskRatio:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One fairness check over the records."""
+    """One fairness check over the records.
+
+    A failing check turns a directional verdict into *inconclusive*, unless `blocking` is false (it only discloses) or
+    `energy_only` is true and the claim is about counted operations.
+    """
 
     code: str
     title: str
     outcome: Literal["pass", "fail", "unknown"]
     text: str
+    blocking: bool = True
+    energy_only: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,224 @@
+"""From records to costs at a loss: the lower envelope of each arm and seed over its sizes and budgets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from harness.analysis.results import FrontierPoint, Resource
+from harness.core.records import EnergyReading, Grade, RunRecord, worst_grade
+
+LOSS_METRIC = "validation_bits_per_byte"
+MIN_LADDER = 3
+# Losses are compared after arithmetic on them; this is far below any evaluation's resolution (bits per byte).
+LOSS_TOLERANCE = 1e-9
+
+RESOURCES: tuple[Resource, ...] = ("flops", "energy", "net_energy", "seconds", "tokens", "peak_memory")
+ENERGY_RESOURCES: tuple[Resource, ...] = ("energy", "net_energy")
+_ATTRIBUTE: dict[Resource, str] = {
+    "flops": "flops",
+    "energy": "energy_j",
+    "net_energy": "net_energy_j",
+    "seconds": "seconds",
+    "tokens": "tokens",
+    "peak_memory": "peak_memory_bytes",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundaryEnergy:
+    """Energy inside the headline boundary in joules, with the worst grade of its parts; simulated counts as D."""
+
+    energy_j: float | None
+    net_energy_j: float | None
+    grade: Grade | None
+    domains: tuple[str, ...]
+    simulated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reached:
+    """What it cost to reach a loss, by which size, and the runs that bracket it with their interpolation weights."""
+
+    cost: float
+    size: str
+    runs: tuple[tuple[FrontierPoint, float], ...]
+
+
+def select_boundary(readings: Sequence[EnergyReading]) -> tuple[EnergyReading, ...]:
+    """Return the readings of the headline boundary: the accelerators alone where there are any, else CPU and DRAM.
+
+    A whole-system reading counts only where nothing else does, since it contains the others. Where two sensors read
+    one device, the better grade counts.
+    """
+    for domains in (("gpu",), ("cpu", "dram"), ("system",)):
+        best: dict[tuple[str, int], EnergyReading] = {}
+        for reading in readings:
+            key = (reading.domain, reading.device_index)
+            if reading.domain in domains and (key not in best or reading.grade < best[key].grade):
+                best[key] = reading
+        if best:
+            return tuple(best.values())
+    return ()
+
+
+def sum_boundary(readings: Sequence[EnergyReading]) -> BoundaryEnergy:
+    """Add up the readings of the headline boundary; one unknown part makes the sum unknown."""
+    chosen = select_boundary(readings)
+    if not chosen:
+        return BoundaryEnergy(energy_j=None, net_energy_j=None, grade=None, domains=(), simulated=False)
+    simulated = any(reading.simulated for reading in chosen)
+    grades: list[Grade] = [reading.grade for reading in chosen]
+    return BoundaryEnergy(
+        energy_j=_sum([reading.energy_j for reading in chosen]),
+        net_energy_j=_sum([reading.net_energy_j for reading in chosen]),
+        grade="D" if simulated else worst_grade(*grades),
+        domains=tuple(sorted({reading.domain for reading in chosen})),
+        simulated=simulated,
+    )
+
+
+def build_points(records: Iterable[RunRecord]) -> tuple[list[FrontierPoint], list[tuple[str, str]]]:
+    """Return the points of finished runs, and (run id, reason) for every other run; finished trunks are neither."""
+    points: list[FrontierPoint] = []
+    excluded: list[tuple[str, str]] = []
+    for record in records:
+        if record.status == "failed":
+            excluded.append((record.run_id, f"failed: {record.error or 'no error was recorded'}"))
+        elif record.role != "trunk":
+            point = _build_point(record)
+            if isinstance(point, str):
+                excluded.append((record.run_id, point))
+            else:
+                points.append(point)
+    return points, excluded
+
+
+def _build_point(record: RunRecord) -> FrontierPoint | str:
+    """Return the point of a finished run, or the reason why it has none."""
+    path = record.path
+    if path is None:
+        return "the record has no path cost"
+    if not (path.flops > 0 and path.duration_s > 0 and path.tokens > 0):
+        return "the path has no FLOPs, tokens or time"
+    loss = record.quality_value(LOSS_METRIC)
+    if loss is None or not math.isfinite(loss):
+        reason = next((q.reason for q in record.quality if q.metric == LOSS_METRIC and q.reason), None)
+        return f"no finite {LOSS_METRIC}" + (f": {reason}" if reason else "")
+    energy = sum_boundary(path.energy)
+    return FrontierPoint(
+        run_id=record.run_id,
+        arm=record.arm,
+        size=record.size,
+        seed=record.seed,
+        tokens=path.tokens,
+        loss=loss,
+        flops=path.flops,
+        seconds=path.duration_s,
+        energy_j=energy.energy_j,
+        net_energy_j=energy.net_energy_j,
+        peak_memory_bytes=path.peak_memory_bytes,
+        energy_grade=energy.grade,
+        energy_domains=energy.domains,
+        active_params=record.params.active if record.params else None,
+        total_params=record.params.total if record.params else None,
+    )
+
+
+def cost_of(point: FrontierPoint, resource: Resource) -> float | None:
+    """Return what the point's path cost in `resource` (SI units), ``None`` when unknown or not above zero."""
+    value = getattr(point, _ATTRIBUTE[resource])
+    return float(value) if value is not None and value > 0 else None
+
+
+def trace_envelope(points: Sequence[FrontierPoint], resource: Resource) -> list[FrontierPoint]:
+    """Return the points of one size by rising cost, without those that a cheaper one equals or beats in loss."""
+    known = [(cost, point) for point in points if (cost := cost_of(point, resource)) is not None]
+    envelope: list[FrontierPoint] = []
+    for _, point in sorted(known, key=lambda pair: (pair[0], pair[1].loss, pair[1].run_id)):
+        if not envelope or point.loss < envelope[-1].loss:
+            envelope.append(point)
+    return envelope
+
+
+class Frontier:
+    """Cost as a function of loss for one arm and seed, from its own runs only; it never extrapolates.
+
+    Between adjacent budgets of one size log cost is linear in loss; across sizes the cheapest at that loss counts.
+    """
+
+    def __init__(self, points: Sequence[FrontierPoint]) -> None:
+        self.points = tuple(points)
+        self._sizes = sorted({point.size for point in points})
+
+    def loss_range(self, resource: Resource = "flops") -> tuple[float, float] | None:
+        """Return the lowest and highest loss on the envelope, ``None`` when `resource` is unknown in every run."""
+        losses = [point.loss for size in self._sizes for point in self._envelope(size, resource)]
+        return (min(losses), max(losses)) if losses else None
+
+    def cost_at(self, loss: float, resource: Resource) -> Reached | None:
+        """Return the cheapest way to `loss`, or ``None`` where no size's budgets bracket it.
+
+        Peak memory is not spent, so it is read off where training FLOPs are cheapest.
+        """
+        priced: Resource = "flops" if resource == "peak_memory" else resource
+        found = [r for size in self._sizes if (r := _interpolate(self._envelope(size, priced), loss, priced))]
+        cheapest = min(found, key=lambda reached: reached.cost, default=None)
+        if cheapest is None or resource != "peak_memory":
+            return cheapest
+        logs = []
+        for point, weight in cheapest.runs:
+            memory = cost_of(point, resource)
+            if memory is None:
+                return None
+            logs.append(weight * math.log(memory))
+        return Reached(cost=math.exp(sum(logs)), size=cheapest.size, runs=cheapest.runs)
+
+    def max_cost(self, resource: Resource) -> float | None:
+        """Return the cost of the most expensive run, ``None`` when unknown in every run."""
+        costs = [cost for point in self.points if (cost := cost_of(point, resource)) is not None]
+        return max(costs, default=None)
+
+    def _envelope(self, size: str, resource: Resource) -> list[FrontierPoint]:
+        return trace_envelope([point for point in self.points if point.size == size], resource)
+
+
+def _interpolate(envelope: Sequence[FrontierPoint], loss: float, resource: Resource) -> Reached | None:
+    for point in envelope:
+        if abs(point.loss - loss) <= LOSS_TOLERANCE:
+            return Reached(cost=_known_cost(point, resource), size=point.size, runs=((point, 1.0),))
+    for left, right in zip(envelope, envelope[1:], strict=False):
+        if left.loss > loss > right.loss:
+            weight = (left.loss - loss) / (left.loss - right.loss)
+            log_cost = (1 - weight) * math.log(_known_cost(left, resource)) + weight * math.log(
+                _known_cost(right, resource)
+            )
+            return Reached(cost=math.exp(log_cost), size=left.size, runs=((left, 1 - weight), (right, weight)))
+    return None
+
+
+def order_ladder(points: Iterable[FrontierPoint], arm: str) -> tuple[str, ...]:
+    """Return the sizes of `arm`, smallest first by active (else total) parameters, else by name."""
+    params: dict[str, float] = {}
+    for point in points:
+        if point.arm == arm:
+            count = point.active_params if point.active_params is not None else point.total_params
+            params[point.size] = count if count is not None else math.inf
+    return tuple(sorted(params, key=lambda size: (params[size], size)))
+
+
+def is_at_edge(ladder: Sequence[str], cheapest: Iterable[str]) -> bool:
+    """Return whether the ladder is too short for an interior minimum, or a cheapest size is its first or last."""
+    return len(ladder) < MIN_LADDER or any(size in (ladder[0], ladder[-1]) for size in cheapest)
+
+
+def _known_cost(point: FrontierPoint, resource: Resource) -> float:
+    cost = cost_of(point, resource)
+    assert cost is not None  # an envelope holds only points whose cost is known
+    return cost
+
+
+def _sum(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
