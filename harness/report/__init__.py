@@ -1,0 +1,1 @@
+"""From records and verdicts to one self-contained HTML page. Imports neither torch nor hydra."""

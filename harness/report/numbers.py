@@ -1,0 +1,113 @@
+"""Numbers as markup: each carries its exact value and where it came from, and the unknown says why.
+
+``data-value`` is ``repr`` of the number, ``data-source`` the run ids or the formula behind it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from markupsafe import Markup, escape
+
+from harness.analysis.results import Interval, Multiplier
+from harness.core.records import Grade
+from harness.core.units import format_digits, format_duration, format_si
+
+GRADE_WORDS: dict[str, str] = {
+    "A": "hardware energy counter",
+    "B": "sampled hardware power",
+    "C": "modelled from load and nameplate power",
+    "D": "assumed",
+}
+
+
+def num(value: float | None, text: str, source: str, reason: str | None = None) -> Markup:
+    """Return `text` as the shown form of `value`; ``None`` or a non-finite value shows as unknown with `reason`."""
+    if value is None or not math.isfinite(value):
+        return unknown(reason, source)
+    return Markup('<span class="n" data-value="{}" data-source="{}">{}</span>').format(repr(value), source, text)
+
+
+def unknown(reason: str | None, source: str = "") -> Markup:
+    """Return the word unknown and its reason."""
+    return Markup(
+        '<span class="n unknown" data-value="" data-source="{}">unknown</span> <small class="why">{}</small>'
+    ).format(source, reason or "not recorded")
+
+
+def si(value: float | None, unit: str, source: str, reason: str | None = None) -> Markup:
+    """Return `value` in `unit` with an SI prefix."""
+    return num(value, format_si(value, unit), source, reason)
+
+
+def digits(value: float | None, source: str, reason: str | None = None, places: int = 3) -> Markup:
+    """Return `value` with `places` significant digits."""
+    return num(value, format_digits(value, places), source, reason)
+
+
+def fixed(value: float | None, places: int, source: str, reason: str | None = None) -> Markup:
+    """Return `value` with `places` decimals."""
+    return num(value, "" if value is None else f"{value:.{places}f}", source, reason)
+
+
+def count(value: int | None, source: str, reason: str | None = None) -> Markup:
+    """Return an integer with thin spaces between its thousands."""
+    return num(value, "" if value is None else f"{value:,}".replace(",", "\u202f"), source, reason)
+
+
+def percent(value: float | None, source: str, reason: str | None = None) -> Markup:
+    """Return the share `value` (0 to 1) as per cent; ``data-value`` keeps the share."""
+    return num(value, "" if value is None else f"{100 * value:.1f}%", source, reason)
+
+
+def seconds(value: float | None, source: str, reason: str | None = None) -> Markup:
+    """Return a duration in seconds the way people read it."""
+    return num(value, format_duration(value), source, reason)
+
+
+def interval(value: Interval | None, source: str, suffix: str = "×") -> Markup:
+    """Return ``low to high (95%, method)`` or that there is no interval."""
+    if value is None:
+        return Markup('<span class="why">no interval</span>')
+    return Markup("{} to {} <small class=\"why\">{:.0f}%, {}</small>").format(
+        num(value.low, format_digits(value.low) + suffix, source),
+        num(value.high, format_digits(value.high) + suffix, source),
+        100 * value.level,
+        value.method,
+    )
+
+
+def multiplier(value: Multiplier) -> Markup:
+    """Return a multiplier, its lower bound as ``at least``, or unknown with the reason."""
+    source = runs(value.run_ids)
+    if value.estimate is not None:
+        return num(value.estimate, f"{format_digits(value.estimate)}×", source)
+    if value.lower_bound is not None:
+        shown = num(value.lower_bound, f"{format_digits(value.lower_bound)}×", source)
+        return Markup('at least {} <small class="why">{}</small>').format(shown, value.reason or "a lower bound")
+    return unknown(value.reason, source)
+
+
+def runs(run_ids: Iterable[str]) -> str:
+    """Return the source line that names run ids."""
+    ids = sorted(set(run_ids))
+    return "runs: " + ", ".join(ids) if ids else "no runs"
+
+
+def is_modelled(grade: Grade | None) -> bool:
+    """Return whether energy of this grade is a model's answer and not a measurement."""
+    return grade in ("C", "D")
+
+
+def grade_badge(grade: Grade | None) -> Markup:
+    """Return the grade as a badge whose words do not depend on colour."""
+    if grade is None:
+        return Markup('<span class="badge">no grade</span>')
+    kind = "modelled" if is_modelled(grade) else "measured"
+    return Markup('<span class="badge {}" title="{}">{} {}</span>').format(kind, GRADE_WORDS[grade], grade, kind)
+
+
+def join(parts: Iterable[Markup | str], separator: str = " ") -> Markup:
+    """Join parts, escaping those that are plain text."""
+    return escape(separator).join(parts)

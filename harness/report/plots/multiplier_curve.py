@@ -1,0 +1,92 @@
+"""The multiplier over the losses that both families reached, with its interval and the claims' lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from harness.analysis.results import ClaimVerdict, MatchResult, Multiplier
+from harness.report.numbers import is_modelled
+from harness.report.plots import style
+
+_LOOKS: tuple[tuple[str, str, str, str], ...] = (
+    ("flops", "training FLOPs", style.CANDIDATE, "o"),
+    ("energy", "training energy", style.THIRD, "s"),
+    ("seconds", "training seconds", style.FOURTH, "D"),
+)
+
+
+def multiplier_over_loss(match: MatchResult, verdicts: Sequence[ClaimVerdict]) -> Markup | None:
+    """Return multiplier (baseline over candidate) over matched loss, or ``None`` where the families never met."""
+    rows = {name: _known(match.curve, name) for name, *_ in _LOOKS}
+    values = [v for found in rows.values() for m in found for v in _extent(m)]
+    if not values:
+        return None
+    claims = sorted({1 / v.claim.factor for v in verdicts if v.claim.metric == "training_flops" and v.claim.factor > 0})
+    counted = [m.estimate for m in rows["flops"] if m.estimate is not None]
+    described = f"Multipliers at {len({m.loss for found in rows.values() for m in found})} matched losses."
+    if counted:
+        described += f" The training FLOP multiplier runs from {style.ratio_text(min(counted))} to {style.ratio_text(max(counted))}."
+    if claims:
+        described += " Claimed: " + ", ".join(style.ratio_text(claim) for claim in claims) + "."
+
+    def paint(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        low, high = min(*values, 1.0), max(*values, 1.0, *claims)
+        style.log_axis(axes, "y", low / 1.15, high * 1.2, "")
+        style.plain_axis(axes.yaxis, "×")
+        axes.axhline(1, color=style.MUTED, linewidth=1)
+        axes.annotate(
+            "equal cost", (0, 1), xycoords=("axes fraction", "data"), xytext=(4, 4), textcoords="offset points", color=style.MUTED
+        )
+        for claim in claims:
+            axes.axhline(claim, color=style.INK, linewidth=1.3, linestyle=(0, (6, 3)))
+            axes.annotate(
+                f"the claim: {style.ratio_text(claim)}", (0, claim), xycoords=("axes fraction", "data"), xytext=(4, -4),
+                textcoords="offset points", va="top", weight="bold",
+            )  # fmt: skip
+        for name, words, colour, marker in _LOOKS:
+            found = sorted((m for m in rows[name] if m.estimate is not None), key=lambda m: m.loss)
+            modelled = name == "energy" and any(is_modelled(m.grade) for m in found)
+            label = f"{words} (modelled)" if modelled else words
+            banded = [m for m in found if m.interval is not None]
+            if name == "flops" and banded:
+                lows = [m.interval.low for m in banded if m.interval is not None]
+                highs = [m.interval.high for m in banded if m.interval is not None]
+                axes.fill_between([m.loss for m in banded], lows, highs, facecolor=colour, edgecolor="none", alpha=0.16, linewidth=0)
+            axes.plot(
+                [m.loss for m in found], [m.estimate or 0.0 for m in found], color=colour, marker=marker, markersize=6,
+                linestyle=(0, (5, 2)) if modelled else "-", linewidth=2 if name == "flops" else 1.2, label=label if found else None,
+            )  # fmt: skip
+            bounds = [m for m in rows[name] if m.estimate is None and m.lower_bound is not None]
+            if bounds:
+                axes.plot(
+                    [m.loss for m in bounds], [m.lower_bound or 0.0 for m in bounds], color=colour, marker="^", markersize=8,
+                    linestyle="none", label=f"{words}, at least",
+                )  # fmt: skip
+        if match.matched_loss is not None:
+            axes.axvline(match.matched_loss, color=style.MUTED, linestyle=(0, (4, 3)), linewidth=1)
+            axes.annotate(
+                "verdict", (match.matched_loss, 0), xycoords=("data", "axes fraction"), xytext=(4, 4),
+                textcoords="offset points", color=style.MUTED,
+            )  # fmt: skip
+        axes.invert_xaxis()
+        axes.set_title(f"How many times less the {match.candidate_arm} models need")
+        axes.set_xlabel("Held-out loss, bits per byte (better to the right)")
+        axes.set_ylabel("Multiplier, baseline over candidate")
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), handlelength=2)
+
+    return style.draw("multiplier", "Multiplier over matched loss", described, paint, size=(8.4, 3.9))
+
+
+def _known(rows: Sequence[Multiplier], resource: str) -> list[Multiplier]:
+    return [m for m in rows if m.resource == resource and (m.estimate is not None or m.lower_bound is not None)]
+
+
+def _extent(row: Multiplier) -> list[float]:
+    values = [row.estimate, row.lower_bound]
+    if row.resource == "flops" and row.interval is not None:
+        values += [row.interval.low, row.interval.high]
+    return [v for v in values if v is not None and v > 0]

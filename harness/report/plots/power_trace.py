@@ -1,0 +1,86 @@
+"""Power over the time of one run with its measured windows shaded."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from harness.core.units import format_digits
+from harness.report.plots import style
+
+_COLOURS = (style.BASELINE, style.CANDIDATE, style.THIRD, style.FOURTH)
+_MAX_LABELS = 12
+
+
+def clean_series(trace: dict[str, Any]) -> list[tuple[str, list[float], list[float]]]:
+    """Return (label, times in s, power in W) of each readable series; points that are no numbers are left out."""
+    found = []
+    for series in _dicts(trace.get("series")):
+        times, power = series.get("times_s"), series.get("power_w")
+        if not isinstance(times, list) or not isinstance(power, list):
+            continue
+        pairs = [(float(t), float(p)) for t, p in zip(times, power, strict=False) if _is_number(t) and _is_number(p)]
+        if pairs:
+            label = f"{series.get('domain', 'unknown')} {series.get('device_index', '')} ({series.get('sensor', 'unknown')})"
+            found.append((label, [t for t, _ in pairs], [p for _, p in pairs]))
+    return found
+
+
+def clean_windows(trace: dict[str, Any]) -> list[tuple[str, int, float, float]]:
+    """Return (phase, repetition, begin in s, end in s) of each readable window in order of time."""
+    found = [
+        (str(w.get("phase", "unknown")), int(w.get("repetition", 0) or 0), float(w["begin_s"]), float(w["end_s"]))
+        for w in _dicts(trace.get("windows"))
+        if _is_number(w.get("begin_s")) and _is_number(w.get("end_s"))
+    ]
+    return sorted(found, key=lambda window: window[2:])
+
+
+def power_trace(trace: dict[str, Any], run_id: str, *, modelled: bool) -> Markup | None:
+    """Return power (W) over time (s) of `run_id`, or ``None`` when the trace holds no sample."""
+    series, windows = clean_series(trace), clean_windows(trace)
+    if not series:
+        return None
+    what = "MODELLED power" if modelled else "Power"
+    peak = max(max(power) for _, _, power in series)
+    end = max([max(times) for _, times, _ in series] + [window[3] for window in windows])
+    described = (
+        f"{what} of {run_id} over {format_digits(end)} s, at most {format_digits(peak)} W; {len(windows)} measured windows shaded."
+    )
+
+    def paint(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        axes.set_xlim(min(0.0, min(min(times) for _, times, _ in series)), end * 1.01 or 1)
+        axes.set_ylim(0, peak * 1.28 or 1)
+        last_label = -math.inf
+        for position, (phase, _, begin, stop) in enumerate(windows):
+            axes.axvspan(begin, stop, facecolor=style.MUTED, alpha=0.13 if position % 2 else 0.22, linewidth=0)
+            middle = (begin + stop) / 2
+            if len(windows) <= _MAX_LABELS or middle - last_label > 0.07 * end:
+                axes.annotate(
+                    phase.replace("_", " "), (middle, 0.98), xycoords=("data", "axes fraction"), rotation=90, ha="center", va="top",
+                    fontsize=8.5,
+                )  # fmt: skip
+                last_label = middle
+        for position, (label, times, power) in enumerate(series):
+            axes.plot(
+                times, power, color=_COLOURS[position % len(_COLOURS)], linestyle=style.DASHES[position % len(style.DASHES)],
+                linewidth=1.3, label=label.lstrip("_"),
+            )  # fmt: skip
+        axes.set_title(f"{what} over one run")
+        axes.set_xlabel("Seconds since the start of the run")
+        axes.set_ylabel("Watts" + (" (modelled)" if modelled else ""))
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=3)
+
+    return style.draw("power", f"{what} over one run", described, paint, size=(8.4, 3.8))
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
