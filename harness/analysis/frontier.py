@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -188,7 +189,7 @@ def _interpolate(envelope: Sequence[FrontierPoint], loss: float, resource: Resou
     for point in envelope:
         if abs(point.loss - loss) <= LOSS_TOLERANCE:
             return Reached(cost=_known_cost(point, resource), size=point.size, runs=((point, 1.0),))
-    for left, right in zip(envelope, envelope[1:], strict=False):
+    for left, right in itertools.pairwise(envelope):
         if left.loss > loss > right.loss:
             weight = (left.loss - loss) / (left.loss - right.loss)
             log_cost = (1 - weight) * math.log(_known_cost(left, resource)) + weight * math.log(

@@ -8,6 +8,9 @@ from typing import Literal
 from harness.core.records import Finding, Grade
 
 Resource = Literal["flops", "energy", "net_energy", "seconds", "tokens", "peak_memory"]
+TaskMetric = Literal[
+    "energy_per_task", "energy_per_correct", "flops_per_task", "seconds_per_task", "net_energy_per_task"
+]
 VerdictWord = Literal["supported", "not supported at the tested scale", "inconclusive", "not measured"]
 
 
@@ -67,7 +70,12 @@ class Multiplier:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmTask:
-    """What one task costs one arm at the matched loss: means over runs of the cheapest size, with standard errors."""
+    """What one task costs one arm at the matched loss: means over seeds of its cheapest size.
+
+    Inside a seed values are interpolated linearly in loss between the runs around the matched loss. `num_tasks` and
+    `num_correct` count distinct tasks and answers, summed over runs; repeats inside a window are no new evidence.
+    `energy_per_correct_j` is ``None`` with a reason below 30 correct answers.
+    """
 
     arm: str
     size: str
@@ -91,9 +99,7 @@ class ArmTask:
 class TaskRatio:
     """Candidate over baseline for one task (below 1: the candidate needs less), at matched loss."""
 
-    metric: Literal[
-        "energy_per_task", "energy_per_correct", "flops_per_task", "seconds_per_task", "net_energy_per_task"
-    ]
+    metric: TaskMetric
     estimate: float | None
     interval: Interval | None
     n: int

@@ -1,0 +1,162 @@
+"""Baseline cost over candidate cost at one loss, seed by seed, and the losses at which that can be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.analysis.frontier import (
+    ENERGY_RESOURCES,
+    LOSS_TOLERANCE,
+    Frontier,
+    Reached,
+    is_at_edge,
+    order_ladder,
+)
+from harness.analysis.results import FrontierPoint, Multiplier, Resource
+from harness.analysis.stats import estimate_ratio
+from harness.core.records import Grade, worst_grade
+from harness.core.study import MatchRule
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Both arms' frontiers by seed; `seeds` are those that both arms have."""
+
+    baseline: str
+    candidate: str
+    seeds: tuple[int, ...]
+    frontiers: dict[tuple[str, int], Frontier]
+    ladders: dict[str, tuple[str, ...]]
+
+    @property
+    def arms(self) -> tuple[str, str]:
+        """Baseline and candidate, in this order."""
+        return self.baseline, self.candidate
+
+
+def build_pair(points: Sequence[FrontierPoint], baseline: str, candidate: str) -> Pair:
+    """Group points by arm and seed."""
+    groups: dict[tuple[str, int], list[FrontierPoint]] = {}
+    for point in points:
+        groups.setdefault((point.arm, point.seed), []).append(point)
+    seeds = [{seed for arm, seed in groups if arm == wanted} for wanted in (baseline, candidate)]
+    return Pair(
+        baseline,
+        candidate,
+        tuple(sorted(seeds[0] & seeds[1])),
+        {key: Frontier(group) for key, group in groups.items()},
+        {arm: order_ladder(points, arm) for arm in (baseline, candidate)},
+    )
+
+
+def find_common_losses(pair: Pair) -> tuple[float, float] | None:
+    """Return the lowest and highest loss (bits per byte) that both arms reached in every seed, if there is any."""
+    ranges = [pair.frontiers[arm, seed].loss_range() for arm in pair.arms for seed in pair.seeds]
+    known = [span for span in ranges if span is not None]
+    if not known or len(known) < len(ranges):
+        return None
+    low, high = max(span[0] for span in known), min(span[1] for span in known)
+    return (low, high) if low <= high else None
+
+
+def choose_loss(rule: MatchRule, common: tuple[float, float] | None) -> tuple[float | None, str | None]:
+    """Return the loss at which the verdict is given under `rule`, or ``None`` and the reason."""
+    if rule.rule == "fixed":
+        if rule.loss is None:
+            return None, "the rule is a fixed loss, and the study gives none"
+        if common is None or not common[0] - LOSS_TOLERANCE <= rule.loss <= common[1] + LOSS_TOLERANCE:
+            reached = "no loss" if common is None else f"{common[0]:.4g} to {common[1]:.4g}"
+            return (
+                None,
+                f"the fixed loss {rule.loss:.4g} was not reached by both arms in every seed (common: {reached})",
+            )
+        return rule.loss, None
+    if common is None:
+        return None, "the two arms have no loss in common that both reached in every seed"
+    return common[0], None
+
+
+def spread_losses(common: tuple[float, float], num_losses: int) -> tuple[float, ...]:
+    """Return `num_losses` losses spread evenly over the common range, lowest first."""
+    low, high = common
+    if num_losses <= 1 or high - low <= LOSS_TOLERANCE:
+        return (low,)
+    step = (high - low) / (num_losses - 1)
+    return (*(low + step * i for i in range(num_losses - 1)), high)
+
+
+def match_at(pair: Pair, resource: Resource, loss: float) -> Multiplier:
+    """Return the multiplier of `resource` at `loss`, paired by seed; every seed must have both costs."""
+    reached: dict[tuple[str, int], Reached] = {}
+    missing: list[str] = []
+    for seed in pair.seeds:
+        for arm in pair.arms:
+            found = pair.frontiers[arm, seed].cost_at(loss, resource)
+            if found is None:
+                missing.append(f"{arm} seed {seed}")
+            else:
+                reached[arm, seed] = found
+    per_seed = tuple(
+        (seed, reached[pair.baseline, seed].cost / reached[pair.candidate, seed].cost)
+        for seed in pair.seeds
+        if all((arm, seed) in reached for arm in pair.arms)
+    )
+    sizes = {arm: tuple(reached[arm, seed].size for seed in pair.seeds if (arm, seed) in reached) for arm in pair.arms}
+    edges = tuple(arm for arm in pair.arms if sizes[arm] and is_at_edge(pair.ladders[arm], sizes[arm]))
+    runs = [point for found in reached.values() for point, _ in found.runs]
+    grades: list[Grade] = [point.energy_grade for point in runs if point.energy_grade is not None]
+    bound = _bound_below(pair, resource, loss) if missing else None
+    reason: str | None = None
+    if not pair.seeds:
+        reason = "no seed has both arms"
+    elif missing:
+        what = "is unknown" if _is_reached(pair, loss) else "at this loss is not bracketed by runs of one size"
+        reason = f"{resource} {what} for {', '.join(missing)}"
+    estimate = estimate_ratio([ratio for _, ratio in per_seed]) if reason is None else None
+    return Multiplier(
+        resource=resource,
+        loss=loss,
+        estimate=estimate.value if estimate else None,
+        interval=estimate.interval if estimate else None,
+        n=estimate.n if estimate else 0,
+        grade=worst_grade(*grades) if resource in ENERGY_RESOURCES and grades else None,
+        per_seed=per_seed,
+        sizes=sizes,
+        edge_arms=edges,
+        run_ids=tuple(sorted({point.run_id for point in runs})),
+        lower_bound=bound,
+        reason=reason or (estimate.reason if estimate else None),
+    )
+
+
+def bound_beyond(pair: Pair, resource: Resource) -> Multiplier | None:
+    """Return the lower bound at the candidate's lowest loss of every seed where the baseline never gets that far.
+
+    ``None`` when the baseline does in some seed, or a cost is unknown.
+    """
+    ranges = [pair.frontiers[pair.candidate, seed].loss_range() for seed in pair.seeds]
+    lows = [span[0] for span in ranges if span is not None]
+    if not lows or len(lows) < len(ranges):
+        return None
+    multiplier = match_at(pair, resource, max(lows))
+    return multiplier if multiplier.lower_bound is not None else None
+
+
+def _bound_below(pair: Pair, resource: Resource, loss: float) -> float | None:
+    """Return k such that the baseline, at k times what the candidate needed for `loss`, is still worse in every seed."""
+    if resource == "peak_memory":
+        return None  # memory is not spent, so more of it need not bring a lower loss
+    ratios = []
+    for seed in pair.seeds:
+        baseline, candidate = pair.frontiers[pair.baseline, seed], pair.frontiers[pair.candidate, seed]
+        span, spent, needed = baseline.loss_range(), baseline.max_cost(resource), candidate.cost_at(loss, resource)
+        if span is None or span[0] <= loss + LOSS_TOLERANCE or spent is None or needed is None:
+            return None
+        ratios.append(spent / needed.cost)
+    return min(ratios, default=None)
+
+
+def _is_reached(pair: Pair, loss: float) -> bool:
+    """Return whether both arms bracket `loss` in FLOPs in every seed, so that only the resource can be missing."""
+    return all(pair.frontiers[arm, seed].cost_at(loss, "flops") for arm in pair.arms for seed in pair.seeds)

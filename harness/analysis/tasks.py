@@ -1,0 +1,229 @@
+"""Energy, time and FLOPs of one task at the matched loss, from the windows of prefill and decode."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+from harness.analysis.frontier import LOSS_TOLERANCE, sum_boundary
+from harness.analysis.multipliers import Pair
+from harness.analysis.results import ArmTask, FrontierPoint, TaskMetric, TaskRatio
+from harness.analysis.stats import estimate_ratio
+from harness.core.records import Grade, RunRecord, WindowRecord, worst_grade
+
+PHASES = ("prefill", "decode")
+ACCURACY_METRIC = "exact_match"
+MIN_CORRECT = 30
+METRICS: tuple[TaskMetric, ...] = get_args(TaskMetric)
+_ENERGY_METRICS = ("energy_per_task", "energy_per_correct", "net_energy_per_task")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunTask:
+    """What one task cost in one run (joules, FLOPs, seconds), and how many distinct tasks it solved."""
+
+    run_id: str
+    energy_j: float | None
+    net_energy_j: float | None
+    prefill_j: float | None
+    decode_j: float | None
+    flops: float | None
+    seconds: float | None
+    accuracy: float | None
+    accuracy_stderr: float | None
+    num_tasks: int
+    num_correct: int
+    grade: Grade | None
+
+
+# Values of a run, or of a seed: the same names, so that a weighted mean over runs is one function.
+_VALUES = ("energy_j", "net_energy_j", "prefill_j", "decode_j", "flops", "seconds", "accuracy")
+Values = dict[str, float | None]
+
+
+def measure_task(record: RunRecord) -> RunTask:
+    """Return the cost of one task in `record`: per phase the sum over windows divided by the tasks in them."""
+    phases = [_cost_of_phase(record.windows_of(phase)) for phase in PHASES]
+    readings = [r for window in record.windows_of(*PHASES) for r in window.energy]
+    accuracy = next((q for q in record.quality if q.metric == ACCURACY_METRIC), None)
+    known = accuracy is not None and accuracy.value is not None
+    return RunTask(
+        run_id=record.run_id,
+        energy_j=_add(phases, "energy_j"),
+        net_energy_j=_add(phases, "net_energy_j"),
+        prefill_j=phases[0].get("energy_j"),
+        decode_j=phases[1].get("energy_j"),
+        flops=_add(phases, "flops"),
+        seconds=_add(phases, "seconds"),
+        accuracy=accuracy.value if accuracy is not None else None,
+        accuracy_stderr=accuracy.stderr if accuracy is not None else None,
+        num_tasks=accuracy.num_samples if accuracy is not None and known else 0,
+        num_correct=round(accuracy.num_samples * (accuracy.value or 0.0)) if accuracy is not None else 0,
+        grade=sum_boundary(readings).grade,
+    )
+
+
+def _cost_of_phase(windows: Sequence[WindowRecord]) -> Values:
+    """Return energy, net energy, FLOPs and seconds per task over the windows of one phase; empty without any task."""
+    worked = [(window, window.work) for window in windows if window.work is not None and window.work.num_tasks > 0]
+    num_tasks = sum(work.num_tasks for _, work in worked)
+    if not num_tasks:
+        return {}
+    energies = [sum_boundary(window.energy) for window, _ in worked]
+    sums: dict[str, list[float | None]] = {
+        "energy_j": [energy.energy_j for energy in energies],
+        "net_energy_j": [energy.net_energy_j for energy in energies],
+        "flops": [work.flops for _, work in worked],
+        "seconds": [window.duration_s for window, _ in worked],
+    }
+    return {
+        name: None if any(part is None for part in parts) else sum(p for p in parts if p is not None) / num_tasks
+        for name, parts in sums.items()
+    }
+
+
+def _add(phases: Sequence[Values], name: str) -> float | None:
+    values = [phase.get(name) for phase in phases]
+    return None if any(value is None for value in values) else sum(v for v in values if v is not None)
+
+
+def compare_tasks(
+    pair: Pair, records: Mapping[str, RunRecord], loss: float
+) -> tuple[tuple[ArmTask, ...], tuple[TaskRatio, ...]]:
+    """Return what a task costs each arm at `loss`, and the ratios candidate over baseline, paired by seed.
+
+    Each arm answers with the size that is cheapest in training FLOPs at `loss` in most seeds. Inside a seed values are
+    interpolated linearly in loss between the two runs of that size around `loss`, or taken from the nearest run.
+    """
+    arms: list[ArmTask] = []
+    by_seed: dict[str, dict[int, Values]] = {}
+    grades: list[Grade | None] = []
+    for arm in pair.arms:
+        size = choose_size(pair, arm, loss)
+        if size is None:
+            return (), ()
+        runs = {
+            seed: [
+                (point, weight, measure_task(records[point.run_id]))
+                for point, weight in weigh_runs(pair.frontiers[arm, seed].points, size, loss)
+            ]
+            for seed in pair.seeds
+        }
+        by_seed[arm] = {
+            seed: {name: _mean([(getattr(task, name), weight) for _, weight, task in found]) for name in _VALUES}
+            for seed, found in runs.items()
+            if found
+        }
+        arms.append(_summarise(arm, size, [entry for found in runs.values() for entry in found], by_seed[arm]))
+        grades.append(arms[-1].energy_grade)
+    ratios = tuple(_compare(metric, arms[0], arms[1], by_seed, grades) for metric in METRICS)
+    return tuple(arms), ratios
+
+
+def choose_size(pair: Pair, arm: str, loss: float) -> str | None:
+    """Return the size that is cheapest in training FLOPs at `loss` in most seeds (a tie: the smaller size)."""
+    reached = [pair.frontiers[arm, seed].cost_at(loss, "flops") for seed in pair.seeds]
+    votes = Counter(found.size for found in reached if found is not None)
+    ladder = pair.ladders[arm]
+    return min(votes, key=lambda size: (-votes[size], ladder.index(size)), default=None)
+
+
+def weigh_runs(points: Sequence[FrontierPoint], size: str, loss: float) -> list[tuple[FrontierPoint, float]]:
+    """Return the runs of `size` around `loss` with weights that sum to one; the nearest run where none bracket it."""
+    own = sorted((point for point in points if point.size == size), key=lambda point: abs(point.loss - loss))
+    if not own:
+        return []
+    above = [point for point in own if point.loss > loss + LOSS_TOLERANCE]
+    below = [point for point in own if point.loss < loss - LOSS_TOLERANCE]
+    if abs(own[0].loss - loss) <= LOSS_TOLERANCE or not above or not below:
+        return [(own[0], 1.0)]
+    weight = (above[0].loss - loss) / (above[0].loss - below[0].loss)
+    return [(above[0], 1 - weight), (below[0], weight)]
+
+
+def _mean(weighted: Sequence[tuple[float | None, float]]) -> float | None:
+    if any(value is None for value, _ in weighted):
+        return None
+    return sum(value * weight for value, weight in weighted if value is not None)
+
+
+def _summarise(
+    arm: str, size: str, runs: Sequence[tuple[FrontierPoint, float, RunTask]], by_seed: Mapping[int, Values]
+) -> ArmTask:
+    means = {name: _mean([(values[name], 1 / len(by_seed)) for values in by_seed.values()]) for name in _VALUES}
+    grades: list[Grade] = [task.grade for _, _, task in runs if task.grade is not None]
+    num_correct = sum(task.num_correct for _, _, task in runs)
+    energy, accuracy = means["energy_j"], means["accuracy"]
+    reason = None
+    if energy is None:
+        reason = "the energy of a task is unknown"
+    elif num_correct < MIN_CORRECT:
+        reason = f"only {num_correct} correct answers, fewer than {MIN_CORRECT}"
+    elif not accuracy:
+        reason = "no answer was correct at this loss" if accuracy is not None else "the accuracy is unknown"
+    # Binomial errors of the runs, carried through the weights; the same lines are asked in every run.
+    errors = [(task.accuracy_stderr, weight) for _, weight, task in runs]
+    stderr = None
+    if accuracy is not None and all(error is not None for error, _ in errors):
+        stderr = sum((error * weight) ** 2 for error, weight in errors if error is not None) ** 0.5 / len(by_seed)
+    return ArmTask(
+        arm=arm,
+        size=size,
+        energy_per_task_j=energy,
+        energy_per_correct_j=energy / accuracy if energy is not None and accuracy and reason is None else None,
+        flops_per_task=means["flops"],
+        seconds_per_task=means["seconds"],
+        prefill_energy_per_task_j=means["prefill_j"],
+        decode_energy_per_task_j=means["decode_j"],
+        accuracy=accuracy,
+        accuracy_stderr=stderr,
+        num_tasks=sum(task.num_tasks for _, _, task in runs),
+        num_correct=num_correct,
+        loss=statistics.fmean(sum(p.loss * w for p, w, _ in runs if p.seed == seed) for seed in by_seed),
+        energy_grade=worst_grade(*grades) if grades else None,
+        run_ids=tuple(sorted(task.run_id for _, _, task in runs)),
+        energy_per_correct_reason=reason,
+    )
+
+
+def _compare(
+    metric: TaskMetric,
+    baseline: ArmTask,
+    candidate: ArmTask,
+    by_seed: Mapping[str, Mapping[int, Values]],
+    grades: Sequence[Grade | None],
+) -> TaskRatio:
+    reason = None
+    if metric == "energy_per_correct":
+        short = [task for task in (baseline, candidate) if task.energy_per_correct_reason]
+        reason = "; ".join(f"{task.arm}: {task.energy_per_correct_reason}" for task in short) or None
+    ratios: list[float] = []
+    seeds = sorted(set(by_seed[baseline.arm]) & set(by_seed[candidate.arm]))
+    for seed in seeds:
+        costs = [_cost(by_seed[arm][seed], metric) for arm in (candidate.arm, baseline.arm)]
+        if costs[0] is not None and costs[1] is not None and costs[0] > 0 and costs[1] > 0:
+            ratios.append(costs[0] / costs[1])
+        elif reason is None:
+            reason = f"{metric} is unknown or not above zero in seed {seed}"
+    estimate = estimate_ratio(ratios) if reason is None else None
+    known = [grade for grade in grades if grade is not None]
+    return TaskRatio(
+        metric=metric,
+        estimate=estimate.value if estimate else None,
+        interval=estimate.interval if estimate else None,
+        n=estimate.n if estimate else 0,
+        grade=worst_grade(*known) if metric in _ENERGY_METRICS and known else None,
+        run_ids=tuple(sorted({*baseline.run_ids, *candidate.run_ids})),
+        reason=reason or (estimate.reason if estimate else None),
+    )
+
+
+def _cost(values: Values, metric: TaskMetric) -> float | None:
+    if metric == "energy_per_correct":
+        energy, accuracy = values["energy_j"], values["accuracy"]
+        return energy / accuracy if energy is not None and accuracy else None
+    names = {"energy_per_task": "energy_j", "net_energy_per_task": "net_energy_j"}
+    return values[names.get(metric, metric.removesuffix("_per_task"))]
