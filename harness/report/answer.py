@@ -1,0 +1,165 @@
+"""The answer in plain words, and one card for each claim."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from harness.analysis.results import ClaimVerdict, Interval, MatchResult, Multiplier
+from harness.core.records import RunRecord
+from harness.core.units import format_digits
+from harness.report import numbers as n
+from harness.report.blocks import Card, Cell
+from harness.report.plots.verdict_scale import verdict_scale
+
+_TONES = {
+    "supported": "good",
+    "not supported at the tested scale": "bad",
+    "inconclusive": "open",
+    "not measured": "none",
+}
+_METRICS = {
+    "training_flops": "training compute",
+    "training_energy": "training energy",
+    "energy_per_task": "energy per task",
+    "energy_per_correct": "energy per correct answer",
+}
+
+
+def summarise(match: MatchResult, verdicts: Sequence[ClaimVerdict], records: Sequence[RunRecord]) -> list[Cell]:
+    """Return the answer as one to three paragraphs that a newcomer can read."""
+    finished = [record for record in records if record.status == "finished"]
+    if not finished:
+        return [
+            f"There is nothing to compare yet: of {len(records)} runs that could be read, none finished. "
+            "What failed, and why, is listed below."
+        ]
+    flops = _headline(match, "flops")
+    if match.matched_loss is None or flops is None:
+        families = ", ".join(sorted({record.arm for record in finished}))
+        return [
+            Markup("The two families cannot be compared: {}. Finished runs: {} ({}).").format(
+                match.matched_loss_reason or "no loss was reached by both", str(len(finished)), families
+            )
+        ]
+    paragraphs: list[Cell] = [_compute_sentence(match, flops), _energy_sentence(match)]
+    paragraphs.append(_verdict_sentence(verdicts))
+    return [paragraph for paragraph in paragraphs if paragraph]
+
+
+def make_card(verdict: ClaimVerdict) -> Card:
+    """Return the card of one verdict; a ratio of modelled energies stands beside it and never as the verdict."""
+    claim, source = verdict.claim, n.runs(verdict.run_ids)
+    word = verdict.verdict
+    energy_blind = word == "not measured" and claim.kind == "energy"
+    facts: list[tuple[str, Cell]] = [
+        ("The claim in numbers", Markup("at most {} of the baseline").format(n.digits(claim.factor, f"claim {claim.id}"))),
+        ("What is compared", f"{_METRICS[claim.metric]}, candidate over baseline"),
+    ]
+    if verdict.estimate is not None and not energy_blind:
+        facts.append(("Ratio", n.digits(verdict.estimate, source)))
+        facts.append(("Interval", n.interval(verdict.interval, source, suffix="")))
+    if verdict.upper_bound is not None:
+        facts.append(("Upper bound", Markup("at most {}").format(n.digits(verdict.upper_bound, source))))
+    facts += [
+        ("Seeds compared", n.count(verdict.n, source)),
+        ("Grade", n.grade_badge(verdict.grade) if claim.kind == "energy" else Markup('<span class="badge measured">counted</span>')),
+    ]
+    if verdict.matched_loss is not None:
+        facts.append(("Matched loss", Markup("{} bits per byte").format(n.fixed(verdict.matched_loss, 3, source))))
+    return Card(
+        claim_id=claim.id,
+        statement=claim.statement,
+        source=claim.source,
+        word=word,
+        tone=_TONES[word],
+        text=verdict.text,
+        big=_big(verdict, energy_blind),
+        big_label=_big_label(verdict, energy_blind),
+        scale=_scale(verdict, energy_blind),
+        facts=tuple(facts),
+        blocking=verdict.blocking,
+        modelled=_modelled(verdict, source) if energy_blind else "",
+    )
+
+
+def _big(verdict: ClaimVerdict, energy_blind: bool) -> Markup:
+    if verdict.estimate is None or energy_blind:
+        return Markup('<span class="n" data-value="" data-source="">no verdict</span>')
+    return n.num(verdict.multiplier, f"{format_digits(verdict.multiplier)}×", n.runs(verdict.run_ids))
+
+
+def _big_label(verdict: ClaimVerdict, energy_blind: bool) -> str:
+    metric = _METRICS[verdict.claim.metric]
+    if verdict.estimate is None or energy_blind:
+        return f"{metric} was not measured" if verdict.verdict == "not measured" else "no ratio"
+    return f"less {metric}, where {format_digits(1 / verdict.claim.factor)}× is claimed"
+
+
+def _scale(verdict: ClaimVerdict, energy_blind: bool) -> Markup | None:
+    estimate = verdict.modelled_estimate if energy_blind else verdict.estimate
+    interval: Interval | None = verdict.modelled_interval if energy_blind else verdict.interval
+    low, high = (interval.low, interval.high) if interval is not None else (None, None)
+    return verdict_scale(verdict.claim.id, verdict.claim.factor, estimate, low, high, modelled=energy_blind)
+
+
+def _modelled(verdict: ClaimVerdict, source: str) -> Cell:
+    words = Markup("<strong>No energy meter could be read</strong> for these runs, so their energy is modelled and yields no verdict. ")
+    if verdict.modelled_estimate is None:
+        return words + Markup("There is no modelled ratio either.")
+    shown = n.digits(verdict.modelled_estimate, f"modelled energies; {source}")
+    return words + Markup("The ratio of the modelled energies, candidate over baseline, is {} ({}). {}").format(
+        shown, n.interval(verdict.modelled_interval, f"modelled energies; {source}", suffix=""), Markup('<span class="badge modelled">modelled</span>')
+    )
+
+
+def _headline(match: MatchResult, resource: str) -> Multiplier | None:
+    return next((row for row in match.headline if row.resource == resource), None)
+
+
+def _compute_sentence(match: MatchResult, row: Multiplier) -> Cell:
+    source = n.runs(row.run_ids)
+    loss = n.fixed(match.matched_loss, 3, source)
+    begin = Markup("Trained to the same quality, {} bits per byte on held-out text, ").format(loss)
+    if row.estimate is None:
+        if row.lower_bound is None:
+            return begin + Markup("the compute multiplier cannot be told: {}.").format(row.reason or "no reason recorded")
+        bound = n.num(row.lower_bound, f"{format_digits(row.lower_bound)} times", source)
+        return begin + Markup("the {} models needed at most one part in {} of the training compute of the {} models.").format(
+            match.candidate_arm, bound, match.baseline_arm
+        )
+    less = row.estimate >= 1
+    shown = n.num(row.estimate, f"{format_digits(row.estimate if less else 1 / row.estimate)} times", source)
+    sentence = begin + Markup("the {} models needed <strong>{} {}</strong> training compute than the {} models").format(
+        match.candidate_arm, shown, "less" if less else "more", match.baseline_arm
+    )
+    if row.interval is not None:
+        sentence += Markup(" (multiplier {} to {}, {:.0f}% confidence, {} seeds)").format(
+            n.digits(row.interval.low, source), n.digits(row.interval.high, source), 100 * row.interval.level, n.count(row.n, source)
+        )
+    return sentence + "."
+
+
+def _energy_sentence(match: MatchResult) -> Cell:
+    row = _headline(match, "energy")
+    if row is None or row.estimate is None:
+        return "How much energy that took cannot be told from these records."
+    source, less = n.runs(row.run_ids), row.estimate >= 1
+    shown = n.num(row.estimate, f"{format_digits(row.estimate if less else 1 / row.estimate)} times", source)
+    words = "less" if less else "more"
+    if n.is_modelled(row.grade):
+        return Markup(
+            "Their <strong>modelled</strong> training energy was {} {}. No energy meter could be read, "
+            "so this follows running time and a power model; it is not a measurement."
+        ).format(shown, words)
+    return Markup("Their measured training energy was {} {} (grade {}).").format(shown, words, row.grade or "unknown")
+
+
+def _verdict_sentence(verdicts: Sequence[ClaimVerdict]) -> Cell:
+    if not verdicts:
+        return "No claim was put to the test."
+    parts = [
+        Markup("“{}”: <strong>{}</strong>").format(v.claim.statement.rstrip("."), v.verdict) for v in verdicts
+    ]
+    return Markup("The claims: ") + n.join(parts, "; ") + "."
