@@ -1,0 +1,191 @@
+"""The whole comparison of one study: points, multipliers at matched loss, tasks, fairness checks and findings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.analysis.fairness import check_fairness
+from harness.analysis.frontier import RESOURCES, build_points
+from harness.analysis.multipliers import (
+    Pair,
+    bound_beyond,
+    build_pair,
+    choose_loss,
+    find_common_losses,
+    match_at,
+    spread_losses,
+)
+from harness.analysis.pooling import read_config, require_poolable
+from harness.analysis.results import FrontierPoint, MatchResult, Multiplier
+from harness.analysis.tasks import compare_tasks
+from harness.core.records import Finding, RunRecord, Severity
+from harness.core.store import Store
+from harness.core.study import MatchRule, StudyInfo, load_study
+
+DEFAULT_ARMS = ("dense", "moe")
+
+
+def load_and_match(root: Path | str) -> MatchResult:
+    """Match the study whose store is at `root`.
+
+    Raises:
+        RecordError: there is no record, the study file cannot be read, or records must not be pooled.
+    """
+    records, unreadable = Store(root).load_records()
+    return match_study(records, load_study(Path(root)), unreadable)
+
+
+def match_study(records: Sequence[RunRecord], study: StudyInfo | None, unreadable: Sequence[str] = ()) -> MatchResult:
+    """Compare both arms of a study at equal validation loss in bits per byte.
+
+    Without a study file the arms are told from the models and the rule is the default one. Too little data (one
+    family, one seed, no common loss, only failures) gives findings and ``None`` with a reason, never an exception.
+
+    Raises:
+        RecordError: finished records differ in a key that decides what their numbers mean.
+    """
+    findings = [_finding("unreadable_record", "warning", line) for line in unreadable]
+    kept, excluded = _keep_planned(records, study, findings)
+    points, left_out = build_points(kept)
+    excluded += left_out
+    require_poolable([record for record in kept if record.status == "finished"])
+    baseline, candidate = _choose_arms(kept, study, findings)
+    rule = study.match if study is not None else MatchRule()
+    if study is None:
+        text = "no study.json: arms and the rule of matching were not fixed before the first run"
+        findings.append(_finding("no_study", "warning", text))
+    pair = build_pair(points, baseline, candidate)
+    _note_points(points, pair, findings)
+
+    common = find_common_losses(pair) if pair.seeds else None
+    loss, reason = choose_loss(rule, common) if pair.seeds else (None, _explain_no_pair(points, pair))
+    if reason is not None:
+        findings.append(_finding("no_matched_loss", "warning", f"no verdict's loss: {reason}"))
+    headline = tuple(match_at(pair, resource, loss) for resource in RESOURCES) if loss is not None else ()
+    losses = spread_losses(common, rule.num_losses) if common is not None else ()
+    curve = tuple(match_at(pair, resource, at) for resource in RESOURCES for at in losses)
+    beyond = tuple(bound for resource in RESOURCES if (bound := bound_beyond(pair, resource)) is not None)
+    _note_reach(pair, beyond, headline, findings)
+    by_id = {record.run_id: record for record in kept}
+    arm_tasks, task_ratios = compare_tasks(pair, by_id, loss) if loss is not None else ((), ())
+    return MatchResult(
+        study=study.study if study is not None else (records[0].study if records else ""),
+        baseline_arm=baseline,
+        candidate_arm=candidate,
+        rule=_describe_rule(rule, study),
+        matched_loss=loss,
+        matched_loss_reason=reason,
+        common_losses=common,
+        curve=(*curve, *beyond),
+        headline=headline or beyond,
+        points=tuple(points),
+        arm_tasks=arm_tasks,
+        task_ratios=task_ratios,
+        checks=check_fairness(kept, study, points, pair),
+        findings=tuple(findings),
+        excluded=tuple(sorted(excluded)),
+    )
+
+
+def _keep_planned(
+    records: Sequence[RunRecord], study: StudyInfo | None, findings: list[Finding]
+) -> tuple[list[RunRecord], list[tuple[str, str]]]:
+    """Return the records that the study promised; others in its folder are no part of it."""
+    planned = {run.run_id for run in study.runs} if study is not None else set()
+    if not planned:
+        return list(records), []
+    kept = [record for record in records if record.run_id in planned]
+    others = [record for record in records if record.run_id not in planned]
+    if not kept:
+        text = "no record is in the plan of study.json; all records are used, and none was promised"
+        findings.append(_finding("outside_plan", "error", text))
+        return list(records), []
+    if others:
+        text = f"{len(others)} records are not in the plan of study.json and are left out"
+        findings.append(_finding("outside_plan", "warning", text))
+    return kept, [(record.run_id, "not in the plan of study.json") for record in others]
+
+
+def _choose_arms(records: Sequence[RunRecord], study: StudyInfo | None, findings: list[Finding]) -> tuple[str, str]:
+    """Return baseline and candidate arm: the study's, else the first dense and the first sparse arm by name."""
+    if study is not None:
+        return study.baseline_arm, study.candidate_arm
+    sparse = {record.arm for record in records if read_config(record, "model.num_experts")}
+    dense = {record.arm for record in records} - sparse
+    baseline = min(dense, key=lambda arm: (arm != DEFAULT_ARMS[0], arm), default=DEFAULT_ARMS[0])
+    candidate = min(sparse, key=lambda arm: (arm != DEFAULT_ARMS[1], arm), default=None)
+    if candidate is None:
+        others = sorted(dense - {baseline})
+        candidate = others[0] if others else DEFAULT_ARMS[1]
+    ignored = sorted((sparse | dense) - {baseline, candidate})
+    if ignored:
+        findings.append(_finding("more_arms", "warning", f"arms that are not compared: {', '.join(ignored)}"))
+    return baseline, candidate
+
+
+def _explain_no_pair(points: Sequence[FrontierPoint], pair: Pair) -> str:
+    if not points:
+        return "no run finished with a loss"
+    missing = [arm for arm in pair.arms if not pair.ladders[arm]]
+    if missing:
+        return f"no finished run of {' and '.join(repr(arm) for arm in missing)}"
+    return "no seed has finished runs of both arms"
+
+
+def _note_points(points: Sequence[FrontierPoint], pair: Pair, findings: list[Finding]) -> None:
+    for arm in pair.arms:
+        if not pair.ladders[arm]:
+            findings.append(_finding("no_runs_of_arm", "warning", f"arm '{arm}' has no finished run with a loss"))
+    seeds = {point.seed for point in points if point.arm in pair.arms}
+    unpaired = sorted(seeds - set(pair.seeds))
+    if pair.seeds and unpaired:
+        text = f"seeds with finished runs of one arm only are left out: {', '.join(map(str, unpaired))}"
+        findings.append(_finding("unpaired_seeds", "warning", text))
+    if len(pair.seeds) == 1:
+        findings.append(_finding("one_seed", "warning", "one seed: estimates have no interval"))
+    cells = [(point.arm, point.size, point.seed, point.tokens) for point in points]
+    if len(set(cells)) < len(cells):
+        text = "some cells (arm, size, seed, tokens) have several runs; the frontier takes the best of them"
+        findings.append(_finding("repeated_cells", "warning", text))
+
+
+def _note_reach(
+    pair: Pair, beyond: Sequence[Multiplier], headline: Sequence[Multiplier], findings: list[Finding]
+) -> None:
+    """Say which arm got further than the other, and where a value is limited by the sizes that were tried."""
+    for bound in beyond:
+        if bound.resource == "flops" and bound.lower_bound is not None:
+            text = (
+                f"at {bound.loss:.4g} bits per byte, {pair.baseline} at {bound.lower_bound:.3g} times the training "
+                f"FLOPs of {pair.candidate} is still worse in every seed: the multiplier there is above that"
+            )
+            findings.append(_finding("baseline_never_reaches", "info", text, bound.lower_bound))
+    swapped = Pair(pair.candidate, pair.baseline, pair.seeds, pair.frontiers, pair.ladders)
+    other = bound_beyond(swapped, "flops")
+    if other is not None and other.lower_bound is not None:
+        text = (
+            f"at {other.loss:.4g} bits per byte, {pair.candidate} at {other.lower_bound:.3g} times the training FLOPs "
+            f"of {pair.baseline} is still worse in every seed: the multiplier there is below {1 / other.lower_bound:.3g}"
+        )
+        findings.append(_finding("candidate_never_reaches", "info", text, 1 / other.lower_bound))
+    edges = sorted({arm for multiplier in headline for arm in multiplier.edge_arms})
+    if edges:
+        text = (
+            f"the cheapest size of {' and '.join(edges)} stands at an edge of its ladder, or the ladder has fewer than "
+            "three sizes: read the values as size-matched multipliers, not as the frontier's"
+        )
+        findings.append(_finding("size_limited", "warning", text))
+
+
+def _describe_rule(rule: MatchRule, study: StudyInfo | None) -> str:
+    text = (
+        "lowest loss that both arms reached in every seed"
+        if rule.rule == "lowest_common"
+        else f"fixed at {rule.loss} bits per byte"
+    )
+    return text if study is not None else f"{text} (default, not fixed beforehand)"
+
+
+def _finding(code: str, severity: Severity, text: str, value: float | None = None) -> Finding:
+    return Finding(code=code, severity=severity, text=text, value=value)

@@ -1,0 +1,55 @@
+"""Which records may be compared at all: those that agree in everything that changes what a number means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from harness.core.errors import RecordError
+from harness.core.records import RunRecord
+
+
+def read_config(record: RunRecord, path: str) -> Any:
+    """Return the configured value at a dotted `path`, ``None`` where there is none."""
+    value: Any = record.config
+    for part in path.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+POOL_KEYS: dict[str, Callable[[RunRecord], Any]] = {
+    "environment.device": lambda r: r.environment.device if r.environment else None,
+    "environment.device_name": lambda r: r.environment.device_name if r.environment else None,
+    "environment.num_threads": lambda r: r.environment.num_threads if r.environment else None,
+    "train.precision": lambda r: read_config(r, "train.precision"),
+    "data.sha256": lambda r: r.data.sha256 if r.data else None,
+    "data.tokenizer_sha256": lambda r: r.data.tokenizer_sha256 if r.data else None,
+    "task.version": lambda r: read_config(r, "task.version"),
+    "flops.formula_version": lambda r: r.flops.formula_version if r.flops else None,
+}
+
+
+def require_poolable(records: Sequence[RunRecord]) -> None:
+    """Check that finished `records` agree in every key of `POOL_KEYS`; what a record does not know is not compared.
+
+    Raises:
+        RecordError: two records differ; the message names the key and one run of either value.
+    """
+    for key, read in POOL_KEYS.items():
+        first: RunRecord | None = None
+        for record in records:
+            value = read(record)
+            if value is None:
+                continue
+            if first is None:
+                first = record
+            elif value != read(first):
+                raise RecordError(
+                    f"records that differ in {key} are not pooled: '{first.run_id}' has {_short(read(first))}, "
+                    f"'{record.run_id}' has {_short(value)}; put them in folders of their own."
+                )
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return repr(text if len(text) <= 40 else f"{text[:12]}...")
