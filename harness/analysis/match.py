@@ -62,9 +62,12 @@ def match_study(records: Sequence[RunRecord], study: StudyInfo | None, unreadabl
     loss, reason = choose_loss(rule, common) if pair.seeds else (None, _explain_no_pair(points, pair))
     if reason is not None:
         findings.append(_finding("no_matched_loss", "warning", f"no verdict's loss: {reason}"))
-    headline = tuple(match_at(pair, resource, loss) for resource in RESOURCES) if loss is not None else ()
+    at = loss if loss is not None else rule.loss if rule.rule == "fixed" else None
+    headline = tuple(match_at(pair, resource, at) for resource in RESOURCES) if at is not None else ()
+    if loss is None:
+        headline = tuple(multiplier for multiplier in headline if multiplier.lower_bound is not None)
     losses = spread_losses(common, rule.num_losses) if common is not None else ()
-    curve = tuple(match_at(pair, resource, at) for resource in RESOURCES for at in losses)
+    curve = tuple(match_at(pair, resource, each) for resource in RESOURCES for each in losses)
     beyond = tuple(bound for resource in RESOURCES if (bound := bound_beyond(pair, resource)) is not None)
     _note_reach(pair, beyond, headline, findings)
     by_id = {record.run_id: record for record in kept}

@@ -43,6 +43,7 @@ class FrontierPoint:
     energy_domains: tuple[str, ...]
     active_params: int | None
     total_params: int | None
+    simulated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +67,7 @@ class Multiplier:
     run_ids: tuple[str, ...]
     lower_bound: float | None = None
     reason: str | None = None
+    simulated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +95,7 @@ class ArmTask:
     energy_grade: Grade | None
     run_ids: tuple[str, ...]
     energy_per_correct_reason: str | None = None
+    simulated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
