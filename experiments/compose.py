@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import re
 from typing import Any
 
 from hydra import compose, initialize_config_module
 from hydra.errors import HydraException, MissingConfigException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from harness.core.config import RunConfig, validate_run
@@ -40,8 +41,11 @@ def to_app_config(config: DictConfig) -> AppConfig:
     Raises:
         ConfigError: a value that OmegaConf or the validation refuses.
     """
+    run_only = copy.deepcopy(config)
+    with open_dict(run_only):
+        run_only.pop("hydra", None)
     try:
-        typed = OmegaConf.to_object(config)
+        typed = OmegaConf.to_object(run_only)
     except OmegaConfBaseException as error:
         raise ConfigError(explain(error)) from error
     if not isinstance(typed, AppConfig):

@@ -73,9 +73,8 @@ class AppConfig(RunConfig):
 def register_schemas() -> None:
     """Put the schemas where the YAML files' defaults lists look for them."""
     store = ConfigStore.instance()
-    nodes: dict[str, Any] = {"app": AppConfig}
+    store.store(name="app_schema", node=AppConfig)
     groups: dict[str, dict[str, Any]] = {
-        "schema": nodes,
         "schema/model": {"dense": ModelConfig, "moe": MoEConfig},
         "schema/data": {"corpus": DataConfig},
         "schema/train": {"adamw": TrainConfig},

@@ -1,0 +1,1 @@
+"""The BlockSweeper of isojoule for Hydra."""

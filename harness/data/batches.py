@@ -1,0 +1,61 @@
+"""Batches as a pure function of (seed, step): resuming is exact, and both families see the same data in the same order.
+
+Shape suffixes: B batch, T context length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+import numpy as np
+
+
+def sample_batch(
+    tokens: np.ndarray, *, seed: int, step: int, batch_size: int, context_length: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return inputs and targets, int64 (B, T) each; targets are the inputs one token later.
+
+    An epoch is a fresh permutation of the non-overlapping windows, begun at a fresh random offset.
+    """
+    windows = count_windows(len(tokens), context_length)
+    rows = []
+    for sample in range(step * batch_size, (step + 1) * batch_size):
+        epoch, place = divmod(sample, windows)
+        order, offset = _epoch_order(seed, epoch, windows, context_length)
+        start = offset + int(order[place]) * context_length
+        rows.append(tokens[start : start + context_length + 1])
+    batch = np.stack(rows).astype(np.int64)
+    return batch[:, :-1], batch[:, 1:]
+
+
+def count_windows(num_tokens: int, context_length: int) -> int:
+    """Return training windows of one epoch, leaving room for any offset; at least 1 or ValueError."""
+    windows = (num_tokens - 1) // context_length - 1
+    if windows < 1:
+        raise ValueError(f"{num_tokens} tokens are too few for windows of {context_length}")
+    return windows
+
+
+def num_epochs(num_tokens_seen: int, tokens: np.ndarray) -> float:
+    """Return how often the training text was seen."""
+    return num_tokens_seen / len(tokens)
+
+
+def iterate_windows(
+    tokens: np.ndarray, *, context_length: int, max_tokens: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield (inputs, targets), int64 (T,) each, of non-overlapping windows over about the first `max_tokens`.
+
+    Every target is predicted once; a shorter rest at the end is left out.
+    """
+    end = min(len(tokens) - 1, max(max_tokens, context_length))
+    for start in range(0, end - context_length + 1, context_length):
+        window = tokens[start : start + context_length + 1].astype(np.int64)
+        yield window[:-1], window[1:]
+
+
+@lru_cache(maxsize=4)
+def _epoch_order(seed: int, epoch: int, windows: int, context_length: int) -> tuple[np.ndarray, int]:
+    rng = np.random.default_rng([seed, epoch])
+    return rng.permutation(windows), int(rng.integers(0, context_length))

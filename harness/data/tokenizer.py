@@ -1,0 +1,110 @@
+"""Tokenizers: bytes, or a byte-level BPE trained on the training split only.
+
+A separator token stands between documents. It counts as one byte with both tokenizers, so that bits per byte compare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+import numpy as np
+import tokenizers
+from tokenizers import decoders, models, pre_tokenizers, trainers
+
+from harness.core.errors import DataError
+
+BYTE_VOCAB_SIZE = 256
+
+
+class Tokenizer(Protocol):
+    """Text to ids and back; `token_num_bytes` holds the bytes each id stands for (the separator: 1)."""
+
+    vocab_size: int
+    separator: int
+    token_num_bytes: np.ndarray
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of `text`."""
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of `ids`; a cut character becomes a replacement character."""
+
+    def to_json(self) -> str:
+        """Return what `load_tokenizer` rebuilds it from."""
+
+
+class ByteTokenizer:
+    """One token a byte of UTF-8; byte 0 separates documents."""
+
+    def __init__(self) -> None:
+        self.vocab_size = BYTE_VOCAB_SIZE
+        self.separator = 0
+        self.token_num_bytes = np.ones(BYTE_VOCAB_SIZE, dtype=np.int64)
+
+    def encode(self, text: str) -> list[int]:
+        """Return the bytes of `text`."""
+        return list(text.encode())
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of the bytes `ids`."""
+        return bytes(ids).decode(errors="replace")
+
+    def to_json(self) -> str:
+        """Return an empty description: there is nothing to learn."""
+        return "{}"
+
+
+class BpeTokenizer:
+    """Byte-level BPE; the last id is the separator and stands for no text."""
+
+    def __init__(self, core: tokenizers.Tokenizer) -> None:
+        self._core = core
+        self.separator = core.get_vocab_size()
+        self.vocab_size = self.separator + 1
+        lengths = np.ones(self.vocab_size, dtype=np.int64)
+        for token, index in core.get_vocab().items():
+            lengths[index] = len(token)  # the byte-level alphabet writes one character for each byte
+        self.token_num_bytes = lengths
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of `text`."""
+        ids: list[int] = self._core.encode(text).ids
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of `ids`, separators left out."""
+        text: str = self._core.decode([int(i) for i in ids if i != self.separator], skip_special_tokens=False)
+        return text
+
+    def to_json(self) -> str:
+        """Return the merges and vocabulary as the `tokenizers` library writes them."""
+        text: str = self._core.to_str()
+        return text
+
+
+def train_tokenizer(kind: str, vocab_size: int, texts: Iterable[str]) -> Tokenizer:
+    """Return the tokenizer `kind` (``byte`` or ``bpe``), learned from `texts` where it learns.
+
+    Raises:
+        DataError: an unknown kind, or a vocabulary that does not hold every byte and the separator.
+    """
+    if kind == "byte":
+        return ByteTokenizer()
+    if kind != "bpe":
+        raise DataError(f"data.tokenizer is '{kind}'; it is byte or bpe.")
+    if not BYTE_VOCAB_SIZE + 2 <= vocab_size <= 1 << 16:
+        raise DataError(f"data.vocab_size is {vocab_size}; bpe takes {BYTE_VOCAB_SIZE + 2} to {1 << 16}.")
+    core = tokenizers.Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size - 1, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+    )
+    core.train_from_iterator(texts, trainer)
+    return BpeTokenizer(core)
+
+
+def load_tokenizer(kind: str, text: str) -> Tokenizer:
+    """Rebuild a tokenizer from `Tokenizer.to_json`."""
+    return ByteTokenizer() if kind == "byte" else BpeTokenizer(tokenizers.Tokenizer.from_str(text))

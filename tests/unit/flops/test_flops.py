@@ -1,0 +1,71 @@
+"""Formula FLOPs equal traced FLOPs, forward and backward; nothing that multiplies matrices goes uncounted."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from harness.core.config import ModelConfig
+from harness.flops.formulas import (
+    count_decode_flops,
+    count_forward_flops_per_token,
+    count_prefill_flops,
+    count_train_flops_per_token,
+)
+from harness.flops.traced import UnregisteredOpError, trace_flops
+from harness.infer.engine import decode, prefill
+from harness.models import build_model
+from tests.unit.models.test_models import CONFIGS, DENSE, MOE
+
+CONTEXT = 24
+
+
+@pytest.mark.parametrize("config", [*CONFIGS, dataclasses.replace(MOE, dispatch="loop")])
+def test_formula_equals_trace_forward_and_backward(config: ModelConfig) -> None:
+    model = build_model(config, seed=0)
+    tokens = torch.randint(0, config.vocab_size, (3, CONTEXT), generator=torch.Generator().manual_seed(0))
+
+    def train_step() -> None:
+        F.cross_entropy(model(tokens).logits_BTV.flatten(0, 1), tokens.flatten()).backward()
+
+    def forward() -> None:
+        with torch.no_grad():
+            model(tokens)
+
+    num_tokens = tokens.numel()
+    assert trace_flops(forward) == pytest.approx(num_tokens * count_forward_flops_per_token(config, CONTEXT), rel=0.01)
+    assert trace_flops(train_step) == pytest.approx(num_tokens * count_train_flops_per_token(config, CONTEXT), rel=0.01)
+
+
+@pytest.mark.parametrize("config", [DENSE, MOE])
+def test_prefill_and_decode_formulas_equal_the_trace(config: ModelConfig) -> None:
+    model = build_model(config, seed=0).eval()
+    prompts = torch.randint(0, config.vocab_size, (2, CONTEXT), generator=torch.Generator().manual_seed(0))
+    assert trace_flops(lambda: prefill(model, prompts, 8)) == pytest.approx(2 * count_prefill_flops(config, CONTEXT))
+    filled = prefill(model, prompts, 8)
+    assert trace_flops(lambda: decode(model, filled, 8)) == pytest.approx(2 * count_decode_flops(config, CONTEXT, 7))
+
+
+def test_a_moe_with_the_same_active_width_costs_a_dense_step_plus_its_routers() -> None:
+    dense = dataclasses.replace(DENSE, num_layers=3)
+    moe = dataclasses.replace(MOE, top_k=2, num_shared_experts=1, d_expert=16)
+    routers = 2 * (2 * moe.d_model * moe.num_experts)
+    gap = count_forward_flops_per_token(moe, CONTEXT) - count_forward_flops_per_token(dense, CONTEXT)
+    assert gap == pytest.approx(routers)
+
+
+def test_an_operator_without_a_formula_is_an_error_not_a_zero() -> None:
+    with pytest.raises(UnregisteredOpError, match="register it"):
+        trace_flops(lambda: torch.ops.aten._int_mm(torch.ones(32, 32, dtype=torch.int8), torch.ones(32, 32, dtype=torch.int8)))
+
+
+def test_attention_and_grouped_products_are_not_silently_zero() -> None:
+    q = torch.randn(1, 2, 8, 16)
+    assert trace_flops(lambda: F.scaled_dot_product_attention(q, q, q)) == 2 * 2 * 2 * 8 * 8 * 16
+    a, b = torch.randn(8, 16), torch.randn(2, 16, 32)
+    assert trace_flops(lambda: F.grouped_mm(a, b, offs=torch.tensor([3, 8], dtype=torch.int32))) == 2 * 8 * 16 * 32
+
+
