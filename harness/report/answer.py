@@ -54,7 +54,10 @@ def make_card(verdict: ClaimVerdict) -> Card:
     word = verdict.verdict
     energy_blind = word == "not measured" and claim.kind == "energy"
     facts: list[tuple[str, Cell]] = [
-        ("The claim in numbers", Markup("at most {} of the baseline").format(n.digits(claim.factor, f"claim {claim.id}"))),
+        (
+            "The claim in numbers",
+            Markup("at most {} of the baseline").format(n.digits(claim.factor, f"claim {claim.id}")),
+        ),
         ("What is compared", f"{_METRICS[claim.metric]}, candidate over baseline"),
     ]
     if verdict.estimate is not None and not energy_blind:
@@ -64,7 +67,12 @@ def make_card(verdict: ClaimVerdict) -> Card:
         facts.append(("Upper bound", Markup("at most {}").format(n.digits(verdict.upper_bound, source))))
     facts += [
         ("Seeds compared", n.count(verdict.n, source)),
-        ("Grade", n.grade_badge(verdict.grade) if claim.kind == "energy" else Markup('<span class="badge measured">counted</span>')),
+        (
+            "Grade",
+            n.grade_badge(verdict.grade)
+            if claim.kind == "energy"
+            else Markup('<span class="badge measured">counted</span>'),
+        ),
     ]
     if verdict.matched_loss is not None:
         facts.append(("Matched loss", Markup("{} bits per byte").format(n.fixed(verdict.matched_loss, 3, source))))
@@ -105,12 +113,16 @@ def _scale(verdict: ClaimVerdict, energy_blind: bool) -> Markup | None:
 
 
 def _modelled(verdict: ClaimVerdict, source: str) -> Cell:
-    words = Markup("<strong>No energy meter could be read</strong> for these runs, so their energy is modelled and yields no verdict. ")
+    words = Markup(
+        "<strong>No energy meter could be read</strong> for these runs, so their energy is modelled and yields no verdict. "
+    )
     if verdict.modelled_estimate is None:
         return words + Markup("There is no modelled ratio either.")
     shown = n.digits(verdict.modelled_estimate, f"modelled energies; {source}")
     return words + Markup("The ratio of the modelled energies, candidate over baseline, is {} ({}). {}").format(
-        shown, n.interval(verdict.modelled_interval, f"modelled energies; {source}", suffix=""), Markup('<span class="badge modelled">modelled</span>')
+        shown,
+        n.interval(verdict.modelled_interval, f"modelled energies; {source}", suffix=""),
+        Markup('<span class="badge modelled">modelled</span>'),
     )
 
 
@@ -124,11 +136,13 @@ def _compute_sentence(match: MatchResult, row: Multiplier) -> Cell:
     begin = Markup("Trained to the same quality, {} bits per byte on held-out text, ").format(loss)
     if row.estimate is None:
         if row.lower_bound is None:
-            return begin + Markup("the compute multiplier cannot be told: {}.").format(row.reason or "no reason recorded")
+            return begin + Markup("the compute multiplier cannot be told: {}.").format(
+                row.reason or "no reason recorded"
+            )
         bound = n.num(row.lower_bound, f"{format_digits(row.lower_bound)} times", source)
-        return begin + Markup("the {} models needed at most one part in {} of the training compute of the {} models.").format(
-            match.candidate_arm, bound, match.baseline_arm
-        )
+        return begin + Markup(
+            "the {} models needed at most one part in {} of the training compute of the {} models."
+        ).format(match.candidate_arm, bound, match.baseline_arm)
     less = row.estimate >= 1
     shown = n.num(row.estimate, f"{format_digits(row.estimate if less else 1 / row.estimate)} times", source)
     sentence = begin + Markup("the {} models needed <strong>{} {}</strong> training compute than the {} models").format(
@@ -136,7 +150,10 @@ def _compute_sentence(match: MatchResult, row: Multiplier) -> Cell:
     )
     if row.interval is not None:
         sentence += Markup(" (multiplier {} to {}, {:.0f}% confidence, {} seeds)").format(
-            n.digits(row.interval.low, source), n.digits(row.interval.high, source), 100 * row.interval.level, n.count(row.n, source)
+            n.digits(row.interval.low, source),
+            n.digits(row.interval.high, source),
+            100 * row.interval.level,
+            n.count(row.n, source),
         )
     return sentence + "."
 
@@ -159,7 +176,5 @@ def _energy_sentence(match: MatchResult) -> Cell:
 def _verdict_sentence(verdicts: Sequence[ClaimVerdict]) -> Cell:
     if not verdicts:
         return "No claim was put to the test."
-    parts = [
-        Markup("“{}”: <strong>{}</strong>").format(v.claim.statement.rstrip("."), v.verdict) for v in verdicts
-    ]
+    parts = [Markup("“{}”: <strong>{}</strong>").format(v.claim.statement.rstrip("."), v.verdict) for v in verdicts]
     return Markup("The claims: ") + n.join(parts, "; ") + "."

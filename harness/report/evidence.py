@@ -34,23 +34,29 @@ _NO_POINTS = "No finished run has both a loss and this cost."
 
 def headline_section(match: MatchResult) -> Section:
     """Return the multipliers at the matched loss."""
-    lead: Cell = Markup("Baseline cost over candidate cost: above 1 the <b>{}</b> models need less than the <b>{}</b> models.").format(
-        match.candidate_arm, match.baseline_arm
-    )
+    lead: Cell = Markup(
+        "Baseline cost over candidate cost: above 1 the <b>{}</b> models need less than the <b>{}</b> models."
+    ).format(match.candidate_arm, match.baseline_arm)
     if match.matched_loss is None:
-        lead = Markup("No multiplier: {}.").format(match.matched_loss_reason or "there is no loss that both families reached")
+        lead = Markup("No multiplier: {}.").format(
+            match.matched_loss_reason or "there is no loss that both families reached"
+        )
     else:
         lead += Markup(" All at {} bits per byte, picked by the rule “{}” before the first run.").format(
             n.fixed(match.matched_loss, 3, f"rule: {match.rule}"), match.rule
         )
     edges = sorted({arm for row in match.headline for arm in row.edge_arms})
     notes = (
-        (f"Size-limited: the cheapest size of {', '.join(edges)} stands at an edge of its ladder, so the numbers are size-matched, not a frontier's.",)
+        (
+            f"Size-limited: the cheapest size of {', '.join(edges)} stands at an edge of its ladder, so the numbers are size-matched, not a frontier's.",
+        )
         if edges
         else ()
     )
     table = _multiplier_table("headline", "Multipliers at the matched loss", match.headline, per_seed=True)
-    return Section(id="multipliers", title="The multipliers", lead=lead, tables=(table,) if match.headline else (), notes=notes)
+    return Section(
+        id="multipliers", title="The multipliers", lead=lead, tables=(table,) if match.headline else (), notes=notes
+    )
 
 
 def flops_section(match: MatchResult) -> Section:
@@ -68,12 +74,16 @@ def joules_section(match: MatchResult) -> Section:
     modelled = any(n.is_modelled(p.energy_grade) for p in match.points)
 
     def cell(point: FrontierPoint) -> Cell:
-        return n.si(point.energy_j, "J", point.run_id, "no energy for this run") + " " + n.grade_badge(point.energy_grade)
+        return (
+            n.si(point.energy_j, "J", point.run_id, "no energy for this run") + " " + n.grade_badge(point.energy_grade)
+        )
 
     boundary = sorted({"+".join(p.energy_domains) for p in match.points if p.energy_domains})
     lead: Cell = Markup("Energy boundary: {}. ").format(", ".join(boundary) or "unknown, no energy recorded")
     if modelled:
-        lead += Markup("<strong>Modelled, not measured:</strong> these joules come from a power model, so they mostly restate running time.")
+        lead += Markup(
+            "<strong>Modelled, not measured:</strong> these joules come from a power model, so they mostly restate running time."
+        )
     table = _points_table("points-joules", match.points, ("Training energy", cell))
     title = "Loss against energy (modelled)" if modelled else "Loss against energy"
     return Section(
@@ -98,7 +108,11 @@ def tasks_section(match: MatchResult) -> Section:
     rows = tuple(_task_row(arm, n.runs(arm.run_ids)) for arm in match.arm_tasks)
     columns = ("Family", "Size", "Energy per task", "of it prefill", "of it decode", "Energy per correct answer", "Seconds per task",
                "FLOPs per task", "Accuracy", "Correct", "Grade")  # fmt: skip
-    tables = (Table(id="tasks", caption="Cost of one task at the matched loss", columns=_columns(columns, 2), rows=rows),) if rows else ()
+    tables: tuple[Table, ...] = (
+        (Table(id="tasks", caption="Cost of one task at the matched loss", columns=_columns(columns, 2), rows=rows),)
+        if rows
+        else ()
+    )
     ratios = tuple(
         (_RATIOS[r.metric], n.digits(r.estimate, n.runs(r.run_ids), r.reason), n.interval(r.interval, n.runs(r.run_ids), ""), n.count(r.n, n.runs(r.run_ids)),
          n.grade_badge(r.grade))
@@ -106,7 +120,14 @@ def tasks_section(match: MatchResult) -> Section:
     )  # fmt: skip
     if ratios:
         names = ("Candidate over baseline", "Ratio", "Interval", "n", "Grade")
-        tables += (Table(id="task-ratios", caption="Ratios, below 1: the candidate needs less", columns=_columns(names, 1), rows=ratios),)
+        tables += (
+            Table(
+                id="task-ratios",
+                caption="Ratios, below 1: the candidate needs less",
+                columns=_columns(names, 1),
+                rows=ratios,
+            ),
+        )
     figure = Figure(
         id="f-task", caption="Prefill reads the prompt, decode writes the answer.", svg=task_energy.energy_per_task(match), table=None,
         missing="No family has an energy per task at a matched loss.",
@@ -121,7 +142,11 @@ def trace_section(records: Sequence[RunRecord], traces: Mapping[str, Mapping[str
     usable = [run for run in traces if run in by_id and power_trace.clean_series(dict(traces[run]))]
     missing = "No power trace was recorded, or none can be read."
     if not usable:
-        return Section(id="power-section", title="Power over one run", figures=(Figure(id="f-power", caption="", svg=None, table=None, missing=missing),))
+        return Section(
+            id="power-section",
+            title="Power over one run",
+            figures=(Figure(id="f-power", caption="", svg=None, table=None, missing=missing),),
+        )
     run_id = min(usable, key=lambda run: (by_id[run].arm != candidate, -len(by_id[run].windows), run))
     record, trace = by_id[run_id], dict(traces[run_id])
     modelled = any(n.is_modelled(sensor.grade) for sensor in record.sensors)
@@ -130,9 +155,13 @@ def trace_section(records: Sequence[RunRecord], traces: Mapping[str, Mapping[str
     for window in record.windows:
         sums = _gross(window.energy)
         name = f"{window.phase.replace('_', ' ')} {window.repetition}"
-        rows.append((name, n.seconds(window.begin_s, run_id), n.seconds(window.duration_s, run_id), sums, _worst(window.energy)))
+        rows.append(
+            (name, n.seconds(window.begin_s, run_id), n.seconds(window.duration_s, run_id), sums, _worst(window.energy))
+        )
     table = Table(id="trace-windows", caption=f"Windows of {run_id}", columns=_columns(columns, 1), rows=tuple(rows))
-    lead: Cell = Markup("Run {}. Shaded: the windows whose energy is summed.").format(Markup("<code>{}</code>").format(run_id))
+    lead: Cell = Markup("Run {}. Shaded: the windows whose energy is summed.").format(
+        Markup("<code>{}</code>").format(run_id)
+    )
     if modelled:
         lead += Markup(" <strong>Modelled, not measured.</strong>")
     svg = power_trace.power_trace(trace, run_id, modelled=modelled)
@@ -144,8 +173,16 @@ def trace_section(records: Sequence[RunRecord], traces: Mapping[str, Mapping[str
 def routing_section(records: Sequence[RunRecord]) -> Section:
     """Return the expert load of the finished run with routing that saw the most tokens, ties by run id."""
     routed = [r for r in records if r.routing is not None and r.status == "finished"]
-    shown = min(routed, key=lambda r: (-(r.path.tokens if r.path else 0), -(r.params.total if r.params else 0), r.run_id), default=None)
-    svg = routing_load.routing_load(shown.routing, shown.run_id) if shown is not None and shown.routing is not None else None
+    shown = min(
+        routed,
+        key=lambda r: (-(r.path.tokens if r.path else 0), -(r.params.total if r.params else 0), r.run_id),
+        default=None,
+    )
+    svg = (
+        routing_load.routing_load(shown.routing, shown.run_id)
+        if shown is not None and shown.routing is not None
+        else None
+    )
     names = ("Run", "Experts", "Layers", "Max violation", "Mean entropy", "Dead experts")
     rows = tuple(
         (r.run_id, n.count(len(r.routing.load[0]) if r.routing.load else 0, r.run_id), n.count(len(r.routing.load), r.run_id),
@@ -153,38 +190,63 @@ def routing_section(records: Sequence[RunRecord]) -> Section:
         for r in routed
         if r.routing is not None
     )  # fmt: skip
-    table = Table(id="routing", caption="Routing of every run with experts", columns=_columns(names, 1), rows=rows, sortable=True)
+    table = Table(
+        id="routing", caption="Routing of every run with experts", columns=_columns(names, 1), rows=rows, sortable=True
+    )
     lead: Cell = "Sparse experts save compute only while the load is spread; a collapsed router would be a small dense model in disguise."
     if shown is not None:
         lead = Markup("{} Shown: <code>{}</code>.").format(lead, shown.run_id)
-    figure = Figure(id="f-routing", caption="On held-out text.", svg=svg, table=table if rows else None, missing="No finished run has routing statistics.")
+    figure = Figure(
+        id="f-routing",
+        caption="On held-out text.",
+        svg=svg,
+        table=table if rows else None,
+        missing="No finished run has routing statistics.",
+    )
     return Section(id="routing-section", title="Load of the experts", lead=lead, figures=(figure,))
 
 
 def _multiplier_table(table_id: str, caption: str, rows: Sequence[Multiplier], *, per_seed: bool) -> Table:
-    names = ("What", "Loss", "Multiplier", "Interval", "n", "Grade", "Cheapest sizes") + (("Seed by seed",) if per_seed else ())
+    names = ("What", "Loss", "Multiplier", "Interval", "n", "Grade", "Cheapest sizes") + (
+        ("Seed by seed",) if per_seed else ()
+    )
     body = []
     for row in rows:
         source = n.runs(row.run_ids)
         grade = n.grade_badge(row.grade) if "energy" in row.resource else Markup('<span class="badge measured">{}</span>').format(
             "counted" if row.resource in ("flops", "tokens") else "measured"
         )  # fmt: skip
-        sizes = "; ".join(f"{arm}: {', '.join(dict.fromkeys(found))}" for arm, found in sorted(row.sizes.items())) or "none"
+        sizes = (
+            "; ".join(f"{arm}: {', '.join(dict.fromkeys(found))}" for arm, found in sorted(row.sizes.items())) or "none"
+        )
         cells: list[Cell] = [RESOURCES[row.resource], n.fixed(row.loss, 3, f"rule of the study; {source}"), n.multiplier(row),
                              n.interval(row.interval, source), n.count(row.n, source), grade, sizes]  # fmt: skip
         if per_seed:
-            cells.append(n.join((Markup("{}: {}").format(seed, n.digits(value, source)) for seed, value in row.per_seed), ", ") or "none")
+            cells.append(
+                n.join((Markup("{}: {}").format(seed, n.digits(value, source)) for seed, value in row.per_seed), ", ")
+                or "none"
+            )
         body.append(tuple(cells))
     columns = tuple(Column(name, 1 <= i <= 4) for i, name in enumerate(names))
     return Table(id=table_id, caption=caption, columns=columns, rows=tuple(body))
 
 
-def _points_table(table_id: str, points: Sequence[FrontierPoint], cost: tuple[str, Callable[[FrontierPoint], Cell]]) -> Table | None:
+def _points_table(
+    table_id: str, points: Sequence[FrontierPoint], cost: tuple[str, Callable[[FrontierPoint], Cell]]
+) -> Table | None:
     if not points:
         return None
     name, cell = cost
     rows = tuple(
-        (p.run_id, p.arm, p.size, n.count(p.seed, p.run_id), n.count(p.tokens, p.run_id), n.fixed(p.loss, 4, p.run_id), cell(p))
+        (
+            p.run_id,
+            p.arm,
+            p.size,
+            n.count(p.seed, p.run_id),
+            n.count(p.tokens, p.run_id),
+            n.fixed(p.loss, 4, p.run_id),
+            cell(p),
+        )
         for p in sorted(points, key=lambda p: p.run_id)
     )
     names = ("Run", "Family", "Size", "Seed", "Tokens", "Loss (bits per byte)", name)
@@ -203,7 +265,10 @@ def _task_row(arm: Any, source: str) -> tuple[Cell, ...]:
 
 
 def _gross(readings: Sequence[EnergyReading]) -> Cell:
-    parts = [Markup("{} {}").format(r.domain, n.num(r.energy_j, format_si(r.energy_j, "J"), r.sensor, r.reason)) for r in readings]
+    parts = [
+        Markup("{} {}").format(r.domain, n.num(r.energy_j, format_si(r.energy_j, "J"), r.sensor, r.reason))
+        for r in readings
+    ]
     return n.join(parts, ", ") if parts else n.unknown("no sensor was open")
 
 

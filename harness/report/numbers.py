@@ -70,7 +70,7 @@ def interval(value: Interval | None, source: str, suffix: str = "×") -> Markup:
     """Return ``low to high (95%, method)`` or that there is no interval."""
     if value is None:
         return Markup('<span class="why">no interval</span>')
-    return Markup("{} to {} <small class=\"why\">{:.0f}%, {}</small>").format(
+    return Markup('{} to {} <small class="why">{:.0f}%, {}</small>').format(
         num(value.low, format_digits(value.low) + suffix, source),
         num(value.high, format_digits(value.high) + suffix, source),
         100 * value.level,

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from harness.analysis.results import MatchResult
-from harness.core.records import EnergyReading, RunRecord, worst_grade
+from harness.analysis.results import FrontierPoint, MatchResult
+from harness.core.records import RunRecord
 from harness.core.study import StudyInfo
 from harness.report import numbers as n
 from harness.report.blocks import Cell, Column, Section, Table
@@ -23,48 +23,97 @@ def checks_section(match: MatchResult) -> Section:
         (Markup('<span class="outcome {}">{}</span>').format(c.outcome, _OUTCOMES[c.outcome]), c.title, c.text)
         for c in sorted(match.checks, key=lambda c: (order[c.outcome], c.code))
     )
-    table = Table(id="checks", caption="Fairness checks", columns=_names("Outcome", "Check", "What was found"), rows=rows)
+    table = Table(
+        id="checks", caption="Fairness checks", columns=_names("Outcome", "Check", "What was found"), rows=rows
+    )
     lead = "Made by the program over the records. A failing check turns a directional verdict into “inconclusive”."
     return Section(id="checks-section", title="Was the comparison fair?", lead=lead, tables=(table,) if rows else (),
                    notes=() if rows else ("No check could be made: there were no finished runs to check.",))  # fmt: skip
 
 
-def findings_section(records: Sequence[RunRecord], match: MatchResult, unreadable: Sequence[str], study: StudyInfo | None) -> Section:
+def findings_section(
+    records: Sequence[RunRecord], match: MatchResult, unreadable: Sequence[str], study: StudyInfo | None
+) -> Section:
     """Return everything that went wrong or was left out; nothing is hidden."""
     failed = [r for r in records if r.status == "failed"]
     seen = {r.run_id for r in records}
     never = [p.run_id for p in study.runs if p.run_id not in seen] if study is not None else []
-    tables = []
+    tables: list[Table] = []
     found = [(f, "the study") for f in match.findings] + [(f, r.run_id) for r in records for f in r.findings]
     grouped: dict[tuple[str, str, str], list[str]] = {}
     for finding, where in found:
         grouped.setdefault((finding.severity, finding.code, finding.text), []).append(where)
     rank = {"error": 0, "warning": 1, "info": 2}
     if grouped:
-        rows = tuple(
-            (Markup('<span class="severity {}">{}</span>').format(key[0], key[0]), key[2], Markup("<code>{}</code>").format(key[1]), _where(where))
+        rows: tuple[tuple[Cell, ...], ...] = tuple(
+            (
+                Markup('<span class="severity {}">{}</span>').format(key[0], key[0]),
+                key[2],
+                Markup("<code>{}</code>").format(key[1]),
+                _where(where),
+            )
             for key, where in sorted(grouped.items(), key=lambda item: (rank[item[0][0]], item[0]))
         )
-        tables.append(Table(id="findings", caption="Findings", columns=_names("Severity", "Finding", "Code", "Where"), rows=rows))
+        tables.append(
+            Table(id="findings", caption="Findings", columns=_names("Severity", "Finding", "Code", "Where"), rows=rows)
+        )
     if failed:
         rows = tuple((r.run_id, r.arm, r.size, r.error or "no error text recorded") for r in failed)
-        tables.append(Table(id="failures", caption="Failed runs", columns=_names("Run", "Family", "Size", "Error"), rows=rows))
+        tables.append(
+            Table(id="failures", caption="Failed runs", columns=_names("Run", "Family", "Size", "Error"), rows=rows)
+        )
     if match.excluded:
-        tables.append(Table(id="excluded", caption="Left out of the comparison", columns=_names("Run", "Why"), rows=tuple(match.excluded)))
+        tables.append(
+            Table(
+                id="excluded",
+                caption="Left out of the comparison",
+                columns=_names("Run", "Why"),
+                rows=tuple(match.excluded),
+            )
+        )
     if unreadable:
-        tables.append(Table(id="unreadable", caption="Files that cannot be read", columns=_names("Problem"), rows=tuple((line,) for line in unreadable)))
+        tables.append(
+            Table(
+                id="unreadable",
+                caption="Files that cannot be read",
+                columns=_names("Problem"),
+                rows=tuple((line,) for line in unreadable),
+            )
+        )
     if never:
-        tables.append(Table(id="never", caption="Planned runs without a record", columns=_names("Run"), rows=tuple((run,) for run in never)))
+        tables.append(
+            Table(
+                id="never",
+                caption="Planned runs without a record",
+                columns=_names("Run"),
+                rows=tuple((run,) for run in never),
+            )
+        )
     lead = f"{len(failed)} failed, {len(match.excluded)} left out, {len(unreadable)} unreadable, {len(never)} planned but without a record."
     return Section(id="findings-section", title="Findings, failures and exclusions", lead=lead, tables=tuple(tables),
                    notes=() if tables else ("There is nothing to report here.",))  # fmt: skip
 
 
-def runs_section(records: Sequence[RunRecord]) -> Section:
+def runs_section(records: Sequence[RunRecord], match: MatchResult) -> Section:
     """Return the table of all runs, failed ones included."""
-    names = ("Run", "Family", "Size", "Tokens", "Seed", "Loss", "FLOPs", "Seconds", "Joules", "FLOP/s", "Correct", "Status")
+    names = (
+        "Run",
+        "Family",
+        "Size",
+        "Tokens",
+        "Seed",
+        "Loss",
+        "FLOPs",
+        "Seconds",
+        "Joules",
+        "FLOP/s",
+        "Correct",
+        "Status",
+    )
     columns = tuple(Column(name, 3 <= i <= 10) for i, name in enumerate(names))
-    table = Table(id="runs", caption="All runs", columns=columns, rows=tuple(_run_row(r) for r in records), sortable=True, filterable=True)
+    points = {point.run_id: point for point in match.points}
+    rows = tuple(_run_row(r, points.get(r.run_id)) for r in records)
+    table = Table(id="runs", caption="All runs", columns=columns, rows=rows, sortable=True, filterable=True)
     lead = "Cost is that of the whole path to a model: its trunk up to the fork and its own decay. Loss is in bits per byte on held-out text."
     return Section(id="runs-section", title="Every run", lead=lead, tables=(table,) if records else (),
                    notes=() if records else ("There is no readable record.",))  # fmt: skip
@@ -79,7 +128,9 @@ def sources_section(records: Sequence[RunRecord]) -> Section:
         for s in record.sensors:
             period = "unknown (the sensor does not say)" if s.update_period_s is None else f"{s.update_period_s:g} s"
             name = f"{s.name} (simulated)" if s.simulated else s.name
-            sensors.setdefault((name, s.domain, s.device, s.method, f"{s.grade}: {GRADE_WORDS[s.grade]}", period, s.source), []).append(record.run_id)
+            sensors.setdefault(
+                (name, s.domain, s.device, s.method, f"{s.grade}: {GRADE_WORDS[s.grade]}", period, s.source), []
+            ).append(record.run_id)
         if (e := record.environment) is not None:
             packages = ", ".join(f"{name} {version}" for name, version in sorted(e.packages.items()))
             commit = (e.git_commit or "unknown (not a checkout)") + (" with local changes" if e.git_dirty else "")
@@ -93,16 +144,33 @@ def sources_section(records: Sequence[RunRecord]) -> Section:
             data.setdefault((d.corpus, d.sha256, f"{d.tokenizer} ({d.vocab_size})", splits, size, f"{d.num_files:,} files, {d.num_duplicates_removed:,} copies removed"),
                             []).append(record.run_id)  # fmt: skip
     groups = (
-        ("sensors", "Sensors", ("Sensor", "Domain", "Device", "Method", "Grade", "Update period", "Source", "Runs"), sensors),
-        ("environments", "Environments", ("Device", "CPU and memory", "System", "Versions", "Commit", "Threads", "Determinism", "Runs"), environments),
+        (
+            "sensors",
+            "Sensors",
+            ("Sensor", "Domain", "Device", "Method", "Grade", "Update period", "Source", "Runs"),
+            sensors,
+        ),
+        (
+            "environments",
+            "Environments",
+            ("Device", "CPU and memory", "System", "Versions", "Commit", "Threads", "Determinism", "Runs"),
+            environments,
+        ),
         ("data", "Data", ("Corpus", "SHA-256", "Tokenizer", "Splits", "Bytes", "Files", "Runs"), data),
     )
     tables = tuple(
-        Table(id=key, caption=caption, columns=_names(*names), rows=tuple((*row, _where(found)) for row, found in sorted(group.items())))
+        Table(
+            id=key,
+            caption=caption,
+            columns=_names(*names),
+            rows=tuple((*row, _where(found)) for row, found in sorted(group.items())),
+        )
         for key, caption, names, group in groups
         if group
     )
-    notes = tuple(f"{caption}: unknown, no readable record names any." for key, caption, names, group in groups if not group)
+    notes = tuple(
+        f"{caption}: unknown, no readable record names any." for key, caption, names, group in groups if not group
+    )
     lead = "Grades: A hardware counter, B sampled power, C modelled, D assumed. A sum or a ratio carries the worst grade among its parts."
     return Section(id="sources-section", title="Where every number came from", lead=lead, tables=tables, notes=notes)
 
@@ -124,7 +192,7 @@ def tuning_section(study: StudyInfo | None) -> Section:
                    notes=() if rows else ("No learning-rate search is recorded with this study.",))  # fmt: skip
 
 
-def _run_row(record: RunRecord) -> tuple[Cell, ...]:
+def _run_row(record: RunRecord, point: FrontierPoint | None) -> tuple[Cell, ...]:
     run, path = record.run_id, record.path
     why = "the run failed" if record.status == "failed" else "not recorded for this run"
     outcome = "pass" if record.status == "finished" else "fail"
@@ -132,20 +200,33 @@ def _run_row(record: RunRecord) -> tuple[Cell, ...]:
         run, record.arm, record.size, n.count(path.tokens if path else None, run, why), n.count(record.seed, run),
         n.fixed(record.quality_value("validation_bits_per_byte"), 4, run, _reason(record, "validation_bits_per_byte") or why),
         n.si(path.flops if path else None, "FLOP", run, why), n.seconds(path.duration_s if path else None, run, why),
-        _joules(path.energy if path else (), run, why), n.si(record.train_flops_per_s, "FLOP/s", run, why),
+        _joules(record, point, why), n.si(record.train_flops_per_s, "FLOP/s", run, why),
         n.percent(record.quality_value("exact_match"), run, _reason(record, "exact_match") or "no task was answered"),
         Markup('<span class="outcome {}">{}</span>').format(outcome, record.status),
     )  # fmt: skip
 
 
-def _joules(readings: Sequence[EnergyReading], source: str, why: str) -> Cell:
+def _joules(record: RunRecord, point: FrontierPoint | None, why: str) -> Cell:
+    """Return the energy inside the study's boundary, or each device apart: domains may contain one another."""
+    run = record.run_id
+    if point is not None and point.energy_j is not None:
+        return (
+            n.si(point.energy_j, "J", f"{run}: {'+'.join(point.energy_domains)}")
+            + " "
+            + n.grade_badge(point.energy_grade)
+        )
+    readings = record.path.energy if record.path is not None else ()
     if not readings:
-        return n.unknown(why, source)
-    known = [r.energy_j for r in readings if r.energy_j is not None]
-    if len(known) < len(readings):
-        return n.unknown(next((r.reason for r in readings if r.energy_j is None and r.reason), "a reading is missing"), source)
-    boundary = "+".join(sorted({r.domain for r in readings}))
-    return n.si(sum(known), "J", f"{source}: sum over {boundary}") + " " + n.grade_badge(worst_grade(*(r.grade for r in readings)))
+        return n.unknown(why if record.status == "failed" else "no sensor gave a reading", run)
+    return n.join(
+        (
+            Markup("{} {} {}").format(
+                r.domain, n.si(r.energy_j, "J", f"{run}: {r.sensor}", r.reason), n.grade_badge(r.grade)
+            )
+            for r in readings
+        ),
+        ", ",
+    )
 
 
 def _reason(record: RunRecord, metric: str) -> str | None:

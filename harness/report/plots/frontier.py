@@ -59,7 +59,9 @@ def _frontier(
     if not points:
         return None
     row = next((m for m in match.headline if m.resource == resource), None)
-    sizes = sorted({p.size for p, _ in points}, key=lambda size: min((p.active_params or 0) for p, _ in points if p.size == size))
+    sizes = sorted(
+        {p.size for p, _ in points}, key=lambda size: min((p.active_params or 0) for p, _ in points if p.size == size)
+    )
     title = f"Loss against {name[0].lower() + name[1:] if not modelled else name}"
     costs = [c for _, c in points]
     losses = [p.loss for p, _ in points]
@@ -134,8 +136,14 @@ def _legend(match: MatchResult, sizes: Sequence[str]) -> list[Any]:
     ]
     shapes = [
         Line2D(
-            [], [], color=style.MUTED, marker=style.MARKERS[i % len(style.MARKERS)], markersize=6,
-            linestyle=style.DASHES[i % len(style.DASHES)], linewidth=1.1, label=f"size {size}",
+            [],
+            [],
+            color=style.MUTED,
+            marker=style.MARKERS[i % len(style.MARKERS)],
+            markersize=6,
+            linestyle=style.DASHES[i % len(style.DASHES)],
+            linewidth=1.1,
+            label=f"size {size}",
         )  # fmt: skip
         for i, size in enumerate(sizes)
     ]

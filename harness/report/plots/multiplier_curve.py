@@ -39,7 +39,12 @@ def multiplier_over_loss(match: MatchResult, verdicts: Sequence[ClaimVerdict]) -
         style.plain_axis(axes.yaxis, "×")
         axes.axhline(1, color=style.MUTED, linewidth=1)
         axes.annotate(
-            "equal cost", (0, 1), xycoords=("axes fraction", "data"), xytext=(4, 4), textcoords="offset points", color=style.MUTED
+            "equal cost",
+            (0, 1),
+            xycoords=("axes fraction", "data"),
+            xytext=(4, 4),
+            textcoords="offset points",
+            color=style.MUTED,
         )
         for claim in claims:
             axes.axhline(claim, color=style.INK, linewidth=1.3, linestyle=(0, (6, 3)))
@@ -55,7 +60,9 @@ def multiplier_over_loss(match: MatchResult, verdicts: Sequence[ClaimVerdict]) -
             if name == "flops" and banded:
                 lows = [m.interval.low for m in banded if m.interval is not None]
                 highs = [m.interval.high for m in banded if m.interval is not None]
-                axes.fill_between([m.loss for m in banded], lows, highs, facecolor=colour, edgecolor="none", alpha=0.16, linewidth=0)
+                axes.fill_between(
+                    [m.loss for m in banded], lows, highs, facecolor=colour, edgecolor="none", alpha=0.16, linewidth=0
+                )
             axes.plot(
                 [m.loss for m in found], [m.estimate or 0.0 for m in found], color=colour, marker=marker, markersize=6,
                 linestyle=(0, (5, 2)) if modelled else "-", linewidth=2 if name == "flops" else 1.2, label=label if found else None,

@@ -47,9 +47,7 @@ def power_trace(trace: dict[str, Any], run_id: str, *, modelled: bool) -> Markup
     what = "MODELLED power" if modelled else "Power"
     peak = max(max(power) for _, _, power in series)
     end = max([max(times) for _, times, _ in series] + [window[3] for window in windows])
-    described = (
-        f"{what} of {run_id} over {format_digits(end)} s, at most {format_digits(peak)} W; {len(windows)} measured windows shaded."
-    )
+    described = f"{what} of {run_id} over {format_digits(end)} s, at most {format_digits(peak)} W; {len(windows)} measured windows shaded."
 
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot()

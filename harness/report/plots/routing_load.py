@@ -41,7 +41,9 @@ def routing_load(routing: RoutingStats, run_id: str) -> Markup | None:
         axes.set_xlabel("Expert")
         axes.set_ylabel("Expert layer")
         bar = figure.colorbar(mesh, ax=axes, shrink=0.9, pad=0.02)
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.outline.set_visible(False)
         style.plain_axis(bar.ax.yaxis, "×")
 
-    return style.draw("routing", "Load of the routed experts", described, paint, size=(8.4, min(7.0, 1.5 + 0.42 * len(relative))))
+    return style.draw(
+        "routing", "Load of the routed experts", described, paint, size=(8.4, min(7.0, 1.5 + 0.42 * len(relative)))
+    )

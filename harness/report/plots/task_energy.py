@@ -33,14 +33,29 @@ def energy_per_task(match: MatchResult) -> Markup | None:
             for value, alpha in ((arm.prefill_energy_per_task_j, 0.85), (arm.decode_energy_per_task_j, 0.4)):
                 if value is not None:
                     axes.barh(
-                        position, value, left=left, height=0.52, facecolor=colour, alpha=alpha, hatch=hatch, edgecolor=style.INK, linewidth=0.8
+                        position,
+                        value,
+                        left=left,
+                        height=0.52,
+                        facecolor=colour,
+                        alpha=alpha,
+                        hatch=hatch,
+                        edgecolor=style.INK,
+                        linewidth=0.8,
                     )
                     left += value
             total = arm.energy_per_task_j or 0.0
             if left == 0:
-                axes.barh(position, total, height=0.52, facecolor=style.GRID, hatch=hatch, edgecolor=style.INK, linewidth=0.8)
+                axes.barh(
+                    position, total, height=0.52, facecolor=style.GRID, hatch=hatch, edgecolor=style.INK, linewidth=0.8
+                )
             axes.annotate(
-                format_si(total, "J"), (max(total, left), position), xytext=(6, 0), textcoords="offset points", va="center", weight="bold"
+                format_si(total, "J"),
+                (max(total, left), position),
+                xytext=(6, 0),
+                textcoords="offset points",
+                va="center",
+                weight="bold",
             )
         largest = max(a.energy_per_task_j or 0.0 for a in arms)
         axes.set_xlim(0, largest * 1.18 or 1)

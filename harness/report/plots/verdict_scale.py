@@ -33,10 +33,14 @@ def verdict_scale(
         f'<line x1="{_LEFT}" x2="{_RIGHT}" y1="{_Y}" y2="{_Y}" stroke="var(--rule)" stroke-width="1.5"/>',
     ]
     for value, label in ((factor, f"claim {factor:.3g}"), (1.0, "equal")):
-        parts.append(f'<line x1="{x(value)}" x2="{x(value)}" y1="{_Y - 9}" y2="{_Y + 9}" stroke="var(--muted)" stroke-width="1.5"/>')
+        parts.append(
+            f'<line x1="{x(value)}" x2="{x(value)}" y1="{_Y - 9}" y2="{_Y + 9}" stroke="var(--muted)" stroke-width="1.5"/>'
+        )
         parts.append(f'<text x="{x(value)}" y="{_Y + 26}" text-anchor="middle">{label}</text>')
     if low is not None and high is not None and low > 0:
-        parts.append(f'<line x1="{x(low)}" x2="{x(high)}" y1="{_Y}" y2="{_Y}" stroke="var(--ink)" stroke-width="5"{dash}/>')
+        parts.append(
+            f'<line x1="{x(low)}" x2="{x(high)}" y1="{_Y}" y2="{_Y}" stroke="var(--ink)" stroke-width="5"{dash}/>'
+        )
     fill = "var(--card)" if modelled else "var(--ink)"
     parts.append(f'<circle cx="{x(estimate)}" cy="{_Y}" r="6.5" fill="{fill}" stroke="var(--ink)" stroke-width="2"/>')
     parts.append(f'<text class="here" x="{x(estimate)}" y="{_Y - 14}" text-anchor="middle">{estimate:.3g}</text></svg>')

@@ -14,17 +14,34 @@ TOKENS = (1_000_000, 2_000_000, 4_000_000)
 SEEDS = (0, 1, 2)
 
 
-def energy(joules: float | None, grade: c.Grade = "C", domain: c.Domain = "cpu", reason: str | None = None) -> c.EnergyReading:
+def energy(
+    joules: float | None, grade: c.Grade = "C", domain: c.Domain = "cpu", reason: str | None = None
+) -> c.EnergyReading:
     return c.EnergyReading(
-        sensor="codecarbon" if grade in "CD" else "nvml", domain=domain, device="cpu", device_index=0, energy_j=joules,
-        grade=grade, method="modelled" if grade in "CD" else "counter", idle_w=0.4,
-        net_energy_j=None if joules is None else joules * 0.8, num_samples=20, reason=reason,
+        sensor="codecarbon" if grade in "CD" else "nvml",
+        domain=domain,
+        device="cpu",
+        device_index=0,
+        energy_j=joules,
+        grade=grade,
+        method="modelled" if grade in "CD" else "counter",
+        idle_w=0.4,
+        net_energy_j=None if joules is None else joules * 0.8,
+        num_samples=20,
+        reason=reason,
     )
 
 
 def make_record(
-    arm: str = "dense", size: str = "s", seed: int = 0, tokens: int = 1_000_000, *, grade: c.Grade = "C",
-    status: str = "finished", error: str | None = None, joules: float | None = -1.0,
+    arm: str = "dense",
+    size: str = "s",
+    seed: int = 0,
+    tokens: int = 1_000_000,
+    *,
+    grade: c.Grade = "C",
+    status: str = "finished",
+    error: str | None = None,
+    joules: float | None = -1.0,
 ) -> c.RunRecord:
     run_id = f"toy-{arm}-{size}-{tokens / 1e6:g}M-s{seed}-abc12345"
     moe = arm == "moe"
@@ -34,50 +51,146 @@ def make_record(
     took = flops / (9e9 if moe else 12e9)
     spent = took * 14.0 if joules == -1.0 else joules
     reason = None if spent is not None else "the sensor gave no reading"
-    readings = (energy(spent, grade, reason=reason), energy(None if spent is None else spent / 5, grade, "dram", reason))
+    readings = (
+        energy(spent, grade, reason=reason),
+        energy(None if spent is None else spent / 5, grade, "dram", reason),
+    )
     windows = tuple(
         c.WindowRecord(
-            phase=phase, repetition=0, begin_s=begin, duration_s=length, synced=True,
-            work=None if phase.startswith("idle") else c.Work(
-                unit="tokens", amount=1000.0, flops=1e9, num_tasks=64 if phase == "decode" else 0,
-                num_correct=11 if phase == "decode" else None),
+            phase=phase,
+            repetition=0,
+            begin_s=begin,
+            duration_s=length,
+            synced=True,
+            work=None
+            if phase.startswith("idle")
+            else c.Work(
+                unit="tokens",
+                amount=1000.0,
+                flops=1e9,
+                num_tasks=64 if phase == "decode" else 0,
+                num_correct=11 if phase == "decode" else None,
+            ),
             energy=(energy(length * 14.0, grade),),
         )
-        for phase, begin, length in (("idle_before", 0.0, 2.0), ("pretrain", 2.0, took), ("prefill", 2 + took, 2.0), ("decode", 4 + took, 3.0))
+        for phase, begin, length in (
+            ("idle_before", 0.0, 2.0),
+            ("pretrain", 2.0, took),
+            ("prefill", 2 + took, 2.0),
+            ("decode", 4 + took, 3.0),
+        )
     )
     routing = c.RoutingStats(
         load=tuple(tuple((1 + 0.3 * math.sin(layer + expert)) / 16 for expert in range(16)) for layer in range(3)),
-        max_violation=0.3, mean_entropy=0.97, num_dead_experts=0, num_tokens=65536,
+        max_violation=0.3,
+        mean_entropy=0.97,
+        num_dead_experts=0,
+        num_tokens=65536,
     )
     failed = status == "failed"
     return c.RunRecord(
-        schema_version=1, run_id=run_id, study="toy", role="branch", arm=arm, size=size, seed=seed,
-        status="failed" if failed else "finished", started_utc="2026-01-02T03:04:05Z",
-        config={"train": {"learning_rate": 0.006, "batch_size": 8}}, config_hash="abc12345" * 8,
+        schema_version=1,
+        run_id=run_id,
+        study="toy",
+        role="branch",
+        arm=arm,
+        size=size,
+        seed=seed,
+        status="failed" if failed else "finished",
+        started_utc="2026-01-02T03:04:05Z",
+        config={"train": {"learning_rate": 0.006, "batch_size": 8}},
+        config_hash="abc12345" * 8,
         environment=c.Environment(
-            isojoule_version="0.1.0", python_version="3.12.1", os="Linux 6.1", cpu_model="Test CPU", num_cpus=2,
-            memory_bytes=8 * 2**30, device="cpu", device_name="Test CPU", num_threads=2, determinism="strict",
-            packages={"torch": "2.13", "numpy": "2.3"}, git_commit="0123456789abcdef0123456789abcdef01234567", git_dirty=False,
+            isojoule_version="0.1.0",
+            python_version="3.12.1",
+            os="Linux 6.1",
+            cpu_model="Test CPU",
+            num_cpus=2,
+            memory_bytes=8 * 2**30,
+            device="cpu",
+            device_name="Test CPU",
+            num_threads=2,
+            determinism="strict",
+            packages={"torch": "2.13", "numpy": "2.3"},
+            git_commit="0123456789abcdef0123456789abcdef01234567",
+            git_dirty=False,
         ),
-        sensors=(c.SensorInfo(name="codecarbon", domain="cpu", device="cpu", device_index=0, method="modelled", grade=grade,
-                              update_period_s=None, source="codecarbon 3.0"),),
-        data=c.DataInfo(corpus="python_source", sha256="d" * 64, tokenizer="byte", tokenizer_sha256="e" * 64, vocab_size=256,
-                        num_files=900, num_duplicates_removed=31, train_bytes=9_000_000, train_tokens=9_000_000, validation_bytes=500_000,
-                        validation_tokens=500_000, test_bytes=500_000, test_tokens=500_000, bytes_per_token=1.0),
-        params=c.ParamCount(total=active * (5 if moe else 1), active=active, embedding=32768, active_non_embedding=active - 32768),
-        flops=c.FlopCount(forward_per_token=2.0 * active, train_per_token=6.0 * active, formula_version=1, convention="full attention",
-                          formula_total=1e9, traced_total=1e9, relative_gap=0.0),
-        path=None if failed else c.PathCost(tokens=tokens, flops=flops, duration_s=took, energy=readings, peak_memory_bytes=(3 if moe else 1) * 10**8),
+        sensors=(
+            c.SensorInfo(
+                name="codecarbon",
+                domain="cpu",
+                device="cpu",
+                device_index=0,
+                method="modelled",
+                grade=grade,
+                update_period_s=None,
+                source="codecarbon 3.0",
+            ),
+        ),
+        data=c.DataInfo(
+            corpus="python_source",
+            sha256="d" * 64,
+            tokenizer="byte",
+            tokenizer_sha256="e" * 64,
+            vocab_size=256,
+            num_files=900,
+            num_duplicates_removed=31,
+            train_bytes=9_000_000,
+            train_tokens=9_000_000,
+            validation_bytes=500_000,
+            validation_tokens=500_000,
+            test_bytes=500_000,
+            test_tokens=500_000,
+            bytes_per_token=1.0,
+        ),
+        params=c.ParamCount(
+            total=active * (5 if moe else 1), active=active, embedding=32768, active_non_embedding=active - 32768
+        ),
+        flops=c.FlopCount(
+            forward_per_token=2.0 * active,
+            train_per_token=6.0 * active,
+            formula_version=1,
+            convention="full attention",
+            formula_total=1e9,
+            traced_total=1e9,
+            relative_gap=0.0,
+        ),
+        path=None
+        if failed
+        else c.PathCost(
+            tokens=tokens, flops=flops, duration_s=took, energy=readings, peak_memory_bytes=(3 if moe else 1) * 10**8
+        ),
         windows=() if failed else windows,
-        quality=() if failed else (
-            c.QualityReading(metric="validation_bits_per_byte", value=loss, stderr=0.004, num_samples=2048, higher_is_better=False,
-                             task="validation", task_version=1, data_sha256="d" * 64),
-            c.QualityReading(metric="exact_match", value=11 / 64, stderr=0.05, num_samples=64, higher_is_better=True,
-                             task="line_completion", task_version=1, data_sha256="d" * 64),
+        quality=()
+        if failed
+        else (
+            c.QualityReading(
+                metric="validation_bits_per_byte",
+                value=loss,
+                stderr=0.004,
+                num_samples=2048,
+                higher_is_better=False,
+                task="validation",
+                task_version=1,
+                data_sha256="d" * 64,
+            ),
+            c.QualityReading(
+                metric="exact_match",
+                value=11 / 64,
+                stderr=0.05,
+                num_samples=64,
+                higher_is_better=True,
+                task="line_completion",
+                task_version=1,
+                data_sha256="d" * 64,
+            ),
         ),
-        routing=routing if moe and not failed else None, loss_curve=((100_000, 5.0), (tokens, loss)), epochs=tokens / 9e6,
+        routing=routing if moe and not failed else None,
+        loss_curve=((100_000, 5.0), (tokens, loss)),
+        epochs=tokens / 9e6,
         train_flops_per_s=None if failed else flops / took,
-        findings=(c.Finding(code="short_window", severity="warning", text="the window is short"),) if seed == 2 else (), error=error,
+        findings=(c.Finding(code="short_window", severity="warning", text="the window is short"),) if seed == 2 else (),
+        error=error,
     )
 
 
@@ -88,11 +201,31 @@ def make_records(arms: tuple[str, ...] = ARMS, grade: c.Grade = "C") -> list[c.R
 
 def make_study(records: list[c.RunRecord], title: str = "A toy study") -> StudyInfo:
     return StudyInfo(
-        study="toy", title=title, command="isojoule run -m experiment=toy", baseline_arm="dense", candidate_arm="moe",
-        match=MatchRule(), order_seed=0, claims=("tenth_compute", "ninety_percent"),
-        runs=tuple(PlannedRun(run_id=x.run_id, arm=x.arm, size=x.size, role=x.role, seed=x.seed, tokens=1, block=x.seed) for x in records),
-        tuning=(TuningNote(arm="moe", size="s", learning_rates=(0.003, 0.006), chosen=0.006, tokens_per_trial=500_000, num_seeds=1,
-                           total_flops=None, total_duration_s=120.0, where="log entry 1"),),
+        study="toy",
+        title=title,
+        command="isojoule run -m experiment=toy",
+        baseline_arm="dense",
+        candidate_arm="moe",
+        match=MatchRule(),
+        order_seed=0,
+        claims=("tenth_compute", "ninety_percent"),
+        runs=tuple(
+            PlannedRun(run_id=x.run_id, arm=x.arm, size=x.size, role=x.role, seed=x.seed, tokens=1, block=x.seed)
+            for x in records
+        ),
+        tuning=(
+            TuningNote(
+                arm="moe",
+                size="s",
+                learning_rates=(0.003, 0.006),
+                chosen=0.006,
+                tokens_per_trial=500_000,
+                num_seeds=1,
+                total_flops=None,
+                total_duration_s=120.0,
+                where="log entry 1",
+            ),
+        ),
     )
 
 
@@ -109,65 +242,196 @@ def make_match(records: list[c.RunRecord], grade: c.Grade = "C") -> r.MatchResul
     def row(resource: r.Resource, loss: float, value: float) -> r.Multiplier:
         energetic = resource in ("energy", "net_energy")
         return r.Multiplier(
-            resource=resource, loss=loss, estimate=value, interval=_interval(value), n=3, grade=grade if energetic else None,
-            per_seed=((0, value * 0.98), (1, value), (2, value * 1.02)), sizes=sizes, edge_arms=("dense",), run_ids=ids,
+            resource=resource,
+            loss=loss,
+            estimate=value,
+            interval=_interval(value),
+            n=3,
+            grade=grade if energetic else None,
+            per_seed=((0, value * 0.98), (1, value), (2, value * 1.02)),
+            sizes=sizes,
+            edge_arms=("dense",),
+            run_ids=ids,
         )
 
     loss = 1.95
     points = tuple(
         r.FrontierPoint(
-            run_id=x.run_id, arm=x.arm, size=x.size, seed=x.seed, tokens=x.path.tokens, loss=x.quality[0].value or 0.0, flops=x.path.flops,
-            seconds=x.path.duration_s, energy_j=x.path.energy[0].energy_j, net_energy_j=None, peak_memory_bytes=1e8, energy_grade=grade,
-            energy_domains=("cpu",), active_params=x.params.active if x.params else None, total_params=x.params.total if x.params else None)
-        for x in finished if x.path is not None
+            run_id=x.run_id,
+            arm=x.arm,
+            size=x.size,
+            seed=x.seed,
+            tokens=x.path.tokens,
+            loss=x.quality[0].value or 0.0,
+            flops=x.path.flops,
+            seconds=x.path.duration_s,
+            energy_j=x.path.energy[0].energy_j,
+            net_energy_j=None,
+            peak_memory_bytes=1e8,
+            energy_grade=grade,
+            energy_domains=("cpu",),
+            active_params=x.params.active if x.params else None,
+            total_params=x.params.total if x.params else None,
+        )
+        for x in finished
+        if x.path is not None
     )
     tasks = tuple(
-        r.ArmTask(arm=arm, size="m", energy_per_task_j=1.2 * k, energy_per_correct_j=None, flops_per_task=2e9, seconds_per_task=0.08 * k,
-                  prefill_energy_per_task_j=0.3 * k, decode_energy_per_task_j=0.9 * k, accuracy=0.17, accuracy_stderr=0.03, num_tasks=192,
-                  num_correct=33, loss=loss, energy_grade=grade, run_ids=ids, energy_per_correct_reason="fewer than 30 correct answers")
+        r.ArmTask(
+            arm=arm,
+            size="m",
+            energy_per_task_j=1.2 * k,
+            energy_per_correct_j=None,
+            flops_per_task=2e9,
+            seconds_per_task=0.08 * k,
+            prefill_energy_per_task_j=0.3 * k,
+            decode_energy_per_task_j=0.9 * k,
+            accuracy=0.17,
+            accuracy_stderr=0.03,
+            num_tasks=192,
+            num_correct=33,
+            loss=loss,
+            energy_grade=grade,
+            run_ids=ids,
+            energy_per_correct_reason="fewer than 30 correct answers",
+        )
         for arm, k in (("dense", 1.0), ("moe", 1.3))
     )
     return r.MatchResult(
-        study="toy", baseline_arm="dense", candidate_arm="moe", rule="lowest common loss", matched_loss=loss if both else None,
-        matched_loss_reason=None if both else "only one family has finished runs", common_losses=(1.9, 2.5) if both else None,
-        curve=tuple(row(q, 1.9 + 0.1 * i, v - 0.05 * i) for q, v in (("flops", 2.4), ("energy", 1.7), ("seconds", 1.8)) for i in range(6)) if both else (),
-        headline=(*(row(q, loss, v) for q, v in (("flops", 2.4), ("energy", 1.7), ("seconds", 1.8), ("tokens", 2.2))),
-                  r.Multiplier(resource="peak_memory", loss=loss, estimate=None, interval=None, n=0, grade=None, per_seed=(), sizes={},
-                               edge_arms=(), run_ids=ids, lower_bound=0.4, reason="dense never reached it")) if both else (),
-        points=points, arm_tasks=tasks if both else (),
-        task_ratios=(r.TaskRatio(metric="energy_per_task", estimate=1.3, interval=_interval(1.3), n=3, grade=grade, run_ids=ids),) if both else (),
-        checks=(r.Check(code="same_tokenizer", title="Same tokenizer", outcome="pass", text="both use byte"),
-                r.Check(code="lr_tuned", title="Learning rate tuned alike", outcome="fail", text="only moe was tuned")),
+        study="toy",
+        baseline_arm="dense",
+        candidate_arm="moe",
+        rule="lowest common loss",
+        matched_loss=loss if both else None,
+        matched_loss_reason=None if both else "only one family has finished runs",
+        common_losses=(1.9, 2.5) if both else None,
+        curve=tuple(
+            row(q, 1.9 + 0.1 * i, v - 0.05 * i)
+            for q, v in (("flops", 2.4), ("energy", 1.7), ("seconds", 1.8))
+            for i in range(6)
+        )
+        if both
+        else (),
+        headline=(
+            *(row(q, loss, v) for q, v in (("flops", 2.4), ("energy", 1.7), ("seconds", 1.8), ("tokens", 2.2))),
+            r.Multiplier(
+                resource="peak_memory",
+                loss=loss,
+                estimate=None,
+                interval=None,
+                n=0,
+                grade=None,
+                per_seed=(),
+                sizes={},
+                edge_arms=(),
+                run_ids=ids,
+                lower_bound=0.4,
+                reason="dense never reached it",
+            ),
+        )
+        if both
+        else (),
+        points=points,
+        arm_tasks=tasks if both else (),
+        task_ratios=(
+            r.TaskRatio(metric="energy_per_task", estimate=1.3, interval=_interval(1.3), n=3, grade=grade, run_ids=ids),
+        )
+        if both
+        else (),
+        checks=(
+            r.Check(code="same_tokenizer", title="Same tokenizer", outcome="pass", text="both use byte"),
+            r.Check(code="lr_tuned", title="Learning rate tuned alike", outcome="fail", text="only moe was tuned"),
+        ),
         findings=(c.Finding(code="size_limited", severity="warning", text="dense stands at an edge of its ladder"),),
         excluded=tuple((x.run_id, "the run failed") for x in records if x.status == "failed"),
     )
 
 
 def make_verdicts(match: r.MatchResult) -> list[r.ClaimVerdict]:
-    compute = r.ClaimSpec(id="tenth_compute", statement="One tenth of the computing power to train", source="press", metric="training_flops",
-                          factor=0.1, kind="counted")
-    power = r.ClaimSpec(id="ninety_percent", statement="90% less energy for each task", source="press", metric="energy_per_task", factor=0.1, kind="energy")
+    compute = r.ClaimSpec(
+        id="tenth_compute",
+        statement="One tenth of the computing power to train",
+        source="press",
+        metric="training_flops",
+        factor=0.1,
+        kind="counted",
+    )
+    power = r.ClaimSpec(
+        id="ninety_percent",
+        statement="90% less energy for each task",
+        source="press",
+        metric="energy_per_task",
+        factor=0.1,
+        kind="energy",
+    )
     if match.matched_loss is None:
-        return [r.ClaimVerdict(claim=spec, verdict="not measured", text="There is nothing to compare.", estimate=None, interval=None, multiplier=None,
-                               multiplier_interval=None, n=0, grade=None, matched_loss=None, run_ids=(), blocking=("no matched loss",))
-                for spec in (compute, power)]
+        return [
+            r.ClaimVerdict(
+                claim=spec,
+                verdict="not measured",
+                text="There is nothing to compare.",
+                estimate=None,
+                interval=None,
+                multiplier=None,
+                multiplier_interval=None,
+                n=0,
+                grade=None,
+                matched_loss=None,
+                run_ids=(),
+                blocking=("no matched loss",),
+            )
+            for spec in (compute, power)
+        ]
     ids = match.headline[0].run_ids
     return [
-        r.ClaimVerdict(claim=compute, verdict="not supported at the tested scale", text="The interval lies above one tenth.", estimate=1 / 2.4,
-                       interval=_interval(1 / 2.4), multiplier=2.4, multiplier_interval=_interval(2.4), n=3, grade=None,
-                       matched_loss=match.matched_loss, run_ids=ids, blocking=()),
-        r.ClaimVerdict(claim=power, verdict="not measured", text="No energy meter on this machine.", estimate=None, interval=None, multiplier=None,
-                       multiplier_interval=None, n=3, grade="C", matched_loss=match.matched_loss, run_ids=ids, blocking=("energy is grade C",),
-                       modelled_estimate=1.3, modelled_interval=_interval(1.3)),
+        r.ClaimVerdict(
+            claim=compute,
+            verdict="not supported at the tested scale",
+            text="The interval lies above one tenth.",
+            estimate=1 / 2.4,
+            interval=_interval(1 / 2.4),
+            multiplier=2.4,
+            multiplier_interval=_interval(2.4),
+            n=3,
+            grade=None,
+            matched_loss=match.matched_loss,
+            run_ids=ids,
+            blocking=(),
+        ),
+        r.ClaimVerdict(
+            claim=power,
+            verdict="not measured",
+            text="No energy meter on this machine.",
+            estimate=None,
+            interval=None,
+            multiplier=None,
+            multiplier_interval=None,
+            n=3,
+            grade="C",
+            matched_loss=match.matched_loss,
+            run_ids=ids,
+            blocking=("energy is grade C",),
+            modelled_estimate=1.3,
+            modelled_interval=_interval(1.3),
+        ),
     ]
 
 
 def make_trace() -> dict[str, object]:
     times = [0.1 * i for i in range(400)]
     return {
-        "series": [{"sensor": "codecarbon", "domain": "cpu", "device_index": 0, "times_s": times,
-                    "power_w": [10 + 4 * math.sin(t) if t > 4 else 3.0 for t in times]}],
-        "windows": [{"phase": "idle_before", "repetition": 0, "begin_s": 0.5, "end_s": 3.5},
-                    {"phase": "pretrain", "repetition": 0, "begin_s": 4.0, "end_s": 30.0},
-                    {"phase": "decode", "repetition": 0, "begin_s": 31.0, "end_s": 38.0}],
+        "series": [
+            {
+                "sensor": "codecarbon",
+                "domain": "cpu",
+                "device_index": 0,
+                "times_s": times,
+                "power_w": [10 + 4 * math.sin(t) if t > 4 else 3.0 for t in times],
+            }
+        ],
+        "windows": [
+            {"phase": "idle_before", "repetition": 0, "begin_s": 0.5, "end_s": 3.5},
+            {"phase": "pretrain", "repetition": 0, "begin_s": 4.0, "end_s": 30.0},
+            {"phase": "decode", "repetition": 0, "begin_s": 31.0, "end_s": 38.0},
+        ],
     }

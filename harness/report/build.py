@@ -1,0 +1,126 @@
+"""Build the report: records in, one self-contained page out, the same bytes for the same records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from harness.analysis.results import ClaimVerdict, MatchResult
+from harness.core.errors import RecordError
+from harness.core.records import RunRecord
+from harness.core.store import Store, write_text_atomically
+from harness.core.study import StudyInfo, load_study
+from harness.report import answer, closing, evidence, provenance
+from harness.report import numbers as n
+from harness.report.blocks import Section
+
+_TEMPLATES = Path(__file__).parent / "templates"
+VERDICTS_FILE = "verdicts.json"
+
+
+def build_report(root: Path, out: Path) -> Path:
+    """Match, judge and render the store at `root`; write the page to `out` and ``verdicts.json`` beside it.
+
+    Raises:
+        RecordError: there is no record file at all under `root`.
+    """
+    from harness.analysis.claims import judge_all, load_claims, verdicts_to_json
+    from harness.analysis.match import match_study
+
+    store = Store(root)
+    records, unreadable = store.load_records()
+    try:
+        study = load_study(root)
+    except RecordError as error:
+        study = None
+        unreadable = [*unreadable, str(error).replace(str(root), "").lstrip("/")]
+    traces = {r.run_id: trace for r in records if (trace := store.load_trace(r.run_id)) is not None}
+    match = match_study(records, study, unreadable)
+    verdicts = judge_all(load_claims(study.claims if study is not None else None), match)
+    page = render_report(records, study, match, verdicts, unreadable, traces)
+    write_text_atomically(out, page)
+    answers = json.dumps(verdicts_to_json(verdicts, match), indent=1, sort_keys=True, allow_nan=False)
+    write_text_atomically(out.with_name(VERDICTS_FILE), answers + "\n")
+    return out
+
+
+def render_report(
+    records: Sequence[RunRecord],
+    study: StudyInfo | None,
+    match: MatchResult,
+    verdicts: Sequence[ClaimVerdict],
+    unreadable: Sequence[str],
+    traces: Mapping[str, Mapping[str, Any]],
+) -> str:
+    """Return the page. A pure function: no clock, no disk but the templates, no order that depends on the caller."""
+    records = sorted(records, key=lambda record: record.run_id)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template("report.html.j2").render(
+        title=study.title if study is not None else f"Runs of {match.study}",
+        study=match.study,
+        baseline=match.baseline_arm,
+        candidate=match.candidate_arm,
+        summary=answer.summarise(match, verdicts, records),
+        overview=_overview(records, match, unreadable),
+        cards=[answer.make_card(verdict) for verdict in verdicts],
+        sections=_sections(records, study, match, verdicts, unreadable, traces),
+        style=Markup((_TEMPLATES / "style.css").read_text(encoding="utf-8")),
+        script=Markup((_TEMPLATES / "report.js").read_text(encoding="utf-8")),
+    )
+
+
+def _sections(
+    records: Sequence[RunRecord],
+    study: StudyInfo | None,
+    match: MatchResult,
+    verdicts: Sequence[ClaimVerdict],
+    unreadable: Sequence[str],
+    traces: Mapping[str, Mapping[str, Any]],
+) -> list[Section]:
+    return [
+        evidence.headline_section(match),
+        evidence.flops_section(match),
+        evidence.joules_section(match),
+        evidence.curve_section(match, verdicts),
+        evidence.tasks_section(match),
+        evidence.trace_section(records, traces, match.candidate_arm),
+        evidence.routing_section(records),
+        provenance.checks_section(match),
+        provenance.findings_section(records, match, unreadable, study),
+        provenance.runs_section(records, match),
+        provenance.sources_section(records),
+        provenance.tuning_section(study),
+        closing.methods_section(match, study),
+        closing.reproduce_section(records, study),
+        closing.limits_section(records, match),
+    ]
+
+
+def _overview(records: Sequence[RunRecord], match: MatchResult, unreadable: Sequence[str]) -> list[tuple[str, Markup]]:
+    finished = [r for r in records if r.status == "finished"]
+    source = n.runs(r.run_id for r in finished)
+    duration = sum(window.duration_s for r in records for window in r.windows)
+    failed = len(records) - len(finished)
+    return [
+        ("finished runs", n.count(len(finished), source)),
+        ("failed", n.count(failed, n.runs(r.run_id for r in records if r.status == "failed"))),
+        ("unreadable files", n.count(len(unreadable), "files of the store")),
+        ("seeds", n.count(len({r.seed for r in finished}), source)),
+        ("time in measured windows", n.seconds(duration, "sum of all windows' durations")),
+        (
+            "matched loss, bits per byte",
+            n.fixed(match.matched_loss, 3, f"rule: {match.rule}", match.matched_loss_reason),
+        ),
+    ]
