@@ -32,8 +32,10 @@ def summarise(match: MatchResult, verdicts: Sequence[ClaimVerdict], records: Seq
     finished = [record for record in records if record.status == "finished"]
     if not finished:
         return [
-            f"There is nothing to compare yet: of {len(records)} runs that could be read, none finished. "
-            "What failed, and why, is listed below."
+            (
+                f"There is nothing to compare yet: of {len(records)} runs that could be read, none finished. "
+                "What failed, and why, is listed below."
+            )
         ]
     flops = _headline(match, "flops")
     if match.matched_loss is None or flops is None:
@@ -95,14 +97,17 @@ def make_card(verdict: ClaimVerdict) -> Card:
 def _big(verdict: ClaimVerdict, energy_blind: bool) -> Markup:
     if verdict.estimate is None or energy_blind:
         return Markup('<span class="n" data-value="" data-source="">no verdict</span>')
-    return n.num(verdict.multiplier, f"{format_digits(verdict.multiplier)}×", n.runs(verdict.run_ids))
+    shown = max(verdict.estimate, 1 / verdict.estimate) if verdict.estimate > 0 else None
+    return n.num(shown, f"{format_digits(shown)}×", n.runs(verdict.run_ids), "the ratio is not positive")
 
 
 def _big_label(verdict: ClaimVerdict, energy_blind: bool) -> str:
     metric = _METRICS[verdict.claim.metric]
     if verdict.estimate is None or energy_blind:
         return f"{metric} was not measured" if verdict.verdict == "not measured" else "no ratio"
-    return f"less {metric}, where {format_digits(1 / verdict.claim.factor)}× is claimed"
+    return (
+        f"{'less' if verdict.estimate <= 1 else 'more'} {metric}, where {1 / verdict.claim.factor:.3g}× less is claimed"
+    )
 
 
 def _scale(verdict: ClaimVerdict, energy_blind: bool) -> Markup | None:

@@ -12,14 +12,20 @@ from harness.report import numbers as n
 from harness.report.blocks import Cell, Section
 
 _METHODS = (
-    "Quality is the held-out loss in bits per byte, so that tokenizers compare. Costs are compared only at a loss that both families "
-    "reached, interpolated on the logarithm of the cost and never extrapolated; where the baseline never got there, a lower bound stands instead.",
+    (
+        "Quality is the held-out loss in bits per byte, so that tokenizers compare. Costs are compared only at a loss that both families "
+        "reached, interpolated on the logarithm of the cost and never extrapolated; where the baseline never got there, a lower bound stands instead."
+    ),
     "A multiplier is baseline cost over candidate cost, seed by seed; its interval is made from the seeds by the method named beside it.",
     "FLOPs are counted by formula from the shapes the kernels ran, router and shared experts included, and checked by a traced step.",
-    "Energy is that of whole windows, edges bounded, idle power measured before and after. Grades A and B are measurements; C and D are models "
-    "and yield no verdict on energy.",
-    "For a claimed ratio r0: supported when the interval's upper end is at most r0, not supported at the tested scale when its lower end is above, "
-    "otherwise inconclusive; without a measurement, not measured.",
+    (
+        "Energy is that of whole windows, edges bounded, idle power measured before and after. Grades A and B are measurements; C and D are models "
+        "and yield no verdict on energy."
+    ),
+    (
+        "For a claimed ratio r0: supported when the interval's upper end is at most r0, not supported at the tested scale when its lower end is above, "
+        "otherwise inconclusive; without a measurement, not measured."
+    ),
     "Trunks share one constant-rate schedule and branch into a decay for each budget; a trunk's cost is counted once in the study and fully in each path.",
 )
 
@@ -99,8 +105,10 @@ def limits_section(records: Sequence[RunRecord], match: MatchResult) -> Section:
     notes += [
         "Deployment: memory, batching and traffic decide much of the real cost of sparse experts; a small study on one machine does not cover them.",
         "Other recipes: one data set, one tokenizer and one training recipe were used; a different recipe may move the multiplier.",
-        "The published models: the claims are about much larger systems whose data, precision and hardware differ too. This page tests "
-        "the architecture's share at the tested scale, not those systems.",
+        (
+            "The published models: the claims are about much larger systems whose data, precision and hardware differ too. This page tests "
+            "the architecture's share at the tested scale, not those systems."
+        ),
         "Chance: intervals cover the spread between seeds, not a different corpus, machine or power model.",
     ]
     return Section(id="limits", title="What this does not show", notes=tuple(notes))

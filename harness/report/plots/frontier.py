@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -34,7 +35,7 @@ def loss_against_joules(match: MatchResult) -> Markup | None:
 def cost_at_loss(points: Sequence[FrontierPoint], loss: float, cost: Cost) -> float | None:
     """Return the cost at `loss` by interpolating log cost over loss along one run family, ``None`` outside of it."""
     known = sorted((p.loss, c) for p in points if (c := cost(p)) is not None and c > 0)
-    for (low, cost_low), (high, cost_high) in zip(known, known[1:], strict=False):
+    for (low, cost_low), (high, cost_high) in itertools.pairwise(known):
         if low <= loss <= high and high > low:
             share = (loss - low) / (high - low)
             return math.exp((1 - share) * math.log(cost_low) + share * math.log(cost_high))
@@ -79,8 +80,9 @@ def _frontier(
         for arm, colour in ((match.baseline_arm, style.BASELINE), (match.candidate_arm, style.CANDIDATE)):
             for position, size in enumerate(sizes):
                 _paint_lines(axes, [(p, c) for p, c in points if (p.arm, p.size) == (arm, size)], colour, position)
-        spread = max(losses) - min(losses) or 0.1
-        axes.set_ylim(min(losses) - 0.12 * spread, max(losses) + 0.12 * spread)
+        shown = [*losses, match.matched_loss] if match.matched_loss is not None else losses
+        spread = max(shown) - min(shown) or 0.1
+        axes.set_ylim(min(shown) - 0.12 * spread, max(shown) + 0.12 * spread)
         style.log_axis(axes, "x", min(costs) / 1.35, max(costs) * 1.35, unit)
         axes.set_title(title)
         axes.set_xlabel(f"{name}, {unit}" + (" (modelled, not measured)" if modelled else ""))
@@ -144,7 +146,7 @@ def _legend(match: MatchResult, sizes: Sequence[str]) -> list[Any]:
             linestyle=style.DASHES[i % len(style.DASHES)],
             linewidth=1.1,
             label=f"size {size}",
-        )  # fmt: skip
+        )
         for i, size in enumerate(sizes)
     ]
     return arms + shapes

@@ -24,7 +24,9 @@ def multiplier_over_loss(match: MatchResult, verdicts: Sequence[ClaimVerdict]) -
     values = [v for found in rows.values() for m in found for v in _extent(m)]
     if not values:
         return None
-    claims = sorted({1 / v.claim.factor for v in verdicts if v.claim.metric == "training_flops" and v.claim.factor > 0})
+    claims = sorted(
+        {round(1 / v.claim.factor, 6) for v in verdicts if v.claim.metric == "training_flops" and v.claim.factor > 0}
+    )
     counted = [m.estimate for m in rows["flops"] if m.estimate is not None]
     described = f"Multipliers at {len({m.loss for found in rows.values() for m in found})} matched losses."
     if counted:

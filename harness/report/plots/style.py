@@ -111,8 +111,16 @@ def inline(svg: str, figure_id: str, title: str, description: str) -> Markup:
 
 def si_axis(axis: Any, unit: str) -> None:
     """Label a (log) axis with SI prefixes."""
-    axis.set_major_formatter(FuncFormatter(lambda value, _: format_si(value, unit, 2)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: tick_text(value, unit)))
     axis.set_minor_formatter(NullFormatter())
+
+
+def tick_text(value: float, unit: str) -> str:
+    """Return a tick's label with an SI prefix and no trailing zeros."""
+    number, _, rest = format_si(value, unit, 4).partition(" ")
+    if "." in number:
+        number = number.rstrip("0").rstrip(".")
+    return f"{number} {rest}"
 
 
 def log_axis(axes: Axes, which: str, low: float, high: float, unit: str) -> None:
@@ -144,4 +152,4 @@ def plain_axis(axis: Any, suffix: str = "") -> None:
 
 def ratio_text(value: float) -> str:
     """Return a multiplier as people read it."""
-    return f"{format_digits(value)}×"
+    return f"{value:g}×" if value == round(value) else f"{format_digits(value)}×"

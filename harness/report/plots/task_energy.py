@@ -32,17 +32,10 @@ def energy_per_task(match: MatchResult) -> Markup | None:
             left = 0.0
             for value, alpha in ((arm.prefill_energy_per_task_j, 0.85), (arm.decode_energy_per_task_j, 0.4)):
                 if value is not None:
+                    axes.barh(position, value, left=left, height=0.52, facecolor=colour, alpha=alpha, linewidth=0)
                     axes.barh(
-                        position,
-                        value,
-                        left=left,
-                        height=0.52,
-                        facecolor=colour,
-                        alpha=alpha,
-                        hatch=hatch,
-                        edgecolor=style.INK,
-                        linewidth=0.8,
-                    )
+                        position, value, left=left, height=0.52, facecolor="none", hatch=hatch, edgecolor=style.INK, linewidth=0.8
+                    )  # fmt: skip
                     left += value
             total = arm.energy_per_task_j or 0.0
             if left == 0:

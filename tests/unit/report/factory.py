@@ -254,7 +254,7 @@ def make_match(records: list[c.RunRecord], grade: c.Grade = "C") -> r.MatchResul
             run_ids=ids,
         )
 
-    loss = 1.95
+    loss = 2.38
     points = tuple(
         r.FrontierPoint(
             run_id=x.run_id,
@@ -304,9 +304,9 @@ def make_match(records: list[c.RunRecord], grade: c.Grade = "C") -> r.MatchResul
         rule="lowest common loss",
         matched_loss=loss if both else None,
         matched_loss_reason=None if both else "only one family has finished runs",
-        common_losses=(1.9, 2.5) if both else None,
+        common_losses=(2.2, 2.55) if both else None,
         curve=tuple(
-            row(q, 1.9 + 0.1 * i, v - 0.05 * i)
+            row(q, 2.2 + 0.07 * i, v - 0.05 * i)
             for q, v in (("flops", 2.4), ("energy", 1.7), ("seconds", 1.8))
             for i in range(6)
         )
