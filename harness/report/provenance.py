@@ -89,7 +89,8 @@ def findings_section(
                 rows=tuple((run,) for run in never),
             )
         )
-    lead = f"{len(failed)} failed, {len(match.excluded)} left out, {len(unreadable)} unreadable, {len(never)} planned but without a record."
+    patterns = ("{} failed", "{} left out", "{} unreadable", "{} planned but without a record.")
+    lead = _counts(patterns, (len(failed), len(match.excluded), len(unreadable), len(never)), "records of the store")
     return Section(id="findings-section", title="Findings, failures and exclusions", lead=lead, tables=tuple(tables),
                    notes=() if tables else ("There is nothing to report here.",))  # fmt: skip
 
@@ -139,9 +140,15 @@ def sources_section(records: Sequence[RunRecord]) -> Section:
             environments.setdefault((e.device_name, cpu, e.os, f"isojoule {e.isojoule_version}, Python {e.python_version}, {packages}", commit,
                                      str(e.num_threads), e.determinism), []).append(record.run_id)  # fmt: skip
         if (d := record.data) is not None:
-            splits = f"train {d.train_tokens:,}, validation {d.validation_tokens:,}, test {d.test_tokens:,} tokens"
-            size = f"{d.train_bytes:,}, {d.validation_bytes:,}, {d.test_bytes:,} bytes"
-            data.setdefault((d.corpus, d.sha256, f"{d.tokenizer} ({d.vocab_size})", splits, size, f"{d.num_files:,} files, {d.num_duplicates_removed:,} copies removed"),
+            source = f"data {d.sha256[:8]}"
+            splits = _counts(
+                ("train {}", "validation {}", "test {} tokens"),
+                (d.train_tokens, d.validation_tokens, d.test_tokens),
+                source,
+            )
+            size = _counts(("{}", "{}", "{} bytes"), (d.train_bytes, d.validation_bytes, d.test_bytes), source)
+            files = _counts(("{} files", "{} copies removed"), (d.num_files, d.num_duplicates_removed), source)
+            data.setdefault((d.corpus, d.sha256, f"{d.tokenizer} ({d.vocab_size})", splits, size, files),
                             []).append(record.run_id)  # fmt: skip
     groups = (
         (
@@ -239,6 +246,12 @@ def _where(run_ids: Sequence[str]) -> Cell:
         return ids[0]
     listed = n.join((Markup("<code>{}</code>").format(run) for run in ids), ", ")
     return Markup("<details><summary>{} runs</summary>{}</details>").format(len(ids), listed)
+
+
+def _counts(patterns: Sequence[str], values: Sequence[int], source: str) -> Markup:
+    return n.join(
+        (Markup(text).format(n.count(value, source)) for text, value in zip(patterns, values, strict=True)), ", "
+    )
 
 
 def _names(*names: str) -> tuple[Column, ...]:

@@ -127,7 +127,7 @@ def _paint_gap(axes: Axes, match: MatchResult, row: Multiplier, cost: Cost) -> N
     words = style.ratio_text(value) if row.estimate is not None else f"at least {style.ratio_text(value)}"
     axes.annotate(
         words, (start * math.sqrt(value), row.loss), xytext=(0, -7), textcoords="offset points", ha="center", va="top",
-        weight="bold", fontsize=12, color=style.INK,
+        weight="bold", bbox={"facecolor": style.PAPER, "edgecolor": "none", "alpha": 0.85, "pad": 1.5}, fontsize=12, color=style.INK,
     )  # fmt: skip
 
 

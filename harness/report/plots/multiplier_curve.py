@@ -78,7 +78,7 @@ def multiplier_over_loss(match: MatchResult, verdicts: Sequence[ClaimVerdict]) -
         if match.matched_loss is not None:
             axes.axvline(match.matched_loss, color=style.MUTED, linestyle=(0, (4, 3)), linewidth=1)
             axes.annotate(
-                "verdict", (match.matched_loss, 0), xycoords=("data", "axes fraction"), xytext=(4, 4),
+                "matched loss", (match.matched_loss, 0), xycoords=("data", "axes fraction"), xytext=(4, 4),
                 textcoords="offset points", color=style.MUTED,
             )  # fmt: skip
         axes.invert_xaxis()

@@ -1,0 +1,184 @@
+"""The page against the records: numbers, escaping, the same bytes, and stores with nothing to show."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from harness.core.records import RunRecord
+from harness.report.build import render_report
+
+_SPEC = importlib.util.spec_from_file_location("isojoule_report_pages", Path(__file__).with_name("pages.py"))
+assert _SPEC is not None
+assert _SPEC.loader is not None
+pages = importlib.util.module_from_spec(_SPEC)
+sys.modules[_SPEC.name] = pages
+_SPEC.loader.exec_module(pages)
+
+HOSTILE = "<script>alert(1)</script>\"'&$\\frac{$ ]]> -- _x"
+
+
+def render(factory: ModuleType, records: list[RunRecord], unreadable: tuple[str, ...] = (), **options: Any) -> str:
+    match = factory.make_match(records, **options)
+    study = factory.make_study(records)
+    traces = {records[-1].run_id: factory.make_trace()} if records else {}
+    return render_report(records, study, match, factory.make_verdicts(match), unreadable, traces)
+
+
+@pytest.fixture(scope="module")
+def full(factory: ModuleType) -> str:
+    records = [*factory.make_records(), factory.make_record("moe", "s", 8, status="failed", error="out of memory")]
+    return render(factory, records, ("broken.json is not a readable run record",))
+
+
+def test_every_run_shows_the_numbers_of_its_record(factory: ModuleType, full: str) -> None:
+    rows = {row[0].source: row for row in pages.Page(full).rows["t-runs"][1:]}
+    for record in factory.make_records():
+        tokens, seed, loss, flops, seconds, joules, rate, accuracy = (number.value for number in rows[record.run_id])
+        assert (tokens, seed, flops) == (record.path.tokens, record.seed, record.path.flops)
+        assert loss == record.quality_value("validation_bits_per_byte")
+        assert seconds == record.path.duration_s
+        assert joules == record.path.energy[0].energy_j
+        assert (rate, accuracy) == (record.train_flops_per_s, record.quality_value("exact_match"))
+
+
+def test_a_failed_run_shows_unknown_with_its_reason_and_never_zero(full: str) -> None:
+    row = next(row for row in pages.Page(full).rows["t-runs"] if row and "s8" in row[0].source)
+    assert [number.text for number in row] == ["unknown", "8", *["unknown"] * 6]
+    assert "out of memory" in full
+    assert "the run failed" in full
+    assert "broken.json is not a readable run record" in full
+
+
+def test_headline_numbers_are_the_multipliers_with_their_intervals(factory: ModuleType, full: str) -> None:
+    match = factory.make_match(factory.make_records())
+    rows = pages.Page(full).rows["t-headline"][1:]
+    assert len(rows) == len(match.headline)
+    for shown, row in zip(rows, match.headline, strict=True):
+        assert shown[0].value == row.loss
+        if row.estimate is None:
+            assert shown[1].value == row.lower_bound
+            continue
+        assert [n.value for n in shown[1:5]] == [row.estimate, row.interval.low, row.interval.high, row.n]
+        assert [n.value for n in shown[5:]] == [value for _, value in row.per_seed]
+    assert "at least <span" in full
+
+
+def test_every_number_names_its_source(full: str) -> None:
+    numbers = pages.Page(full).numbers
+    assert len(numbers) > 300
+    assert [n for n in numbers if n.value is not None and not n.source] == []
+
+
+def test_modelled_energy_is_called_modelled_and_yields_no_verdict(full: str) -> None:
+    card = full[full.index('id="claim-ninety_percent"') :]
+    card = card[: card.index("</article>")]
+    assert "No energy meter could be read" in card
+    assert 'data-value="1.3"' in card
+    assert card.count("modelled") >= 3
+    assert "no verdict" in card
+    assert "Loss against MODELLED training energy" in full
+    assert "MODELLED energy per task" in full
+
+
+def test_measured_energy_is_not_called_modelled(factory: ModuleType) -> None:
+    page = render(factory, factory.make_records(grade="A"), grade="A")
+    assert "Loss against training energy" in page
+    assert "MODELLED" not in page
+
+
+def test_same_records_in_any_order_give_the_same_bytes(factory: ModuleType) -> None:
+    records = factory.make_records()
+    match = factory.make_match(records)
+    study, verdicts, traces = factory.make_study(records), factory.make_verdicts(match), {"toy": {}}
+    first = render_report(records, study, match, verdicts, (), traces)
+    assert render_report(records[::-1], study, match, verdicts, (), traces) == first
+
+
+def test_free_text_of_records_is_data(factory: ModuleType) -> None:
+    import dataclasses
+
+    records = [dataclasses.replace(r, error=HOSTILE, size=HOSTILE) for r in factory.make_records()]
+    records.append(dataclasses.replace(factory.make_record("moe", "s", 9, status="failed"), error=HOSTILE))
+    match = dataclasses.replace(factory.make_match(records), baseline_arm="dense", rule=HOSTILE)
+    points = tuple(dataclasses.replace(p, size=HOSTILE) for p in match.points)
+    arms = tuple(dataclasses.replace(a, size=HOSTILE) for a in match.arm_tasks)
+    match = dataclasses.replace(match, points=points, arm_tasks=arms)
+    trace = factory.make_trace()
+    trace["series"][0]["sensor"] = HOSTILE
+    trace["windows"][0]["phase"] = HOSTILE
+    study = factory.make_study(records, title=HOSTILE)
+    shown = records[0].run_id
+    page = render_report(records, study, match, factory.make_verdicts(match), (HOSTILE,), {shown: trace})
+    assert "<script>alert" not in page
+    assert pages.Page(page).tags["script"] == 1
+    assert page.count("&lt;script&gt;alert(1)") > 10
+
+
+def test_figures_carry_titles_own_ids_and_no_colour_of_their_own(full: str) -> None:
+    page = pages.Page(full)
+    assert len(page.ids) == len(set(page.ids))
+    figures = re.findall(r'<svg[^>]*class="plot".*?</svg>', full, flags=re.DOTALL)
+    assert len(figures) == 6
+    for figure in figures:
+        assert 'role="img"' in figure
+        assert "<title" in figure
+        assert "<desc" in figure
+        assert re.findall(r"#[0-9a-fA-F]{6}|rgb\(|<text[^>]*></text>|<!--", figure) == []
+        targets = re.findall(r'(?:href="#|url\(#)([^")]+)', figure)
+        assert [target for target in targets if f'id="{target}"' not in figure] == []
+        names = set(re.findall(r"var\(--([a-z0-9-]+)\)", figure))
+        assert [name for name in names if f"--{name}:" not in full] == []
+
+
+def test_the_page_asks_for_nothing_else(full: str) -> None:
+    outside = [link for link in pages.Page(full).links if not link.startswith(("#", "data:,"))]
+    assert outside == []
+    assert "@import" not in full
+    assert re.findall(r"url\((?!#)", full) == []
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        ("nothing", "There is nothing to compare yet"),
+        ("failed", "none finished"),
+        ("one_family", "only one family has finished runs"),
+        ("unreadable", "two.json is not readable"),
+    ],
+)
+def test_a_store_with_nothing_to_compare_says_so(factory: ModuleType, case: str, words: str) -> None:
+    records = {
+        "nothing": [],
+        "failed": [factory.make_record(status="failed", error="boom")],
+        "one_family": factory.make_records(arms=("dense",)),
+        "unreadable": [],
+    }[case]
+    unreadable = ("one.json is not readable", "two.json is not readable") if case == "unreadable" else ()
+    page = render(factory, records, unreadable)
+    assert words in page
+    assert pages.Page(page).ids.count("limits") == 1
+    match = factory.make_match(records)
+    alone = render_report(records, None, match, [], unreadable, {})
+    assert "No claim was put to the test" in alone
+
+
+def test_a_broken_trace_is_left_out(factory: ModuleType) -> None:
+    records = [factory.make_record()]
+    match = factory.make_match(records)
+    for trace in ({}, {"series": "x", "windows": 3}, {"series": [{"times_s": [1, None], "power_w": ["a", 2]}]}):
+        page = render_report(records, None, match, [], (), {records[0].run_id: trace})
+        assert "No power trace was recorded, or none can be read." in page
+
+
+def test_the_report_imports_neither_torch_nor_hydra() -> None:
+    code = "import sys, harness.report.build; print(sorted({'torch', 'hydra', 'omegaconf'} & set(sys.modules)))"
+    done = subprocess.run((sys.executable, "-c", code), capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
