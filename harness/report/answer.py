@@ -90,7 +90,7 @@ def make_card(verdict: ClaimVerdict) -> Card:
         scale=_scale(verdict, energy_blind),
         facts=tuple(facts),
         blocking=verdict.blocking,
-        modelled=_modelled(verdict, source) if energy_blind else "",
+        modelled=_modelled(verdict, source) if energy_blind and n.is_modelled(verdict.grade) else "",
     )
 
 
@@ -119,7 +119,7 @@ def _scale(verdict: ClaimVerdict, energy_blind: bool) -> Markup | None:
 
 def _modelled(verdict: ClaimVerdict, source: str) -> Cell:
     words = Markup(
-        "<strong>No energy meter could be read</strong> for these runs, so their energy is modelled and yields no verdict. "
+        "<strong>Energy on this machine is modelled</strong>, because no energy meter could be read for these runs; a model yields no verdict. "
     )
     if verdict.modelled_estimate is None:
         return words + Markup("There is no modelled ratio either.")
@@ -170,6 +170,10 @@ def _energy_sentence(match: MatchResult) -> Cell:
     source, less = n.runs(row.run_ids), row.estimate >= 1
     shown = n.num(row.estimate, f"{format_digits(row.estimate if less else 1 / row.estimate)} times", source)
     words = "less" if less else "more"
+    if row.simulated:
+        return Markup(
+            "Their <strong>simulated</strong> training energy was {} {}: made up to exercise the program."
+        ).format(shown, words)
     if n.is_modelled(row.grade):
         return Markup(
             "Their <strong>modelled</strong> training energy was {} {}. No energy meter could be read, "

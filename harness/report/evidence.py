@@ -29,6 +29,7 @@ _RATIOS = {
     "flops_per_task": "FLOPs per task",
     "seconds_per_task": "Seconds per task",
 }
+_COUNTED = Markup('<span class="badge measured">measured or counted</span>')
 _NO_POINTS = "No finished run has both a loss and this cost."
 
 
@@ -71,21 +72,25 @@ def flops_section(match: MatchResult) -> Section:
 
 def joules_section(match: MatchResult) -> Section:
     """Return loss against training energy, named modelled where it is."""
-    modelled = any(n.is_modelled(p.energy_grade) for p in match.points)
+    word = n.warning_word(n.energy_word(p.energy_grade, p.simulated) for p in match.points).lower()
 
     def cell(point: FrontierPoint) -> Cell:
         return (
-            n.si(point.energy_j, "J", point.run_id, "no energy for this run") + " " + n.grade_badge(point.energy_grade)
+            n.si(point.energy_j, "J", point.run_id, "no energy for this run")
+            + " "
+            + n.grade_badge(point.energy_grade, point.simulated)
         )
 
     boundary = sorted({"+".join(p.energy_domains) for p in match.points if p.energy_domains})
     lead: Cell = Markup("Energy boundary: {}. ").format(", ".join(boundary) or "unknown, no energy recorded")
-    if modelled:
+    if word == "modelled":
         lead += Markup(
             "<strong>Modelled, not measured:</strong> these joules come from a power model, so they mostly restate running time."
         )
+    elif word:
+        lead += Markup("<strong>Simulated:</strong> these joules are made up to exercise the program.")
     table = _points_table("points-joules", match.points, ("Training energy", cell))
-    title = "Loss against energy (modelled)" if modelled else "Loss against energy"
+    title = f"Loss against energy ({word})" if word else "Loss against energy"
     return Section(
         id="loss-joules-section", title=title, lead=lead,
         figures=(Figure(id="f-joules", caption="The same runs against joules.", svg=frontier.loss_against_joules(match), table=table, missing=_NO_POINTS),),
@@ -115,7 +120,7 @@ def tasks_section(match: MatchResult) -> Section:
     )
     ratios = tuple(
         (_RATIOS[r.metric], n.digits(r.estimate, n.runs(r.run_ids), r.reason), n.interval(r.interval, n.runs(r.run_ids), ""), n.count(r.n, n.runs(r.run_ids)),
-         n.grade_badge(r.grade))
+         n.grade_badge(r.grade, any(a.simulated for a in match.arm_tasks)) if "energy" in r.metric else _COUNTED)
         for r in match.task_ratios
     )  # fmt: skip
     if ratios:
@@ -149,7 +154,7 @@ def trace_section(records: Sequence[RunRecord], traces: Mapping[str, Mapping[str
         )
     run_id = min(usable, key=lambda run: (by_id[run].arm != candidate, -len(by_id[run].windows), run))
     record, trace = by_id[run_id], dict(traces[run_id])
-    modelled = any(n.is_modelled(sensor.grade) for sensor in record.sensors)
+    word = n.warning_word(n.energy_word(sensor.grade, sensor.simulated) for sensor in record.sensors)
     columns = ("Window", "Begin", "Length", "Energy", "Grade")
     rows = []
     for window in record.windows:
@@ -162,10 +167,10 @@ def trace_section(records: Sequence[RunRecord], traces: Mapping[str, Mapping[str
     lead: Cell = Markup("Run {}. Shaded: the windows whose energy is summed.").format(
         Markup("<code>{}</code>").format(run_id)
     )
-    if modelled:
-        lead += Markup(" <strong>Modelled, not measured.</strong>")
-    svg = power_trace.power_trace(trace, run_id, modelled=modelled)
-    title = "Power over one run (modelled)" if modelled else "Power over one run"
+    if word:
+        lead += Markup(" <strong>{}, not measured.</strong>").format(word.capitalize())
+    svg = power_trace.power_trace(trace, run_id, word=word)
+    title = f"Power over one run ({word.lower()})" if word else "Power over one run"
     figure = Figure(id="f-power", caption="Mean power between readings.", svg=svg, table=table, missing=missing)
     return Section(id="power-section", title=title, lead=lead, figures=(figure,))
 
@@ -213,7 +218,7 @@ def _multiplier_table(table_id: str, caption: str, rows: Sequence[Multiplier], *
     body = []
     for row in rows:
         source = n.runs(row.run_ids)
-        grade = n.grade_badge(row.grade) if "energy" in row.resource else Markup('<span class="badge measured">{}</span>').format(
+        grade = n.grade_badge(row.grade, row.simulated) if "energy" in row.resource else Markup('<span class="badge measured">{}</span>').format(
             "counted" if row.resource in ("flops", "tokens") else "measured"
         )  # fmt: skip
         sizes = (
@@ -260,7 +265,7 @@ def _task_row(arm: Any, source: str) -> tuple[Cell, ...]:
         arm.arm, arm.size, n.si(arm.energy_per_task_j, "J", source, none), n.si(arm.prefill_energy_per_task_j, "J", source, none),
         n.si(arm.decode_energy_per_task_j, "J", source, none), n.si(arm.energy_per_correct_j, "J", source, arm.energy_per_correct_reason),
         n.seconds(arm.seconds_per_task, source), n.si(arm.flops_per_task, "FLOP", source), n.percent(arm.accuracy, source) + stderr,
-        Markup("{} of {}").format(n.count(arm.num_correct, source), n.count(arm.num_tasks, source)), n.grade_badge(arm.energy_grade),
+        Markup("{} of {}").format(n.count(arm.num_correct, source), n.count(arm.num_tasks, source)), n.grade_badge(arm.energy_grade, arm.simulated),
     )  # fmt: skip
 
 
@@ -273,7 +278,7 @@ def _gross(readings: Sequence[EnergyReading]) -> Cell:
 
 
 def _worst(readings: Sequence[EnergyReading]) -> Markup:
-    return n.grade_badge(max((r.grade for r in readings), default=None))
+    return n.grade_badge(max((r.grade for r in readings), default=None), any(r.simulated for r in readings))
 
 
 def _columns(names: Sequence[str], first_numeric: int) -> tuple[Column, ...]:

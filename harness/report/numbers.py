@@ -100,8 +100,25 @@ def is_modelled(grade: Grade | None) -> bool:
     return grade in ("C", "D")
 
 
-def grade_badge(grade: Grade | None) -> Markup:
+def energy_word(grade: Grade | None, simulated: bool = False) -> str:
+    """Return what kind of energy this is: simulated, modelled, measured or unknown."""
+    if simulated:
+        return "simulated"
+    if grade is None:
+        return "unknown"
+    return "modelled" if is_modelled(grade) else "measured"
+
+
+def warning_word(kinds: Iterable[str]) -> str:
+    """Return the loudest warning among kinds of energy, in capitals, or an empty string."""
+    found = set(kinds)
+    return next((word.upper() for word in ("simulated", "modelled") if word in found), "")
+
+
+def grade_badge(grade: Grade | None, simulated: bool = False) -> Markup:
     """Return the grade as a badge whose words do not depend on colour."""
+    if simulated:
+        return Markup('<span class="badge modelled" title="made up by a simulated sensor">simulated</span>')
     if grade is None:
         return Markup('<span class="badge">no grade</span>')
     kind = "modelled" if is_modelled(grade) else "measured"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from harness.analysis.results import FrontierPoint, MatchResult
+from harness.analysis.results import Check, FrontierPoint, MatchResult
 from harness.core.records import RunRecord
 from harness.core.study import StudyInfo
 from harness.report import numbers as n
@@ -20,13 +20,17 @@ def checks_section(match: MatchResult) -> Section:
     """Return the fairness checks, failing ones first."""
     order = {"fail": 0, "unknown": 1, "pass": 2}
     rows = tuple(
-        (Markup('<span class="outcome {}">{}</span>').format(c.outcome, _OUTCOMES[c.outcome]), c.title, c.text)
+        (
+            Markup('<span class="outcome {}">{}</span>').format(c.outcome, _OUTCOMES[c.outcome]),
+            c.title,
+            f"{c.text}{_scope(c)}",
+        )
         for c in sorted(match.checks, key=lambda c: (order[c.outcome], c.code))
     )
     table = Table(
         id="checks", caption="Fairness checks", columns=_names("Outcome", "Check", "What was found"), rows=rows
     )
-    lead = "Made by the program over the records. A failing check turns a directional verdict into “inconclusive”."
+    lead = "Made by the program over the records. A failing check turns a directional verdict into “inconclusive”, unless it says that it only discloses."
     return Section(id="checks-section", title="Was the comparison fair?", lead=lead, tables=(table,) if rows else (),
                    notes=() if rows else ("No check could be made: there were no finished runs to check.",))  # fmt: skip
 
@@ -220,7 +224,7 @@ def _joules(record: RunRecord, point: FrontierPoint | None, why: str) -> Cell:
         return (
             n.si(point.energy_j, "J", f"{run}: {'+'.join(point.energy_domains)}")
             + " "
-            + n.grade_badge(point.energy_grade)
+            + n.grade_badge(point.energy_grade, point.simulated)
         )
     readings = record.path.energy if record.path is not None else ()
     if not readings:
@@ -228,7 +232,7 @@ def _joules(record: RunRecord, point: FrontierPoint | None, why: str) -> Cell:
     return n.join(
         (
             Markup("{} {} {}").format(
-                r.domain, n.si(r.energy_j, "J", f"{run}: {r.sensor}", r.reason), n.grade_badge(r.grade)
+                r.domain, n.si(r.energy_j, "J", f"{run}: {r.sensor}", r.reason), n.grade_badge(r.grade, r.simulated)
             )
             for r in readings
         ),
@@ -246,6 +250,12 @@ def _where(run_ids: Sequence[str]) -> Cell:
         return ids[0]
     listed = n.join((Markup("<code>{}</code>").format(run) for run in ids), ", ")
     return Markup("<details><summary>{} runs</summary>{}</details>").format(len(ids), listed)
+
+
+def _scope(check: Check) -> str:
+    if not check.blocking:
+        return " (this only discloses)"
+    return " (counts for claims about energy)" if check.energy_only else ""
 
 
 def _counts(patterns: Sequence[str], values: Sequence[int], source: str) -> Markup:

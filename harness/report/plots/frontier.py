@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 
 from harness.analysis.results import FrontierPoint, MatchResult, Multiplier
 from harness.core.units import format_si
-from harness.report.numbers import is_modelled
+from harness.report.numbers import energy_word, warning_word
 from harness.report.plots import style
 
 Cost = Callable[[FrontierPoint], float | None]
@@ -22,14 +22,14 @@ Cost = Callable[[FrontierPoint], float | None]
 
 def loss_against_flops(match: MatchResult) -> Markup | None:
     """Return loss (bits per byte) against training FLOPs, or ``None`` without a finished run."""
-    return _frontier(match, "flops", lambda point: point.flops, "FLOP", "Training compute", "loss-flops", False)
+    return _frontier(match, "flops", lambda point: point.flops, "FLOP", "training compute", "loss-flops", "")
 
 
 def loss_against_joules(match: MatchResult) -> Markup | None:
     """Return loss against training energy (J); a modelled energy is named so in title and axis."""
-    modelled = any(is_modelled(point.energy_grade) for point in match.points)
-    name = "MODELLED training energy" if modelled else "Training energy"
-    return _frontier(match, "energy", lambda point: point.energy_j, "J", name, "loss-joules", modelled)
+    word = warning_word(energy_word(point.energy_grade, point.simulated) for point in match.points)
+    name = f"{word} training energy".strip()
+    return _frontier(match, "energy", lambda point: point.energy_j, "J", name, "loss-joules", word.lower())
 
 
 def cost_at_loss(points: Sequence[FrontierPoint], loss: float, cost: Cost) -> float | None:
@@ -54,7 +54,7 @@ def candidate_cost(match: MatchResult, row: Multiplier, cost: Cost) -> float | N
 
 
 def _frontier(
-    match: MatchResult, resource: str, cost: Cost, unit: str, name: str, figure_id: str, modelled: bool
+    match: MatchResult, resource: str, cost: Cost, unit: str, name: str, figure_id: str, word: str
 ) -> Markup | None:
     points = [(p, c) for p in match.points if (c := cost(p)) is not None and c > 0]
     if not points:
@@ -63,17 +63,17 @@ def _frontier(
     sizes = sorted(
         {p.size for p, _ in points}, key=lambda size: min((p.active_params or 0) for p, _ in points if p.size == size)
     )
-    title = f"Loss against {name[0].lower() + name[1:] if not modelled else name}"
+    title = f"Loss against {name}"
     costs = [c for _, c in points]
     losses = [p.loss for p, _ in points]
     described = (
-        f"{len(points)} finished runs; {name.lower()} from {format_si(min(costs), unit)} to {format_si(max(costs), unit)}, "
+        f"{len(points)} finished runs; {name} from {format_si(min(costs), unit)} to {format_si(max(costs), unit)}, "
         f"loss from {max(losses):.3f} down to {min(losses):.3f} bits per byte."
     )
     if row is not None and row.estimate is not None:
         described += f" At {row.loss:.3f} bits per byte the multiplier is {style.ratio_text(row.estimate)}."
-    if modelled:
-        described += " The energy is modelled, not measured."
+    if word:
+        described += f" The energy is {word}, not measured."
 
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot()
@@ -85,7 +85,7 @@ def _frontier(
         axes.set_ylim(min(shown) - 0.12 * spread, max(shown) + 0.12 * spread)
         style.log_axis(axes, "x", min(costs) / 1.35, max(costs) * 1.35, unit)
         axes.set_title(title)
-        axes.set_xlabel(f"{name}, {unit}" + (" (modelled, not measured)" if modelled else ""))
+        axes.set_xlabel(f"{name[0].upper()}{name[1:]}, {unit}" + (f" ({word}, not measured)" if word else ""))
         axes.set_ylabel("Held-out loss, bits per byte")
         if match.matched_loss is not None:
             axes.axhline(match.matched_loss, color=style.MUTED, linestyle=(0, (4, 3)), linewidth=1)

@@ -8,7 +8,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from harness.analysis.results import ClaimVerdict, MatchResult, Multiplier
-from harness.report.numbers import is_modelled
+from harness.report.numbers import energy_word, warning_word
 from harness.report.plots import style
 
 _LOOKS: tuple[tuple[str, str, str, str], ...] = (
@@ -56,8 +56,8 @@ def multiplier_over_loss(match: MatchResult, verdicts: Sequence[ClaimVerdict]) -
             )  # fmt: skip
         for name, words, colour, marker in _LOOKS:
             found = sorted((m for m in rows[name] if m.estimate is not None), key=lambda m: m.loss)
-            modelled = name == "energy" and any(is_modelled(m.grade) for m in found)
-            label = f"{words} (modelled)" if modelled else words
+            warning = warning_word(energy_word(m.grade, m.simulated) for m in found if name == "energy").lower()
+            label = f"{words} ({warning})" if warning else words
             banded = [m for m in found if m.interval is not None]
             if name == "flops" and banded:
                 lows = [m.interval.low for m in banded if m.interval is not None]
@@ -67,7 +67,7 @@ def multiplier_over_loss(match: MatchResult, verdicts: Sequence[ClaimVerdict]) -
                 )
             axes.plot(
                 [m.loss for m in found], [m.estimate or 0.0 for m in found], color=colour, marker=marker, markersize=6,
-                linestyle=(0, (5, 2)) if modelled else "-", linewidth=2 if name == "flops" else 1.2, label=label if found else None,
+                linestyle=(0, (5, 2)) if warning else "-", linewidth=2 if name == "flops" else 1.2, label=label if found else None,
             )  # fmt: skip
             bounds = [m for m in rows[name] if m.estimate is None and m.lower_bound is not None]
             if bounds:

@@ -39,12 +39,12 @@ def clean_windows(trace: dict[str, Any]) -> list[tuple[str, int, float, float]]:
     return sorted(found, key=lambda window: window[2:])
 
 
-def power_trace(trace: dict[str, Any], run_id: str, *, modelled: bool) -> Markup | None:
+def power_trace(trace: dict[str, Any], run_id: str, *, word: str) -> Markup | None:
     """Return power (W) over time (s) of `run_id`, or ``None`` when the trace holds no sample."""
     series, windows = clean_series(trace), clean_windows(trace)
     if not series:
         return None
-    what = "MODELLED power" if modelled else "Power"
+    what = f"{word} power" if word else "Power"
     peak = max(max(power) for _, _, power in series)
     end = max([max(times) for _, times, _ in series] + [window[3] for window in windows])
     described = f"{what} of {run_id} over {format_digits(end)} s, at most {format_digits(peak)} W; {len(windows)} measured windows shaded."
@@ -70,7 +70,7 @@ def power_trace(trace: dict[str, Any], run_id: str, *, modelled: bool) -> Markup
             )  # fmt: skip
         axes.set_title(f"{what} over one run")
         axes.set_xlabel("Seconds since the start of the run")
-        axes.set_ylabel("Watts" + (" (modelled)" if modelled else ""))
+        axes.set_ylabel("Watts" + (f" ({word.lower()})" if word else ""))
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=3)
 
     return style.draw("power", f"{what} over one run", described, paint, size=(8.4, 3.8))

@@ -8,7 +8,7 @@ from matplotlib.patches import Patch
 
 from harness.analysis.results import MatchResult
 from harness.core.units import format_si
-from harness.report.numbers import is_modelled
+from harness.report.numbers import energy_word, warning_word
 from harness.report.plots import style
 
 
@@ -17,18 +17,18 @@ def energy_per_task(match: MatchResult) -> Markup | None:
     arms = [a for a in match.arm_tasks if a.energy_per_task_j is not None]
     if not arms:
         return None
-    modelled = any(is_modelled(a.energy_grade) for a in arms)
-    what = "MODELLED energy per task" if modelled else "Energy per task"
+    word = warning_word(energy_word(a.energy_grade, a.simulated) for a in arms)
+    what = f"{word} energy per task" if word else "Energy per task"
     described = "; ".join(f"{a.arm} size {a.size}: {format_si(a.energy_per_task_j, 'J')} per task" for a in arms) + "."
-    if modelled:
-        described += " Modelled, not measured."
+    if word:
+        described += f" {word.capitalize()}, not measured."
 
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot()
         axes.grid(axis="y", visible=False)
         for position, arm in enumerate(arms):
             colour = style.CANDIDATE if arm.arm == match.candidate_arm else style.BASELINE
-            hatch = "////" if is_modelled(arm.energy_grade) else ""
+            hatch = "////" if energy_word(arm.energy_grade, arm.simulated) != "measured" else ""
             left = 0.0
             for value, alpha in ((arm.prefill_energy_per_task_j, 0.85), (arm.decode_energy_per_task_j, 0.4)):
                 if value is not None:
@@ -56,7 +56,7 @@ def energy_per_task(match: MatchResult) -> Markup | None:
         axes.set_yticks(range(len(arms)), [f"{a.arm}, size {a.size}" for a in arms])
         style.si_axis(axes.xaxis, "J")
         axes.set_title(f"{what} at matched loss")
-        axes.set_xlabel("Joules per task" + (" (modelled, not measured; hatched)" if modelled else ""))
+        axes.set_xlabel("Joules per task" + (f" ({word.lower()}, not measured; hatched)" if word else ""))
         handles = [
             Patch(facecolor=style.MUTED, alpha=0.85, edgecolor=style.INK, label="prefill (reading the prompt)"),
             Patch(facecolor=style.MUTED, alpha=0.4, edgecolor=style.INK, label="decode (writing the answer)"),

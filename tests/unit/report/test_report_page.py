@@ -80,7 +80,7 @@ def test_every_number_names_its_source(full: str) -> None:
 def test_modelled_energy_is_called_modelled_and_yields_no_verdict(full: str) -> None:
     card = full[full.index('id="claim-ninety_percent"') :]
     card = card[: card.index("</article>")]
-    assert "No energy meter could be read" in card
+    assert "Energy on this machine is modelled" in card
     assert 'data-value="1.3"' in card
     assert card.count("modelled") >= 3
     assert "no verdict" in card
