@@ -1,1 +1,1 @@
-"""From records to statistics, quality matching, fairness checks and claim verdicts; imports no torch, runs nothing."""
+"""Records in, answers out: multipliers at matched loss, energy per task, fairness checks and verdicts; no torch."""

@@ -1,11 +1,8 @@
-"""From records to frontier points, and from points to the cost of a loss: interpolated, never extrapolated.
-
-For one arm and seed the cost of reaching a loss is a lower envelope: per size the points that no cheaper point beats,
-log cost linear in loss between adjacent budgets of the same size; then the cheapest size at that loss.
-"""
+"""From records to costs at a loss: the lower envelope of each arm and seed over its sizes and budgets."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,8 +11,13 @@ from harness.analysis.results import FrontierPoint, Resource
 from harness.core.records import EnergyReading, Grade, RunRecord, worst_grade
 
 LOSS_METRIC = "validation_bits_per_byte"
-MIN_SIZES_OF_A_FRONTIER = 3
-_FIELDS = {
+MIN_LADDER = 3
+# Losses are compared after arithmetic on them; this is far below any evaluation's resolution (bits per byte).
+LOSS_TOLERANCE = 1e-9
+
+RESOURCES: tuple[Resource, ...] = ("flops", "energy", "net_energy", "seconds", "tokens", "peak_memory")
+ENERGY_RESOURCES: tuple[Resource, ...] = ("energy", "net_energy")
+_ATTRIBUTE: dict[Resource, str] = {
     "flops": "flops",
     "energy": "energy_j",
     "net_energy": "net_energy_j",
@@ -26,173 +28,86 @@ _FIELDS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EnergySum:
-    """Energy inside the headline boundary in joules: the accelerator where there is one, else CPU and DRAM.
+class BoundaryEnergy:
+    """Energy inside the headline boundary in joules, with the worst grade of its parts; simulated counts as D."""
 
-    ``None`` where a part is unknown; `grade` is the worst of the parts.
-    """
-
-    gross_j: float | None
-    net_j: float | None
+    energy_j: float | None
+    net_energy_j: float | None
     grade: Grade | None
     domains: tuple[str, ...]
     simulated: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LossCost:
-    """What it cost one arm and seed to reach a loss: the size that was cheapest and the runs it was read from."""
+class Reached:
+    """What it cost to reach a loss, by which size, and the runs that bracket it with their interpolation weights."""
 
     cost: float
     size: str
-    run_ids: tuple[str, ...]
+    runs: tuple[tuple[FrontierPoint, float], ...]
 
 
-def sum_headline_energy(readings: Iterable[EnergyReading]) -> EnergySum:
-    """Add up `readings` over the headline boundary; of two sensors of one domain the better grade counts."""
-    readings = list(readings)
-    domains = ("gpu",) if any(r.domain == "gpu" for r in readings) else ("cpu", "dram")
-    inside: list[EnergyReading] = []
-    for domain in domains:
-        of_domain = [r for r in readings if r.domain == domain]
-        if of_domain:
-            best = min(of_domain, key=lambda r: (r.simulated, r.grade, r.sensor))
-            inside.extend(r for r in of_domain if r.sensor == best.sensor)
-    return EnergySum(
-        gross_j=_sum_known([r.energy_j for r in inside]),
-        net_j=_sum_known([r.net_energy_j for r in inside]),
-        grade=worst_grade(*(r.grade for r in inside)) if inside else None,
-        domains=tuple(sorted({r.domain for r in inside})),
-        simulated=any(r.simulated for r in inside),
+def select_boundary(readings: Sequence[EnergyReading]) -> tuple[EnergyReading, ...]:
+    """Return the readings of the headline boundary: the accelerators alone where there are any, else CPU and DRAM.
+
+    A whole-system reading counts only where nothing else does, since it contains the others. Where two sensors read
+    one device, the better grade counts.
+    """
+    for domains in (("gpu",), ("cpu", "dram"), ("system",)):
+        best: dict[tuple[str, int], EnergyReading] = {}
+        for reading in readings:
+            key = (reading.domain, reading.device_index)
+            if reading.domain in domains and (key not in best or reading.grade < best[key].grade):
+                best[key] = reading
+        if best:
+            return tuple(best.values())
+    return ()
+
+
+def sum_boundary(readings: Sequence[EnergyReading]) -> BoundaryEnergy:
+    """Add up the readings of the headline boundary; one unknown part makes the sum unknown."""
+    chosen = select_boundary(readings)
+    if not chosen:
+        return BoundaryEnergy(energy_j=None, net_energy_j=None, grade=None, domains=(), simulated=False)
+    simulated = any(reading.simulated for reading in chosen)
+    grades: list[Grade] = [reading.grade for reading in chosen]
+    return BoundaryEnergy(
+        energy_j=_sum([reading.energy_j for reading in chosen]),
+        net_energy_j=_sum([reading.net_energy_j for reading in chosen]),
+        grade="D" if simulated else worst_grade(*grades),
+        domains=tuple(sorted({reading.domain for reading in chosen})),
+        simulated=simulated,
     )
 
 
-def collect_points(records: Iterable[RunRecord]) -> tuple[tuple[FrontierPoint, ...], tuple[tuple[str, str], ...]]:
-    """Return the points of all finished runs, and (run id, reason) of every run that gives none.
-
-    Finished trunks are neither: they are no candidates, their cost is inside the paths of their branches.
-    """
-    points, excluded = [], []
+def build_points(records: Iterable[RunRecord]) -> tuple[list[FrontierPoint], list[tuple[str, str]]]:
+    """Return the points of finished runs, and (run id, reason) for every other run; finished trunks are neither."""
+    points: list[FrontierPoint] = []
+    excluded: list[tuple[str, str]] = []
     for record in records:
-        reason = _why_excluded(record)
-        if reason is not None:
-            excluded.append((record.run_id, reason))
+        if record.status == "failed":
+            excluded.append((record.run_id, f"failed: {record.error or 'no error was recorded'}"))
         elif record.role != "trunk":
-            points.append(_to_point(record))
-    return tuple(points), tuple(excluded)
+            point = _build_point(record)
+            if isinstance(point, str):
+                excluded.append((record.run_id, point))
+            else:
+                points.append(point)
+    return points, excluded
 
 
-def cost_of(point: FrontierPoint, resource: Resource) -> float | None:
-    """Return what the whole path of `point` cost, or ``None`` where unknown or not above 0 (net of idle power)."""
-    value: float | None = getattr(point, _FIELDS[resource])
-    return value if value is not None and value > 0 else None
-
-
-def estimate_cost(points: Sequence[FrontierPoint], resource: Resource, loss: float) -> LossCost | None:
-    """Return the least cost at which one arm and seed reaches `loss`, or ``None`` where no size brackets it.
-
-    A size whose smallest budget is already better than `loss` competes with the cost of that budget. Peak memory is
-    that of the size cheapest in FLOPs. ``None`` also where the resource of one of the points is unknown.
-    """
-    if resource == "peak_memory":
-        cheapest = estimate_cost(points, "flops", loss)
-        if cheapest is None:
-            return None
-        of_size = [p for p in points if p.size == cheapest.size]
-        peaks = {p.run_id: p.peak_memory_bytes for p in of_size}
-        return _interpolate(_pareto(of_size, "flops"), loss, peaks)
-    if any(cost_of(p, resource) is None for p in points):
-        return None
-    bracketed: list[LossCost] = []
-    better_already: list[LossCost] = []
-    for size in sorted({p.size for p in points}):
-        kept = _pareto([p for p in points if p.size == size], resource)
-        costs = {p.run_id: cost_of(p, resource) for p in kept}
-        found = _interpolate(kept, loss, costs)
-        first = costs[kept[0].run_id]
-        if found is not None:
-            bracketed.append(found)
-        elif kept[0].loss < loss and first is not None:
-            better_already.append(LossCost(cost=first, size=size, run_ids=(kept[0].run_id,)))
-    if not bracketed:
-        return None
-    return min([*bracketed, *better_already], key=lambda found: (found.cost, found.size))
-
-
-def bracket_loss(points: Sequence[FrontierPoint], loss: float) -> tuple[FrontierPoint, ...]:
-    """Return the points of one size whose losses bracket `loss` (one if exact), else the nearest point."""
-    if not points:
-        return ()
-    kept = _pareto(points, "flops")
-    found = _interpolate(kept, loss, {p.run_id: p.flops for p in kept})
-    if found is None:
-        return (min(points, key=lambda p: (abs(p.loss - loss), p.run_id)),)
-    return tuple(p for p in kept if p.run_id in found.run_ids)
-
-
-def reached_losses(points: Sequence[FrontierPoint]) -> tuple[float, float] | None:
-    """Return (lowest, highest) loss between which one arm and seed can be interpolated, ``None`` without points."""
-    if not points:
-        return None
-    highest = max(_pareto([p for p in points if p.size == size], "flops")[0].loss for size in {p.size for p in points})
-    return min(p.loss for p in points), highest
-
-
-def order_sizes(points: Iterable[FrontierPoint]) -> tuple[str, ...]:
-    """Return the sizes of an arm as a ladder, by active parameters."""
-    ladder = {p.size: (p.active_params or 0, p.total_params or 0, p.size) for p in points}
-    return tuple(sorted(ladder, key=lambda size: ladder[size]))
-
-
-def stands_at_edge(ladder: Sequence[str], cheapest: Iterable[str]) -> bool:
-    """Return whether the cheapest size of any seed is an end of the ladder, or the ladder is too short to tell."""
-    return len(ladder) < MIN_SIZES_OF_A_FRONTIER or any(size in (ladder[0], ladder[-1]) for size in cheapest)
-
-
-def _pareto(points: Sequence[FrontierPoint], resource: Resource) -> list[FrontierPoint]:
-    """Keep what no cheaper point beats, cheapest first: costs rise and losses fall strictly."""
-    kept: list[FrontierPoint] = []
-    for point in sorted(points, key=lambda p: (cost_of(p, resource) or 0.0, p.loss, p.run_id)):
-        if not kept or point.loss < kept[-1].loss:
-            kept.append(point)
-    return kept
-
-
-def _interpolate(kept: Sequence[FrontierPoint], loss: float, costs: dict[str, float | None]) -> LossCost | None:
-    for point in kept:
-        cost = costs[point.run_id]
-        if point.loss == loss and cost is not None:
-            return LossCost(cost=cost, size=point.size, run_ids=(point.run_id,))
-    for worse, better in zip(kept, kept[1:], strict=False):
-        low, high = costs[worse.run_id], costs[better.run_id]
-        if worse.loss > loss > better.loss and low and high:
-            share = (worse.loss - loss) / (worse.loss - better.loss)
-            cost = math.exp(math.log(low) + share * (math.log(high) - math.log(low)))
-            return LossCost(cost=cost, size=worse.size, run_ids=(worse.run_id, better.run_id))
-    return None
-
-
-def _why_excluded(record: RunRecord) -> str | None:
-    if record.status == "failed":
-        return f"failed: {record.error or 'no error was recorded'}"
-    if record.role == "trunk":
-        return None
-    if record.path is None:
-        return "the record has no cost of its path"
+def _build_point(record: RunRecord) -> FrontierPoint | str:
+    """Return the point of a finished run, or the reason why it has none."""
+    path = record.path
+    if path is None:
+        return "the record has no path cost"
+    if not (path.flops > 0 and path.duration_s > 0 and path.tokens > 0):
+        return "the path has no FLOPs, tokens or time"
     loss = record.quality_value(LOSS_METRIC)
     if loss is None or not math.isfinite(loss):
-        reason = next((q.reason for q in record.quality if q.metric == LOSS_METRIC and q.reason), "it is missing")
-        return f"no finite {LOSS_METRIC}: {reason}"
-    if not (record.path.flops > 0 and record.path.duration_s > 0 and record.path.tokens > 0):
-        return "its path has no tokens, FLOPs or time"
-    return None
-
-
-def _to_point(record: RunRecord) -> FrontierPoint:
-    path, loss = record.path, record.quality_value(LOSS_METRIC)
-    assert path is not None  # noqa: S101  # _why_excluded has looked
-    assert loss is not None  # noqa: S101
-    energy = sum_headline_energy(path.energy)
+        reason = next((q.reason for q in record.quality if q.metric == LOSS_METRIC and q.reason), None)
+        return f"no finite {LOSS_METRIC}" + (f": {reason}" if reason else "")
+    energy = sum_boundary(path.energy)
     return FrontierPoint(
         run_id=record.run_id,
         arm=record.arm,
@@ -202,17 +117,109 @@ def _to_point(record: RunRecord) -> FrontierPoint:
         loss=loss,
         flops=path.flops,
         seconds=path.duration_s,
-        energy_j=energy.gross_j,
-        net_energy_j=energy.net_j,
+        energy_j=energy.energy_j,
+        net_energy_j=energy.net_energy_j,
         peak_memory_bytes=path.peak_memory_bytes,
         energy_grade=energy.grade,
         energy_domains=energy.domains,
         active_params=record.params.active if record.params else None,
         total_params=record.params.total if record.params else None,
-        simulated=energy.simulated,
     )
 
 
-def _sum_known(parts: Sequence[float | None]) -> float | None:
-    known = [part for part in parts if part is not None]
-    return sum(known) if known and len(known) == len(parts) else None
+def cost_of(point: FrontierPoint, resource: Resource) -> float | None:
+    """Return what the point's path cost in `resource` (SI units), ``None`` when unknown or not above zero."""
+    value = getattr(point, _ATTRIBUTE[resource])
+    return float(value) if value is not None and value > 0 else None
+
+
+def trace_envelope(points: Sequence[FrontierPoint], resource: Resource) -> list[FrontierPoint]:
+    """Return the points of one size by rising cost, without those that a cheaper one equals or beats in loss."""
+    known = [(cost, point) for point in points if (cost := cost_of(point, resource)) is not None]
+    envelope: list[FrontierPoint] = []
+    for _, point in sorted(known, key=lambda pair: (pair[0], pair[1].loss, pair[1].run_id)):
+        if not envelope or point.loss < envelope[-1].loss:
+            envelope.append(point)
+    return envelope
+
+
+class Frontier:
+    """Cost as a function of loss for one arm and seed, from its own runs only; it never extrapolates.
+
+    Between adjacent budgets of one size log cost is linear in loss; across sizes the cheapest at that loss counts.
+    """
+
+    def __init__(self, points: Sequence[FrontierPoint]) -> None:
+        self.points = tuple(points)
+        self._sizes = sorted({point.size for point in points})
+
+    def loss_range(self, resource: Resource = "flops") -> tuple[float, float] | None:
+        """Return the lowest and highest loss on the envelope, ``None`` when `resource` is unknown in every run."""
+        losses = [point.loss for size in self._sizes for point in self._envelope(size, resource)]
+        return (min(losses), max(losses)) if losses else None
+
+    def cost_at(self, loss: float, resource: Resource) -> Reached | None:
+        """Return the cheapest way to `loss`, or ``None`` where no size's budgets bracket it.
+
+        Peak memory is not spent, so it is read off where training FLOPs are cheapest.
+        """
+        priced: Resource = "flops" if resource == "peak_memory" else resource
+        found = [r for size in self._sizes if (r := _interpolate(self._envelope(size, priced), loss, priced))]
+        cheapest = min(found, key=lambda reached: reached.cost, default=None)
+        if cheapest is None or resource != "peak_memory":
+            return cheapest
+        logs = []
+        for point, weight in cheapest.runs:
+            memory = cost_of(point, resource)
+            if memory is None:
+                return None
+            logs.append(weight * math.log(memory))
+        return Reached(cost=math.exp(sum(logs)), size=cheapest.size, runs=cheapest.runs)
+
+    def max_cost(self, resource: Resource) -> float | None:
+        """Return the cost of the most expensive run, ``None`` when unknown in every run."""
+        costs = [cost for point in self.points if (cost := cost_of(point, resource)) is not None]
+        return max(costs, default=None)
+
+    def _envelope(self, size: str, resource: Resource) -> list[FrontierPoint]:
+        return trace_envelope([point for point in self.points if point.size == size], resource)
+
+
+def _interpolate(envelope: Sequence[FrontierPoint], loss: float, resource: Resource) -> Reached | None:
+    for point in envelope:
+        if abs(point.loss - loss) <= LOSS_TOLERANCE:
+            return Reached(cost=_known_cost(point, resource), size=point.size, runs=((point, 1.0),))
+    for left, right in itertools.pairwise(envelope):
+        if left.loss > loss > right.loss:
+            weight = (left.loss - loss) / (left.loss - right.loss)
+            log_cost = (1 - weight) * math.log(_known_cost(left, resource)) + weight * math.log(
+                _known_cost(right, resource)
+            )
+            return Reached(cost=math.exp(log_cost), size=left.size, runs=((left, 1 - weight), (right, weight)))
+    return None
+
+
+def order_ladder(points: Iterable[FrontierPoint], arm: str) -> tuple[str, ...]:
+    """Return the sizes of `arm`, smallest first by active (else total) parameters, else by name."""
+    params: dict[str, float] = {}
+    for point in points:
+        if point.arm == arm:
+            count = point.active_params if point.active_params is not None else point.total_params
+            params[point.size] = count if count is not None else math.inf
+    return tuple(sorted(params, key=lambda size: (params[size], size)))
+
+
+def is_at_edge(ladder: Sequence[str], cheapest: Iterable[str]) -> bool:
+    """Return whether the ladder is too short for an interior minimum, or a cheapest size is its first or last."""
+    return len(ladder) < MIN_LADDER or any(size in (ladder[0], ladder[-1]) for size in cheapest)
+
+
+def _known_cost(point: FrontierPoint, resource: Resource) -> float:
+    cost = cost_of(point, resource)
+    assert cost is not None  # an envelope holds only points whose cost is known
+    return cost
+
+
+def _sum(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
