@@ -1,0 +1,51 @@
+# isojoule: `make report` runs the main job, `make test` passes the tests. Everything is installed into .venv.
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(shell command -v $(p) 2>/dev/null)))
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+QUICK := runs/iso_loss_quick
+STUDY := runs/iso_loss_cpu
+# Layers that import no torch are typed strictly.
+TYPED := harness/core harness/sensors harness/measure harness/analysis harness/report
+
+.DEFAULT_GOAL := help
+.PHONY: help report study test check bench
+
+help: ## what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+report: $(VENV)/.installed ## run the quick study (resumes) and write its report: about 12 minutes on 2 cores
+	$(BIN)/isojoule run -m experiment=iso_loss_quick
+	@echo "The report:"
+	@$(BIN)/isojoule report $(QUICK)
+
+study: $(VENV)/.installed ## run the full CPU study (resumes) and write its report: one to three hours on 2 cores
+	$(BIN)/isojoule run -m experiment=iso_loss_cpu
+	@echo "The report:"
+	@$(BIN)/isojoule report $(STUDY)
+
+test: $(VENV)/.installed-dev ## run the tests
+	$(BIN)/python -m pytest -q
+
+check: $(VENV)/.installed-dev ## format, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy --strict $(TYPED)
+	$(BIN)/lint-imports
+
+bench: ## compare with peers (none yet: see bench/README.md)
+	@cat bench/README.md
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "make: no python3 found; install Python 3.11, 3.12 or 3.13." >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
+		{ echo "make: $$($(PYTHON) --version) will not do; give Python 3.11 to 3.13: make PYTHON=python3.11" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml setup.py constraints.txt | $(VENV)/bin/python
+	$(PIP) install -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) install -c constraints.txt -e '.[dev]'
+	@touch $@
