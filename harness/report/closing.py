@@ -86,7 +86,7 @@ def limits_section(records: Sequence[RunRecord], match: MatchResult) -> Section:
         source = n.runs(r.run_id for r in finished)
         size = n.join((n.si(min(params), "", source), "to", n.si(max(params), "", source), "active parameters"))
         if tokens:
-            size = n.join((size, "and at most", n.si(max(tokens), "tokens", source)))
+            size = n.join((size, "and at most", n.count(max(tokens), source), "training tokens"))
         notes.append(
             n.join(
                 (

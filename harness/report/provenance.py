@@ -206,13 +206,14 @@ def tuning_section(study: StudyInfo | None) -> Section:
 def _run_row(record: RunRecord, point: FrontierPoint | None) -> tuple[Cell, ...]:
     run, path = record.run_id, record.path
     why = "the run failed" if record.status == "failed" else "not recorded for this run"
+    judged = "a trunk is judged by its branches" if record.role == "trunk" and record.status == "finished" else why
     outcome = "pass" if record.status == "finished" else "fail"
     return (
         run, record.arm, record.size, n.count(path.tokens if path else None, run, why), n.count(record.seed, run),
-        n.fixed(record.quality_value("validation_bits_per_byte"), 4, run, _reason(record, "validation_bits_per_byte") or why),
+        n.fixed(record.quality_value("validation_bits_per_byte"), 4, run, _reason(record, "validation_bits_per_byte") or judged),
         n.si(path.flops if path else None, "FLOP", run, why), n.seconds(path.duration_s if path else None, run, why),
         _joules(record, point, why), n.si(record.train_flops_per_s, "FLOP/s", run, why),
-        n.percent(record.quality_value("exact_match"), run, _reason(record, "exact_match") or "no task was answered"),
+        n.percent(record.quality_value("exact_match"), run, _reason(record, "exact_match") or (why if record.status == "failed" else "no task was answered")),
         Markup('<span class="outcome {}">{}</span>').format(outcome, record.status),
     )  # fmt: skip
 
@@ -236,7 +237,7 @@ def _joules(record: RunRecord, point: FrontierPoint | None, why: str) -> Cell:
             )
             for r in readings
         ),
-        ", ",
+        Markup("<br>"),
     )
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from harness.core.units import format_digits
 from harness.report.plots import style
 
-_COLOURS = (style.BASELINE, style.CANDIDATE, style.THIRD, style.FOURTH)
+_COLOURS = (style.THIRD, style.FOURTH, style.INK, style.MUTED)
 _MAX_LABELS = 12
 
 
@@ -52,7 +52,7 @@ def power_trace(trace: dict[str, Any], run_id: str, *, word: str) -> Markup | No
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot()
         axes.set_xlim(min(0.0, min(min(times) for _, times, _ in series)), end * 1.01 or 1)
-        axes.set_ylim(0, peak * 1.28 or 1)
+        axes.set_ylim(0, peak * 1.5 or 1)
         last_label = -math.inf
         for position, (phase, _, begin, stop) in enumerate(windows):
             axes.axvspan(begin, stop, facecolor=style.MUTED, alpha=0.13 if position % 2 else 0.22, linewidth=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import re
 import subprocess
@@ -94,6 +95,18 @@ def test_measured_energy_is_not_called_modelled(factory: ModuleType) -> None:
     assert "MODELLED" not in page
 
 
+def test_simulated_energy_is_called_simulated_even_with_the_best_grade(factory: ModuleType) -> None:
+    records = factory.make_records(grade="A")
+    match = factory.make_match(records, grade="A")
+    points = tuple(dataclasses.replace(point, simulated=True) for point in match.points)
+    rows = tuple(dataclasses.replace(row, simulated="energy" in row.resource) for row in match.headline)
+    match = dataclasses.replace(match, points=points, headline=rows)
+    page = render_report(records, None, match, [], (), {})
+    assert "Loss against SIMULATED training energy" in page
+    assert "<strong>simulated</strong> training energy" in page
+    assert "Their measured training energy" not in page
+
+
 def test_same_records_in_any_order_give_the_same_bytes(factory: ModuleType) -> None:
     records = factory.make_records()
     match = factory.make_match(records)
@@ -103,8 +116,6 @@ def test_same_records_in_any_order_give_the_same_bytes(factory: ModuleType) -> N
 
 
 def test_free_text_of_records_is_data(factory: ModuleType) -> None:
-    import dataclasses
-
     records = [dataclasses.replace(r, error=HOSTILE, size=HOSTILE) for r in factory.make_records()]
     records.append(dataclasses.replace(factory.make_record("moe", "s", 9, status="failed"), error=HOSTILE))
     match = dataclasses.replace(factory.make_match(records), baseline_arm="dense", rule=HOSTILE)
