@@ -10,6 +10,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from harness.core.errors import DataError
+
 
 def sample_batch(
     tokens: np.ndarray, *, seed: int, step: int, batch_size: int, context_length: int
@@ -30,10 +32,14 @@ def sample_batch(
 
 
 def count_windows(num_tokens: int, context_length: int) -> int:
-    """Return training windows of one epoch, leaving room for any offset; at least 1 or ValueError."""
+    """Return training windows of one epoch, leaving room for any offset.
+
+    Raises:
+        DataError: there is not one.
+    """
     windows = (num_tokens - 1) // context_length - 1
     if windows < 1:
-        raise ValueError(f"{num_tokens} tokens are too few for windows of {context_length}")
+        raise _too_short(num_tokens, context_length)
     return windows
 
 
@@ -48,11 +54,23 @@ def iterate_windows(
     """Yield (inputs, targets), int64 (T,) each, of non-overlapping windows over about the first `max_tokens`.
 
     Every target is predicted once; a shorter rest at the end is left out.
+
+    Raises:
+        DataError: `tokens` do not fill one window.
     """
+    if len(tokens) <= context_length:
+        raise _too_short(len(tokens), context_length)
     end = min(len(tokens) - 1, max(max_tokens, context_length))
     for start in range(0, end - context_length + 1, context_length):
         window = tokens[start : start + context_length + 1].astype(np.int64)
         yield window[:-1], window[1:]
+
+
+def _too_short(num_tokens: int, context_length: int) -> DataError:
+    return DataError(
+        f"{num_tokens} tokens are too few for windows of {context_length}; give more text or a smaller "
+        "train.context_length."
+    )
 
 
 @lru_cache(maxsize=4)

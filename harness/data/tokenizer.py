@@ -1,6 +1,7 @@
 """Tokenizers: bytes, or a byte-level BPE trained on the training split only.
 
-A separator token stands between documents. It counts as one byte with both tokenizers, so that bits per byte compare.
+A separator token ends every document. It counts as one byte with both tokenizers, so a text has the same number of
+bytes whatever cuts it: bits per byte = nats summed over the target tokens / ln 2 / `token_num_bytes` summed over them.
 """
 
 from __future__ import annotations
@@ -87,9 +88,14 @@ def train_tokenizer(kind: str, vocab_size: int, texts: Iterable[str]) -> Tokeniz
     """Return the tokenizer `kind` (``byte`` or ``bpe``), learned from `texts` where it learns.
 
     Raises:
-        DataError: an unknown kind, or a vocabulary that does not hold every byte and the separator.
+        DataError: an unknown kind, or a vocabulary size that the kind does not have.
     """
     if kind == "byte":
+        if vocab_size != BYTE_VOCAB_SIZE:
+            raise DataError(
+                f"data.vocab_size is {vocab_size}, but the byte tokenizer has {BYTE_VOCAB_SIZE}; "
+                f"give data.vocab_size={BYTE_VOCAB_SIZE} or data.tokenizer=bpe."
+            )
         return ByteTokenizer()
     if kind != "bpe":
         raise DataError(f"data.tokenizer is '{kind}'; it is byte or bpe.")
