@@ -18,8 +18,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from harness.analysis.results import ClaimSpec, ClaimVerdict, Interval, MatchResult, VerdictWord
 from harness.analysis.stats import invert_interval
+from harness.analysis.summary import verdicts_to_json
 from harness.core.errors import ConfigError, did_you_mean
 from harness.core.records import Grade
+
+__all__ = ["judge", "judge_all", "load_claims", "verdicts_to_json"]
 
 CLAIM_PACKAGE = "harness.conf"
 CLAIM_FOLDER = "claim"
@@ -159,7 +162,7 @@ def _decide(claim: ClaimSpec, match: MatchResult, row: _Row) -> tuple[VerdictWor
     if claim.kind == "energy":
         if row.grade in MODELLED_GRADES:
             return "not measured", f"the energy readings are modelled or simulated (grade {row.grade})"
-        if row.grade is None:
+        if row.grade is None and not _has_measured_energy(match):
             return "not measured", row.reason or "there is no energy reading"
     if row.estimate is None:
         return "inconclusive", row.reason or "there is no estimate"
@@ -170,6 +173,12 @@ def _decide(claim: ClaimSpec, match: MatchResult, row: _Row) -> tuple[VerdictWor
     if row.interval.low > claim.factor:
         return "not supported at the tested scale", None
     return "inconclusive", "the interval holds the claim's factor"
+
+
+def _has_measured_energy(match: MatchResult) -> bool:
+    """Return whether every run of both arms has hardware readings: what is missing is then a match, not a meter."""
+    grades = {point.energy_grade for point in match.points if point.arm in (match.baseline_arm, match.candidate_arm)}
+    return bool(grades) and grades <= {"A", "B"}
 
 
 def _explain(claim: ClaimSpec, match: MatchResult, row: _Row, word: VerdictWord, reason: str | None) -> str:

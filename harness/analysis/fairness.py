@@ -20,6 +20,8 @@ MAX_TRIAL_DIFFERENCE = 0.1
 
 # What may differ between runs without touching the comparison.
 _FREE_TRAIN_KEYS = ("learning_rate", "budget", "checkpoint_interval_s")
+# Dispatches without a capacity: no token is ever dropped.
+_DROPLESS = ("grouped_mm", "loop")
 _RECIPE_KEYS = ("rope_theta", "qk_norm", "tie_embeddings", "norm_eps", "embedding_std")
 Outcome = Literal["pass", "fail", "unknown"]
 
@@ -43,6 +45,7 @@ def check_fairness(
         _check_epochs(runs),
         _check_formula(runs),
         _check_dead_experts(runs),
+        _check_dropless(runs),
         _check_auxiliary_loss(runs),
         _check_plan(records, study),
         check_interleaving(runs, pair),
@@ -200,6 +203,20 @@ def _check_dead_experts(runs: Sequence[RunRecord]) -> Check:
         f"{len(loads)} sparse runs; busiest expert {1 + worst:.2f} times the mean load, entropy at least {entropy:.2f}"
     )
     return _check(code, title, "pass", text)
+
+
+def _check_dropless(runs: Sequence[RunRecord]) -> Check:
+    code, title = "dropless", "No token dropped"
+    sparse = [record for record in runs if read_config(record, "model.num_experts")]
+    if not sparse:
+        return _check(code, title, "pass", "no run has routed experts")
+    dispatches = {read_config(record, "model.dispatch") for record in sparse}
+    if None in dispatches:
+        return _check(code, title, "unknown", "some sparse runs do not say how tokens were dispatched")
+    dropping = sorted(str(dispatch) for dispatch in dispatches - set(_DROPLESS))
+    if dropping:
+        return _check(code, title, "fail", f"dispatches that may drop tokens: {', '.join(dropping)}")
+    return _check(code, title, "pass", f"no capacity limit ({', '.join(sorted(map(str, dispatches)))})")
 
 
 def _check_auxiliary_loss(runs: Sequence[RunRecord]) -> Check:

@@ -124,6 +124,7 @@ def _build_point(record: RunRecord) -> FrontierPoint | str:
         energy_domains=energy.domains,
         active_params=record.params.active if record.params else None,
         total_params=record.params.total if record.params else None,
+        simulated=energy.simulated,
     )
 
 

@@ -110,6 +110,8 @@ def match_at(pair: Pair, resource: Resource, loss: float) -> Multiplier:
     reason: str | None = None
     if not pair.seeds:
         reason = "no seed has both arms"
+    elif resource in ENERGY_RESOURCES and len({point.energy_domains for point in runs}) > 1:
+        reason = "the runs differ in which domains their energy covers, so it does not compare"
     elif missing:
         what = "is unknown" if _is_reached(pair, loss) else "at this loss is not bracketed by runs of one size"
         reason = f"{resource} {what} for {', '.join(missing)}"
@@ -127,6 +129,7 @@ def match_at(pair: Pair, resource: Resource, loss: float) -> Multiplier:
         run_ids=tuple(sorted({point.run_id for point in runs})),
         lower_bound=bound,
         reason=reason or (estimate.reason if estimate else None),
+        simulated=resource in ENERGY_RESOURCES and any(point.simulated for point in runs),
     )
 
 

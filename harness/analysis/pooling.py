@@ -17,7 +17,12 @@ def read_config(record: RunRecord, path: str) -> Any:
     return value
 
 
+def _read_task_version(metric: str) -> Callable[[RunRecord], Any]:
+    return lambda record: next((q.task_version for q in record.quality if q.metric == metric), None)
+
+
 POOL_KEYS: dict[str, Callable[[RunRecord], Any]] = {
+    "schema_version": lambda r: r.schema_version,
     "environment.device": lambda r: r.environment.device if r.environment else None,
     "environment.device_name": lambda r: r.environment.device_name if r.environment else None,
     "environment.num_threads": lambda r: r.environment.num_threads if r.environment else None,
@@ -25,6 +30,8 @@ POOL_KEYS: dict[str, Callable[[RunRecord], Any]] = {
     "data.sha256": lambda r: r.data.sha256 if r.data else None,
     "data.tokenizer_sha256": lambda r: r.data.tokenizer_sha256 if r.data else None,
     "task.version": lambda r: read_config(r, "task.version"),
+    "task version of the validation loss": _read_task_version("validation_bits_per_byte"),
+    "task version of exact_match": _read_task_version("exact_match"),
     "flops.formula_version": lambda r: r.flops.formula_version if r.flops else None,
 }
 

@@ -37,6 +37,8 @@ class RunTask:
     num_tasks: int
     num_correct: int
     grade: Grade | None
+    domains: tuple[str, ...]
+    simulated: bool
 
 
 # Values of a run, or of a seed: the same names, so that a weighted mean over runs is one function.
@@ -50,6 +52,7 @@ def measure_task(record: RunRecord) -> RunTask:
     readings = [r for window in record.windows_of(*PHASES) for r in window.energy]
     accuracy = next((q for q in record.quality if q.metric == ACCURACY_METRIC), None)
     known = accuracy is not None and accuracy.value is not None
+    boundary = sum_boundary(readings)
     return RunTask(
         run_id=record.run_id,
         energy_j=_add(phases, "energy_j"),
@@ -62,7 +65,9 @@ def measure_task(record: RunRecord) -> RunTask:
         accuracy_stderr=accuracy.stderr if accuracy is not None else None,
         num_tasks=accuracy.num_samples if accuracy is not None and known else 0,
         num_correct=round(accuracy.num_samples * (accuracy.value or 0.0)) if accuracy is not None else 0,
-        grade=sum_boundary(readings).grade,
+        grade=boundary.grade,
+        domains=boundary.domains,
+        simulated=boundary.simulated,
     )
 
 
@@ -101,6 +106,7 @@ def compare_tasks(
     arms: list[ArmTask] = []
     by_seed: dict[str, dict[int, Values]] = {}
     grades: list[Grade | None] = []
+    domains: set[tuple[str, ...]] = set()
     for arm in pair.arms:
         size = choose_size(pair, arm, loss)
         if size is None:
@@ -119,7 +125,9 @@ def compare_tasks(
         }
         arms.append(_summarise(arm, size, [entry for found in runs.values() for entry in found], by_seed[arm]))
         grades.append(arms[-1].energy_grade)
-    ratios = tuple(_compare(metric, arms[0], arms[1], by_seed, grades) for metric in METRICS)
+        domains |= {task.domains for found in runs.values() for _, _, task in found}
+    mixed = len(domains) > 1
+    ratios = tuple(_compare(metric, arms[0], arms[1], by_seed, grades, mixed_boundary=mixed) for metric in METRICS)
     return tuple(arms), ratios
 
 
@@ -186,6 +194,7 @@ def _summarise(
         energy_grade=worst_grade(*grades) if grades else None,
         run_ids=tuple(sorted(task.run_id for _, _, task in runs)),
         energy_per_correct_reason=reason,
+        simulated=any(task.simulated for _, _, task in runs),
     )
 
 
@@ -195,9 +204,13 @@ def _compare(
     candidate: ArmTask,
     by_seed: Mapping[str, Mapping[int, Values]],
     grades: Sequence[Grade | None],
+    *,
+    mixed_boundary: bool,
 ) -> TaskRatio:
     reason = None
-    if metric == "energy_per_correct":
+    if metric in _ENERGY_METRICS and mixed_boundary:
+        reason = "the runs differ in which domains their energy covers, so it does not compare"
+    elif metric == "energy_per_correct":
         short = [task for task in (baseline, candidate) if task.energy_per_correct_reason]
         reason = "; ".join(f"{task.arm}: {task.energy_per_correct_reason}" for task in short) or None
     ratios: list[float] = []
