@@ -98,7 +98,7 @@ def _big(verdict: ClaimVerdict, energy_blind: bool) -> Markup:
     if verdict.estimate is None or energy_blind:
         return Markup('<span class="n" data-value="" data-source="">no verdict</span>')
     shown = max(verdict.estimate, 1 / verdict.estimate) if verdict.estimate > 0 else None
-    return n.num(shown, f"{format_digits(shown)}×", n.runs(verdict.run_ids), "the ratio is not positive")
+    return n.num(shown, f"{format_digits(shown)}{n.TIMES}", n.runs(verdict.run_ids), "the ratio is not positive")
 
 
 def _big_label(verdict: ClaimVerdict, energy_blind: bool) -> str:
@@ -106,7 +106,8 @@ def _big_label(verdict: ClaimVerdict, energy_blind: bool) -> str:
     if verdict.estimate is None or energy_blind:
         return f"{metric} was not measured" if verdict.verdict == "not measured" else "no ratio"
     return (
-        f"{'less' if verdict.estimate <= 1 else 'more'} {metric}, where {1 / verdict.claim.factor:.3g}× less is claimed"
+        f"{'less' if verdict.estimate <= 1 else 'more'} {metric}, where "
+        f"{1 / verdict.claim.factor:.3g}{n.TIMES} less is claimed"
     )
 
 
@@ -114,12 +115,13 @@ def _scale(verdict: ClaimVerdict, energy_blind: bool) -> Markup | None:
     estimate = verdict.modelled_estimate if energy_blind else verdict.estimate
     interval: Interval | None = verdict.modelled_interval if energy_blind else verdict.interval
     low, high = (interval.low, interval.high) if interval is not None else (None, None)
-    return verdict_scale(verdict.claim.id, verdict.claim.factor, estimate, low, high, modelled=energy_blind)
+    return verdict_scale(verdict.claim.factor, estimate, low, high, modelled=energy_blind)
 
 
 def _modelled(verdict: ClaimVerdict, source: str) -> Cell:
     words = Markup(
-        "<strong>Energy on this machine is modelled</strong>, because no energy meter could be read for these runs; a model yields no verdict. "
+        "<strong>Energy on this machine is modelled</strong>, because no energy meter could "
+        "be read for these runs; a model yields no verdict. "
     )
     if verdict.modelled_estimate is None:
         return words + Markup("There is no modelled ratio either.")

@@ -10,12 +10,14 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from harness.analysis.claims import judge_all, load_claims, verdicts_to_json
+from harness.analysis.match import match_study
 from harness.analysis.results import ClaimVerdict, MatchResult
 from harness.core.errors import RecordError
 from harness.core.records import RunRecord
 from harness.core.store import Store, write_text_atomically
 from harness.core.study import StudyInfo, load_study
-from harness.report import answer, closing, evidence, provenance
+from harness.report import answer, closing, evidence, inside, provenance
 from harness.report import numbers as n
 from harness.report.blocks import Section
 
@@ -29,9 +31,6 @@ def build_report(root: Path, out: Path) -> Path:
     Raises:
         RecordError: there is no record file at all under `root`.
     """
-    from harness.analysis.claims import judge_all, load_claims, verdicts_to_json
-    from harness.analysis.match import match_study
-
     store = Store(root)
     records, unreadable = store.load_records()
     try:
@@ -49,7 +48,7 @@ def build_report(root: Path, out: Path) -> Path:
     return out
 
 
-def render_report(
+def render_report(  # noqa: PLR0917 - the parts of a page in the order that they are read
     records: Sequence[RunRecord],
     study: StudyInfo | None,
     match: MatchResult,
@@ -76,12 +75,12 @@ def render_report(
         overview=_overview(records, match, unreadable),
         cards=[answer.make_card(verdict) for verdict in verdicts],
         sections=_sections(records, study, match, verdicts, unreadable, traces),
-        style=Markup((_TEMPLATES / "style.css").read_text(encoding="utf-8")),
-        script=Markup((_TEMPLATES / "report.js").read_text(encoding="utf-8")),
+        style=_asset("style.css"),
+        script=_asset("report.js"),
     )
 
 
-def _sections(
+def _sections(  # noqa: PLR0917 - the same parts
     records: Sequence[RunRecord],
     study: StudyInfo | None,
     match: MatchResult,
@@ -95,8 +94,8 @@ def _sections(
         evidence.joules_section(match),
         evidence.curve_section(match, verdicts),
         evidence.tasks_section(match),
-        evidence.trace_section(records, traces, match.candidate_arm),
-        evidence.routing_section(records),
+        inside.trace_section(records, traces, match.candidate_arm),
+        inside.routing_section(records),
         provenance.checks_section(match),
         provenance.findings_section(records, match, unreadable, study),
         provenance.runs_section(records, match),
@@ -106,6 +105,10 @@ def _sections(
         closing.reproduce_section(records, study),
         closing.limits_section(records, match),
     ]
+
+
+def _asset(name: str) -> Markup:
+    return Markup((_TEMPLATES / name).read_text(encoding="utf-8"))  # noqa: S704 - a file of this package
 
 
 def _overview(records: Sequence[RunRecord], match: MatchResult, unreadable: Sequence[str]) -> list[tuple[str, Markup]]:

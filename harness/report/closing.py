@@ -13,20 +13,33 @@ from harness.report.blocks import Cell, Section
 
 _METHODS = (
     (
-        "Quality is the held-out loss in bits per byte, so that tokenizers compare. Costs are compared only at a loss that both families "
-        "reached, interpolated on the logarithm of the cost and never extrapolated; where the baseline never got there, a lower bound stands instead."
+        "Quality is the held-out loss in bits per byte, so that tokenizers compare. Costs are "
+        "compared only at a loss that both families "
+        "reached, interpolated on the logarithm of the cost and never extrapolated; where the "
+        "baseline never got there, a lower bound stands instead."
     ),
-    "A multiplier is baseline cost over candidate cost, seed by seed; its interval is made from the seeds by the method named beside it.",
-    "FLOPs are counted by formula from the shapes the kernels ran, router and shared experts included, and checked by a traced step.",
     (
-        "Energy is that of whole windows, edges bounded, idle power measured before and after. Grades A and B are measurements; C and D are models "
+        "A multiplier is baseline cost over candidate cost, seed by seed; its interval is "
+        "made from the seeds by the method named beside it."
+    ),
+    (
+        "FLOPs are counted by formula from the shapes the kernels ran, router and shared "
+        "experts included, and checked by a traced step."
+    ),
+    (
+        "Energy is that of whole windows, edges bounded, idle power measured before and "
+        "after. Grades A and B are measurements; C and D are models "
         "and yield no verdict on energy."
     ),
     (
-        "For a claimed ratio r0: supported when the interval's upper end is at most r0, not supported at the tested scale when its lower end is above, "
+        "For a claimed ratio r0: supported when the interval's upper end is at most r0, not "
+        "supported at the tested scale when its lower end is above, "
         "otherwise inconclusive; without a measurement, not measured."
     ),
-    "Trunks share one constant-rate schedule and branch into a decay for each budget; a trunk's cost is counted once in the study and fully in each path.",
+    (
+        "Trunks share one constant-rate schedule and branch into a decay for each budget; a "
+        "trunk's cost is counted once in the study and fully in each path."
+    ),
 )
 
 
@@ -68,12 +81,20 @@ def reproduce_section(records: Sequence[RunRecord], study: StudyInfo | None) -> 
     if any(e.git_dirty for e in environments):
         facts.append(("Warning", "some runs were made with local changes on top of the commit"))
     if study is None:
-        note = "These runs were made one by one, outside a planned study, so there is no single command; each record holds its whole configuration."
+        note = (
+            "These runs were made one by one, outside a planned study, so there is no single "
+            "command; each record holds its whole configuration."
+        )
         return Section(id="reproduce", title="How to reproduce this", facts=tuple(facts), notes=(note,))
     facts.append(("Order of runs", n.num(study.order_seed, f"shuffled with seed {study.order_seed}", "study")))
     code = f"{study.command}\nisojoule report runs/{shlex.quote(study.study)}"
-    return Section(id="reproduce", title="How to reproduce this", facts=tuple(facts), code=code,
-                   lead="Finished runs are skipped, so the command goes on where it stopped.")  # fmt: skip
+    return Section(
+        id="reproduce",
+        title="How to reproduce this",
+        facts=tuple(facts),
+        code=code,
+        lead="Finished runs are skipped, so the command goes on where it stopped.",
+    )
 
 
 def limits_section(records: Sequence[RunRecord], match: MatchResult) -> Section:
@@ -98,15 +119,23 @@ def limits_section(records: Sequence[RunRecord], match: MatchResult) -> Section:
         )
     if any(n.is_modelled(p.energy_grade) for p in match.points):
         notes.append(
-            "Energy: no meter could be read. Modelled joules follow time and nameplate power and cannot see what each kernel really draws."
+            "Energy: no meter could be read. Modelled joules follow time and nameplate power and "
+            "cannot see what each kernel really draws."
         )
     if any(s.simulated for r in records for s in r.sensors):
         notes.append("Some readings are SIMULATED. They exercise the program and say nothing about any machine.")
     notes += [
-        "Deployment: memory, batching and traffic decide much of the real cost of sparse experts; a small study on one machine does not cover them.",
-        "Other recipes: one data set, one tokenizer and one training recipe were used; a different recipe may move the multiplier.",
         (
-            "The published models: the claims are about much larger systems whose data, precision and hardware differ too. This page tests "
+            "Deployment: memory, batching and traffic decide much of the real cost of sparse "
+            "experts; a small study on one machine does not cover them."
+        ),
+        (
+            "Other recipes: one data set, one tokenizer and one training recipe were used; a "
+            "different recipe may move the multiplier."
+        ),
+        (
+            "The published models: the claims are about much larger systems whose data, precision "
+            "and hardware differ too. This page tests "
             "the architecture's share at the tested scale, not those systems."
         ),
         "Chance: intervals cover the spread between seeds, not a different corpus, machine or power model.",

@@ -14,6 +14,7 @@ from harness.analysis.results import Interval, Multiplier
 from harness.core.records import Grade
 from harness.core.units import format_digits, format_duration, format_si
 
+TIMES = "\N{MULTIPLICATION SIGN}"
 GRADE_WORDS: dict[str, str] = {
     "A": "hardware energy counter",
     "B": "sampled hardware power",
@@ -66,7 +67,7 @@ def seconds(value: float | None, source: str, reason: str | None = None) -> Mark
     return num(value, format_duration(value), source, reason)
 
 
-def interval(value: Interval | None, source: str, suffix: str = "×") -> Markup:
+def interval(value: Interval | None, source: str, suffix: str = TIMES) -> Markup:
     """Return ``low to high (95%, method)`` or that there is no interval."""
     if value is None:
         return Markup('<span class="why">no interval</span>')
@@ -82,9 +83,9 @@ def multiplier(value: Multiplier) -> Markup:
     """Return a multiplier, its lower bound as ``at least``, or unknown with the reason."""
     source = runs(value.run_ids)
     if value.estimate is not None:
-        return num(value.estimate, f"{format_digits(value.estimate)}×", source)
+        return num(value.estimate, f"{format_digits(value.estimate)}{TIMES}", source)
     if value.lower_bound is not None:
-        shown = num(value.lower_bound, f"{format_digits(value.lower_bound)}×", source)
+        shown = num(value.lower_bound, f"{format_digits(value.lower_bound)}{TIMES}", source)
         return Markup('at least {} <small class="why">{}</small>').format(shown, value.reason or "a lower bound")
     return unknown(value.reason, source)
 

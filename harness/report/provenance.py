@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from harness.analysis.results import Check, FrontierPoint, MatchResult
 from harness.core.records import RunRecord
@@ -30,9 +30,17 @@ def checks_section(match: MatchResult) -> Section:
     table = Table(
         id="checks", caption="Fairness checks", columns=_names("Outcome", "Check", "What was found"), rows=rows
     )
-    lead = "Made by the program over the records. A failing check turns a directional verdict into “inconclusive”, unless it says that it only discloses."
-    return Section(id="checks-section", title="Was the comparison fair?", lead=lead, tables=(table,) if rows else (),
-                   notes=() if rows else ("No check could be made: there were no finished runs to check.",))  # fmt: skip
+    lead = (
+        "Made by the program over the records. A failing check turns a directional verdict "
+        "into “inconclusive”, unless it says that it only discloses."
+    )
+    return Section(
+        id="checks-section",
+        title="Was the comparison fair?",
+        lead=lead,
+        tables=(table,) if rows else (),
+        notes=() if rows else ("No check could be made: there were no finished runs to check.",),
+    )
 
 
 def findings_section(
@@ -95,8 +103,13 @@ def findings_section(
         )
     patterns = ("{} failed", "{} left out", "{} unreadable", "{} planned but without a record.")
     lead = _counts(patterns, (len(failed), len(match.excluded), len(unreadable), len(never)), "records of the store")
-    return Section(id="findings-section", title="Findings, failures and exclusions", lead=lead, tables=tuple(tables),
-                   notes=() if tables else ("There is nothing to report here.",))  # fmt: skip
+    return Section(
+        id="findings-section",
+        title="Findings, failures and exclusions",
+        lead=lead,
+        tables=tuple(tables),
+        notes=() if tables else ("There is nothing to report here.",),
+    )
 
 
 def runs_section(records: Sequence[RunRecord], match: MatchResult) -> Section:
@@ -119,9 +132,17 @@ def runs_section(records: Sequence[RunRecord], match: MatchResult) -> Section:
     points = {point.run_id: point for point in match.points}
     rows = tuple(_run_row(r, points.get(r.run_id)) for r in records)
     table = Table(id="runs", caption="All runs", columns=columns, rows=rows, sortable=True, filterable=True)
-    lead = "Cost is that of the whole path to a model: its trunk up to the fork and its own decay. Loss is in bits per byte on held-out text."
-    return Section(id="runs-section", title="Every run", lead=lead, tables=(table,) if records else (),
-                   notes=() if records else ("There is no readable record.",))  # fmt: skip
+    lead = (
+        "Cost is that of the whole path to a model: its trunk up to the fork and its own "
+        "decay. Loss is in bits per byte on held-out text."
+    )
+    return Section(
+        id="runs-section",
+        title="Every run",
+        lead=lead,
+        tables=(table,) if records else (),
+        notes=() if records else ("There is no readable record.",),
+    )
 
 
 def sources_section(records: Sequence[RunRecord]) -> Section:
@@ -141,8 +162,18 @@ def sources_section(records: Sequence[RunRecord]) -> Section:
             commit = (e.git_commit or "unknown (not a checkout)") + (" with local changes" if e.git_dirty else "")
             memory = f"{e.memory_bytes / 2**30:.1f} GiB"
             cpu = f"{e.cpu_model}, {e.num_cpus} CPUs, {memory}"
-            environments.setdefault((e.device_name, cpu, e.os, f"isojoule {e.isojoule_version}, Python {e.python_version}, {packages}", commit,
-                                     str(e.num_threads), e.determinism), []).append(record.run_id)  # fmt: skip
+            environments.setdefault(
+                (
+                    e.device_name,
+                    cpu,
+                    e.os,
+                    f"isojoule {e.isojoule_version}, Python {e.python_version}, {packages}",
+                    commit,
+                    str(e.num_threads),
+                    e.determinism,
+                ),
+                [],
+            ).append(record.run_id)
         if (d := record.data) is not None:
             source = f"data {d.sha256[:8]}"
             splits = _counts(
@@ -152,8 +183,9 @@ def sources_section(records: Sequence[RunRecord]) -> Section:
             )
             size = _counts(("{}", "{}", "{} bytes"), (d.train_bytes, d.validation_bytes, d.test_bytes), source)
             files = _counts(("{} files", "{} copies removed"), (d.num_files, d.num_duplicates_removed), source)
-            data.setdefault((d.corpus, d.sha256, f"{d.tokenizer} ({d.vocab_size})", splits, size, files),
-                            []).append(record.run_id)  # fmt: skip
+            data.setdefault((d.corpus, d.sha256, f"{d.tokenizer} ({d.vocab_size})", splits, size, files), []).append(
+                record.run_id
+            )
     groups = (
         (
             "sensors",
@@ -182,7 +214,10 @@ def sources_section(records: Sequence[RunRecord]) -> Section:
     notes = tuple(
         f"{caption}: unknown, no readable record names any." for key, caption, names, group in groups if not group
     )
-    lead = "Grades: A hardware counter, B sampled power, C modelled, D assumed. A sum or a ratio carries the worst grade among its parts."
+    lead = (
+        "Grades: A hardware counter, B sampled power, C modelled, D assumed. A sum or a ratio "
+        "carries the worst grade among its parts."
+    )
     return Section(id="sources-section", title="Where every number came from", lead=lead, tables=tables, notes=notes)
 
 
@@ -191,16 +226,29 @@ def tuning_section(study: StudyInfo | None) -> Section:
     notes = study.tuning if study is not None else ()
     names = ("Family", "Size", "Tried", "Chosen", "Tokens per trial", "Seeds", "FLOPs", "Time", "Where")
     rows: tuple[tuple[Cell, ...], ...] = tuple(
-        (t.arm, t.size, ", ".join(f"{rate:g}" for rate in t.learning_rates), n.num(t.chosen, f"{t.chosen:g}", t.where), n.count(t.tokens_per_trial, t.where),
-         n.count(t.num_seeds, t.where), n.si(t.total_flops, "FLOP", t.where, "not counted during the search"),
-         n.seconds(t.total_duration_s, t.where, "not timed during the search"), t.where)
+        (
+            t.arm,
+            t.size,
+            ", ".join(f"{rate:g}" for rate in t.learning_rates),
+            n.num(t.chosen, f"{t.chosen:g}", t.where),
+            n.count(t.tokens_per_trial, t.where),
+            n.count(t.num_seeds, t.where),
+            n.si(t.total_flops, "FLOP", t.where, "not counted during the search"),
+            n.seconds(t.total_duration_s, t.where, "not timed during the search"),
+            t.where,
+        )
         for t in notes
-    )  # fmt: skip
+    )
     columns = tuple(Column(name, 3 <= i <= 7) for i, name in enumerate(names))
     table = Table(id="tuning", caption="Learning-rate search", columns=columns, rows=rows)
     lead = "The search is not part of the multipliers; its cost is shown so that nobody has to guess."
-    return Section(id="tuning-section", title="Tuning, disclosed", lead=lead, tables=(table,) if rows else (),
-                   notes=() if rows else ("No learning-rate search is recorded with this study.",))  # fmt: skip
+    return Section(
+        id="tuning-section",
+        title="Tuning, disclosed",
+        lead=lead,
+        tables=(table,) if rows else (),
+        notes=() if rows else ("No learning-rate search is recorded with this study.",),
+    )
 
 
 def _run_row(record: RunRecord, point: FrontierPoint | None) -> tuple[Cell, ...]:
@@ -209,13 +257,28 @@ def _run_row(record: RunRecord, point: FrontierPoint | None) -> tuple[Cell, ...]
     judged = "a trunk is judged by its branches" if record.role == "trunk" and record.status == "finished" else why
     outcome = "pass" if record.status == "finished" else "fail"
     return (
-        run, record.arm, record.size, n.count(path.tokens if path else None, run, why), n.count(record.seed, run),
-        n.fixed(record.quality_value("validation_bits_per_byte"), 4, run, _reason(record, "validation_bits_per_byte") or judged),
-        n.si(path.flops if path else None, "FLOP", run, why), n.seconds(path.duration_s if path else None, run, why),
-        _joules(record, point, why), n.si(record.train_flops_per_s, "FLOP/s", run, why),
-        n.percent(record.quality_value("exact_match"), run, _reason(record, "exact_match") or (why if record.status == "failed" else "no task was answered")),
+        run,
+        record.arm,
+        record.size,
+        n.count(path.tokens if path else None, run, why),
+        n.count(record.seed, run),
+        n.fixed(
+            record.quality_value("validation_bits_per_byte"),
+            4,
+            run,
+            _reason(record, "validation_bits_per_byte") or judged,
+        ),
+        n.si(path.flops if path else None, "FLOP", run, why),
+        n.seconds(path.duration_s if path else None, run, why),
+        _joules(record, point, why),
+        n.si(record.train_flops_per_s, "FLOP/s", run, why),
+        n.percent(
+            record.quality_value("exact_match"),
+            run,
+            _reason(record, "exact_match") or (why if record.status == "failed" else "no task was answered"),
+        ),
         Markup('<span class="outcome {}">{}</span>').format(outcome, record.status),
-    )  # fmt: skip
+    )
 
 
 def _joules(record: RunRecord, point: FrontierPoint | None, why: str) -> Cell:
@@ -260,9 +323,8 @@ def _scope(check: Check) -> str:
 
 
 def _counts(patterns: Sequence[str], values: Sequence[int], source: str) -> Markup:
-    return n.join(
-        (Markup(text).format(n.count(value, source)) for text, value in zip(patterns, values, strict=True)), ", "
-    )
+    pairs = zip(patterns, values, strict=True)
+    return n.join((escape(text).format(n.count(value, source)) for text, value in pairs), ", ")
 
 
 def _names(*names: str) -> tuple[Column, ...]:

@@ -14,8 +14,13 @@ from harness.report.build import render_report
 
 _ROOT = Path(__file__).resolve().parents[1]
 _ARGS = (
-    "--headless --no-sandbox --disable-gpu --disable-background-networking --disable-sync --no-first-run".split()
-)  # fmt: skip
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-sync",
+    "--no-first-run",
+)
 
 
 def _load(name: str, path: Path) -> Any:
@@ -75,7 +80,8 @@ def test_page_is_quiet_self_contained_and_fits(browser: Any, page_path: Path, wi
 def test_sort_filter_and_theme_work(browser: Any, page_path: Path) -> None:
     page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light")
     page.goto(page_path.as_uri())
-    column = "Array.from(document.querySelectorAll('#t-runs tbody tr')).map(r => r.cells[5].querySelector('[data-value]').dataset.value)"
+    rows = "Array.from(document.querySelectorAll('#t-runs tbody tr'))"
+    column = f"{rows}.map(r => r.cells[5].querySelector('[data-value]').dataset.value)"
     page.click("#t-runs th:nth-child(6) button")
     losses = page.evaluate(column)
     known = [float(value) for value in losses if value]

@@ -53,7 +53,7 @@ def candidate_cost(match: MatchResult, row: Multiplier, cost: Cost) -> float | N
     return math.exp(sum(found) / len(found)) if found else None
 
 
-def _frontier(
+def _frontier(  # noqa: PLR0917 - two callers, ten lines above
     match: MatchResult, resource: str, cost: Cost, unit: str, name: str, figure_id: str, word: str
 ) -> Markup | None:
     points = [(p, c) for p in match.points if (c := cost(p)) is not None and c > 0]
@@ -91,9 +91,13 @@ def _frontier(
             axes.axhline(match.matched_loss, color=style.MUTED, linestyle=(0, (4, 3)), linewidth=1)
             axes.annotate(
                 f"matched loss {match.matched_loss:.3f}",
-                (1, match.matched_loss), xycoords=("axes fraction", "data"), xytext=(0, 4), textcoords="offset points",
-                ha="right", color=style.MUTED,
-            )  # fmt: skip
+                (1, match.matched_loss),
+                xycoords=("axes fraction", "data"),
+                xytext=(0, 4),
+                textcoords="offset points",
+                ha="right",
+                color=style.MUTED,
+            )
         if row is not None:
             _paint_gap(axes, match, row, cost)
         axes.legend(handles=_legend(match, sizes), loc="upper left", bbox_to_anchor=(1.0, 1.0), handlelength=1.6)
@@ -107,9 +111,15 @@ def _paint_lines(axes: Axes, points: list[tuple[FrontierPoint, float]], colour: 
     for seed in sorted({p.seed for p, _ in points}):
         line = sorted((c, p.loss) for p, c in points if p.seed == seed)
         axes.plot(
-            [c for c, _ in line], [loss for _, loss in line], color=colour, marker=marker, markersize=6, linestyle=dash,
-            linewidth=1.1, alpha=0.8,
-        )  # fmt: skip
+            [c for c, _ in line],
+            [loss for _, loss in line],
+            color=colour,
+            marker=marker,
+            markersize=6,
+            linestyle=dash,
+            linewidth=1.1,
+            alpha=0.8,
+        )
 
 
 def _paint_gap(axes: Axes, match: MatchResult, row: Multiplier, cost: Cost) -> None:
@@ -120,15 +130,30 @@ def _paint_gap(axes: Axes, match: MatchResult, row: Multiplier, cost: Cost) -> N
     low, high = axes.get_xlim()
     axes.set_xlim(min(low, start * min(value, 1) / 1.2), max(high, start * max(value, 1) * 1.2))
     axes.annotate(
-        "", (start * value, row.loss), xytext=(start, row.loss),
-        arrowprops={"arrowstyle": "<->" if row.estimate is not None else "->", "color": style.INK, "linewidth": 1.8,
-                    "shrinkA": 0, "shrinkB": 0},
-    )  # fmt: skip
+        "",
+        (start * value, row.loss),
+        xytext=(start, row.loss),
+        arrowprops={
+            "arrowstyle": "<->" if row.estimate is not None else "->",
+            "color": style.INK,
+            "linewidth": 1.8,
+            "shrinkA": 0,
+            "shrinkB": 0,
+        },
+    )
     words = style.ratio_text(value) if row.estimate is not None else f"at least {style.ratio_text(value)}"
     axes.annotate(
-        words, (start * math.sqrt(value), row.loss), xytext=(0, -7), textcoords="offset points", ha="center", va="top",
-        weight="bold", bbox={"facecolor": style.PAPER, "edgecolor": "none", "alpha": 0.85, "pad": 1.5}, fontsize=12, color=style.INK,
-    )  # fmt: skip
+        words,
+        (start * math.sqrt(value), row.loss),
+        xytext=(0, -7),
+        textcoords="offset points",
+        ha="center",
+        va="top",
+        weight="bold",
+        bbox={"facecolor": style.PAPER, "edgecolor": "none", "alpha": 0.85, "pad": 1.5},
+        fontsize=12,
+        color=style.INK,
+    )
 
 
 def _legend(match: MatchResult, sizes: Sequence[str]) -> list[Any]:

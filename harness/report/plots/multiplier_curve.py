@@ -8,7 +8,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from harness.analysis.results import ClaimVerdict, MatchResult, Multiplier
-from harness.report.numbers import energy_word, warning_word
+from harness.report.numbers import TIMES, energy_word, warning_word
 from harness.report.plots import style
 
 _LOOKS: tuple[tuple[str, str, str, str], ...] = (
@@ -30,7 +30,10 @@ def multiplier_over_loss(match: MatchResult, verdicts: Sequence[ClaimVerdict]) -
     counted = [m.estimate for m in rows["flops"] if m.estimate is not None]
     described = f"Multipliers at {len({m.loss for found in rows.values() for m in found})} matched losses."
     if counted:
-        described += f" The training FLOP multiplier runs from {style.ratio_text(min(counted))} to {style.ratio_text(max(counted))}."
+        described += (
+            f" The training FLOP multiplier runs from {style.ratio_text(min(counted))} to "
+            f"{style.ratio_text(max(counted))}."
+        )
     if claims:
         described += " Claimed: " + ", ".join(style.ratio_text(claim) for claim in claims) + "."
 
@@ -38,7 +41,7 @@ def multiplier_over_loss(match: MatchResult, verdicts: Sequence[ClaimVerdict]) -
         axes = figure.add_subplot()
         low, high = min(*values, 1.0), max(*values, 1.0, *claims)
         style.log_axis(axes, "y", low / 1.15, high * 1.2, "")
-        style.plain_axis(axes.yaxis, "×")
+        style.plain_axis(axes.yaxis, TIMES)
         axes.axhline(1, color=style.MUTED, linewidth=1)
         axes.annotate(
             "equal cost",
@@ -51,9 +54,14 @@ def multiplier_over_loss(match: MatchResult, verdicts: Sequence[ClaimVerdict]) -
         for claim in claims:
             axes.axhline(claim, color=style.INK, linewidth=1.3, linestyle=(0, (6, 3)))
             axes.annotate(
-                f"the claim: {style.ratio_text(claim)}", (0, claim), xycoords=("axes fraction", "data"), xytext=(4, -4),
-                textcoords="offset points", va="top", weight="bold",
-            )  # fmt: skip
+                f"the claim: {style.ratio_text(claim)}",
+                (0, claim),
+                xycoords=("axes fraction", "data"),
+                xytext=(4, -4),
+                textcoords="offset points",
+                va="top",
+                weight="bold",
+            )
         for name, words, colour, marker in _LOOKS:
             found = sorted((m for m in rows[name] if m.estimate is not None), key=lambda m: m.loss)
             warning = warning_word(energy_word(m.grade, m.simulated) for m in found if name == "energy").lower()
@@ -66,21 +74,36 @@ def multiplier_over_loss(match: MatchResult, verdicts: Sequence[ClaimVerdict]) -
                     [m.loss for m in banded], lows, highs, facecolor=colour, edgecolor="none", alpha=0.16, linewidth=0
                 )
             axes.plot(
-                [m.loss for m in found], [m.estimate or 0.0 for m in found], color=colour, marker=marker, markersize=6,
-                linestyle=(0, (5, 2)) if warning else "-", linewidth=2 if name == "flops" else 1.2, label=label if found else None,
-            )  # fmt: skip
+                [m.loss for m in found],
+                [m.estimate or 0.0 for m in found],
+                color=colour,
+                marker=marker,
+                markersize=6,
+                linestyle=(0, (5, 2)) if warning else "-",
+                linewidth=2 if name == "flops" else 1.2,
+                label=label if found else None,
+            )
             bounds = [m for m in rows[name] if m.estimate is None and m.lower_bound is not None]
             if bounds:
                 axes.plot(
-                    [m.loss for m in bounds], [m.lower_bound or 0.0 for m in bounds], color=colour, marker="^", markersize=8,
-                    linestyle="none", label=f"{words}, at least",
-                )  # fmt: skip
+                    [m.loss for m in bounds],
+                    [m.lower_bound or 0.0 for m in bounds],
+                    color=colour,
+                    marker="^",
+                    markersize=8,
+                    linestyle="none",
+                    label=f"{words}, at least",
+                )
         if match.matched_loss is not None:
             axes.axvline(match.matched_loss, color=style.MUTED, linestyle=(0, (4, 3)), linewidth=1)
             axes.annotate(
-                "matched loss", (match.matched_loss, 0), xycoords=("data", "axes fraction"), xytext=(4, 4),
-                textcoords="offset points", color=style.MUTED,
-            )  # fmt: skip
+                "matched loss",
+                (match.matched_loss, 0),
+                xycoords=("data", "axes fraction"),
+                xytext=(4, 4),
+                textcoords="offset points",
+                color=style.MUTED,
+            )
         axes.invert_xaxis()
         axes.set_title(f"How many times less the {match.candidate_arm} models need")
         axes.set_xlabel("Held-out loss, bits per byte (better to the right)")

@@ -24,7 +24,10 @@ def clean_series(trace: dict[str, Any]) -> list[tuple[str, list[float], list[flo
             continue
         pairs = [(float(t), float(p)) for t, p in zip(times, power, strict=False) if _is_number(t) and _is_number(p)]
         if pairs:
-            label = f"{series.get('domain', 'unknown')} {series.get('device_index', '')} ({series.get('sensor', 'unknown')})"
+            label = (
+                f"{series.get('domain', 'unknown')} {series.get('device_index', '')} "
+                f"({series.get('sensor', 'unknown')})"
+            )
             found.append((label, [t for t, _ in pairs], [p for _, p in pairs]))
     return found
 
@@ -47,11 +50,14 @@ def power_trace(trace: dict[str, Any], run_id: str, *, word: str) -> Markup | No
     what = f"{word} power" if word else "Power"
     peak = max(max(power) for _, _, power in series)
     end = max([max(times) for _, times, _ in series] + [window[3] for window in windows])
-    described = f"{what} of {run_id} over {format_digits(end)} s, at most {format_digits(peak)} W; {len(windows)} measured windows shaded."
+    described = (
+        f"{what} of {run_id} over {format_digits(end)} s, at most {format_digits(peak)} W; "
+        f"{len(windows)} measured windows shaded."
+    )
 
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot()
-        axes.set_xlim(min(0.0, min(min(times) for _, times, _ in series)), end * 1.01 or 1)
+        axes.set_xlim(min(0.0, *(min(times) for _, times, _ in series)), end * 1.01 or 1)
         axes.set_ylim(0, peak * 1.5 or 1)
         last_label = -math.inf
         for position, (phase, _, begin, stop) in enumerate(windows):
@@ -59,15 +65,24 @@ def power_trace(trace: dict[str, Any], run_id: str, *, word: str) -> Markup | No
             middle = (begin + stop) / 2
             if len(windows) <= _MAX_LABELS or middle - last_label > 0.07 * end:
                 axes.annotate(
-                    phase.replace("_", " "), (middle, 0.98), xycoords=("data", "axes fraction"), rotation=90, ha="center", va="top",
+                    phase.replace("_", " "),
+                    (middle, 0.98),
+                    xycoords=("data", "axes fraction"),
+                    rotation=90,
+                    ha="center",
+                    va="top",
                     fontsize=8.5,
-                )  # fmt: skip
+                )
                 last_label = middle
         for position, (label, times, power) in enumerate(series):
             axes.plot(
-                times, power, color=_COLOURS[position % len(_COLOURS)], linestyle=style.DASHES[position % len(style.DASHES)],
-                linewidth=1.3, label=label.lstrip("_"),
-            )  # fmt: skip
+                times,
+                power,
+                color=_COLOURS[position % len(_COLOURS)],
+                linestyle=style.DASHES[position % len(style.DASHES)],
+                linewidth=1.3,
+                label=label.lstrip("_"),
+            )
         axes.set_title(f"{what} over one run")
         axes.set_xlabel("Seconds since the start of the run")
         axes.set_ylabel("Watts" + (f" ({word.lower()})" if word else ""))

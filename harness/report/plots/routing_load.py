@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from harness.core.records import RoutingStats
 from harness.core.units import format_digits
+from harness.report.numbers import TIMES
 from harness.report.plots import style
 
 
@@ -42,7 +43,7 @@ def routing_load(routing: RoutingStats, run_id: str) -> Markup | None:
         axes.set_ylabel("Expert layer")
         bar = figure.colorbar(mesh, ax=axes, shrink=0.9, pad=0.02)
         bar.outline.set_visible(False)
-        style.plain_axis(bar.ax.yaxis, "×")
+        style.plain_axis(bar.ax.yaxis, TIMES)
 
     return style.draw(
         "routing", "Load of the routed experts", described, paint, size=(8.4, min(7.0, 1.5 + 0.42 * len(relative)))

@@ -7,6 +7,7 @@ is rewritten. Text of records is data: mathtext is off, so that a dollar sign in
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from harness.core.units import format_digits, format_si
+from harness.report.numbers import TIMES
 
 INK, MUTED, GRID = "#010101", "#020202", "#030303"
 BASELINE, CANDIDATE, THIRD, FOURTH = "#040404", "#050505", "#060606", "#070707"
@@ -106,7 +108,7 @@ def inline(svg: str, figure_id: str, title: str, description: str) -> Markup:
         f'<title id="{figure_id}-t">{escape(title)}</title><desc id="{figure_id}-d">{escape(description)}</desc>'
     )
     body = re.sub(r"^<svg[^>]*>", "", svg, count=1)
-    return Markup(head + re.sub(r"\n\s*", "\n", body).strip())
+    return Markup(head + re.sub(r"\n\s*", "\n", body).strip())  # noqa: S704 - free text was escaped by matplotlib and above
 
 
 def si_axis(axis: Any, unit: str) -> None:
@@ -125,8 +127,6 @@ def tick_text(value: float, unit: str) -> str:
 
 def log_axis(axes: Axes, which: str, low: float, high: float, unit: str) -> None:
     """Make an axis logarithmic from `low` to `high` with ticks at 1, 2, 5 or powers of ten, at most about eight."""
-    import math
-
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     steps = (1, 2, 5) if last - first <= 3 else (1,)
     ticks = [step * 10.0**power for power in range(first, last + 1) for step in steps]
@@ -152,4 +152,4 @@ def plain_axis(axis: Any, suffix: str = "") -> None:
 
 def ratio_text(value: float) -> str:
     """Return a multiplier as people read it."""
-    return f"{value:g}×" if value == round(value) else f"{format_digits(value)}×"
+    return f"{value:g}{TIMES}" if value == round(value) else f"{format_digits(value)}{TIMES}"

@@ -34,8 +34,15 @@ def energy_per_task(match: MatchResult) -> Markup | None:
                 if value is not None:
                     axes.barh(position, value, left=left, height=0.52, facecolor=colour, alpha=alpha, linewidth=0)
                     axes.barh(
-                        position, value, left=left, height=0.52, facecolor="none", hatch=hatch, edgecolor=style.INK, linewidth=0.8
-                    )  # fmt: skip
+                        position,
+                        value,
+                        left=left,
+                        height=0.52,
+                        facecolor="none",
+                        hatch=hatch,
+                        edgecolor=style.INK,
+                        linewidth=0.8,
+                    )
                     left += value
             total = arm.energy_per_task_j or 0.0
             if left == 0:

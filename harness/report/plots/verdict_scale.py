@@ -10,7 +10,7 @@ _WIDTH, _LEFT, _RIGHT, _Y = 320.0, 8.0, 312.0, 30.0
 
 
 def verdict_scale(
-    card_id: str, factor: float, estimate: float | None, low: float | None, high: float | None, *, modelled: bool
+    factor: float, estimate: float | None, low: float | None, high: float | None, *, modelled: bool
 ) -> Markup | None:
     """Return a log scale of candidate over baseline; the claimed zone (ratio up to `factor`) is shaded.
 
@@ -34,7 +34,8 @@ def verdict_scale(
     ]
     for value, label in ((factor, f"claim {factor:.3g}"), (1.0, "equal")):
         parts.append(
-            f'<line x1="{x(value)}" x2="{x(value)}" y1="{_Y - 9}" y2="{_Y + 9}" stroke="var(--muted)" stroke-width="1.5"/>'
+            f'<line x1="{x(value)}" x2="{x(value)}" y1="{_Y - 9}" y2="{_Y + 9}" '
+            'stroke="var(--muted)" stroke-width="1.5"/>'
         )
         parts.append(f'<text x="{x(value)}" y="{_Y + 26}" text-anchor="middle">{label}</text>')
     if low is not None and high is not None and low > 0:
@@ -44,4 +45,4 @@ def verdict_scale(
     fill = "var(--card)" if modelled else "var(--ink)"
     parts.append(f'<circle cx="{x(estimate)}" cy="{_Y}" r="6.5" fill="{fill}" stroke="var(--ink)" stroke-width="2"/>')
     parts.append(f'<text class="here" x="{x(estimate)}" y="{_Y - 14}" text-anchor="middle">{estimate:.3g}</text></svg>')
-    return Markup("".join(parts))
+    return Markup("".join(parts))  # noqa: S704 - made of numbers only
