@@ -23,8 +23,10 @@ _LEFT_OUT = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file of a corpus; `name` is its POSIX path relative to its root (with the root's own name in front where a corpus
-    has several), holds nothing of where the root lies, and decides the file's split.
+    """A file of a corpus.
+
+    `name` decides the file's split: its POSIX path relative to its root, after the root's own name where a corpus has
+    several. It holds nothing of where the root lies.
     """
 
     name: str
@@ -66,13 +68,15 @@ def text_files(config: DataConfig) -> Iterator[SourceFile]:
     base = os.path.commonpath([_fixed_folder(pattern) for pattern in config.globs])
     seen: set[str] = set()
     for pattern in config.globs:
-        matches = [os.path.abspath(path) for path in glob.glob(pattern, recursive=True) if Path(path).is_file()]
+        found = glob.glob(pattern, recursive=True)  # noqa: PTH207  Path.glob takes no absolute pattern
+        matches = [path for path in found if Path(path).is_file()]
         if not matches:
             raise DataError(f"no file matches data.globs '{pattern}'; write ** to descend, and check the folder.")
         for path in matches:
-            if path not in seen:
-                seen.add(path)
-                yield SourceFile(Path(os.path.relpath(path, base)).as_posix(), Path(path))
+            name = Path(os.path.relpath(path, base)).as_posix()
+            if name not in seen:
+                seen.add(name)
+                yield SourceFile(name, Path(path))
 
 
 CORPORA = Registry(
@@ -96,7 +100,8 @@ def _python_files(root: Path, label: str) -> Iterator[SourceFile]:
 def _fixed_folder(pattern: str) -> str:
     """Return the absolute folder in front of the first wildcard of `pattern`."""
     parts = Path(pattern).parts[:-1]
-    return os.path.abspath(Path(*itertools.takewhile(lambda part: not glob.has_magic(part), parts)))
+    folder = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), parts))
+    return os.path.abspath(folder)  # noqa: PTH100  resolve() would follow links, and a linked file keep another name
 
 
 def _resolve_root(root: str) -> Path:
