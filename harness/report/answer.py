@@ -50,10 +50,11 @@ def summarise(match: MatchResult, verdicts: Sequence[ClaimVerdict], records: Seq
     return [paragraph for paragraph in paragraphs if paragraph]
 
 
-def make_card(verdict: ClaimVerdict) -> Card:
+def make_card(verdict: ClaimVerdict, match: MatchResult) -> Card:
     """Return the card of one verdict; a ratio of modelled energies stands beside it and never as the verdict."""
     claim, source = verdict.claim, n.runs(verdict.run_ids)
     word = verdict.verdict
+    titles = {check.code: check.title for check in match.checks}
     energy_blind = word == "not measured" and claim.kind == "energy"
     facts: list[tuple[str, Cell]] = [
         (
@@ -89,7 +90,7 @@ def make_card(verdict: ClaimVerdict) -> Card:
         big_label=_big_label(verdict, energy_blind),
         scale=_scale(verdict, energy_blind),
         facts=tuple(facts),
-        blocking=verdict.blocking,
+        blocking=tuple(titles.get(code, code) for code in verdict.blocking),
         modelled=_modelled(verdict, source) if energy_blind and n.is_modelled(verdict.grade) else "",
     )
 
@@ -105,10 +106,12 @@ def _big_label(verdict: ClaimVerdict, energy_blind: bool) -> str:
     metric = _METRICS[verdict.claim.metric]
     if verdict.estimate is None or energy_blind:
         return f"{metric} was not measured" if verdict.verdict == "not measured" else "no ratio"
-    return (
-        f"{'less' if verdict.estimate <= 1 else 'more'} {metric}, where "
-        f"{1 / verdict.claim.factor:.3g}{n.TIMES} less is claimed"
-    )
+    amount = "as much" if _is_even(verdict.estimate) else "less" if verdict.estimate < 1 else "more"
+    return f"{amount} {metric}, where {1 / verdict.claim.factor:.3g}{n.TIMES} less is claimed"
+
+
+def _is_even(ratio: float) -> bool:
+    return ratio > 0 and format_digits(max(ratio, 1 / ratio)) == format_digits(1.0)
 
 
 def _scale(verdict: ClaimVerdict, energy_blind: bool) -> Markup | None:
@@ -141,7 +144,7 @@ def _compute_sentence(match: MatchResult, row: Multiplier) -> Cell:
     source = n.runs(row.run_ids)
     loss = n.fixed(match.matched_loss, 3, source)
     begin = Markup("Trained to the same quality, {} bits per byte on held-out text, ").format(loss)
-    if row.estimate is None:
+    if row.estimate is None or row.estimate <= 0:
         if row.lower_bound is None:
             return begin + Markup("the compute multiplier cannot be told: {}.").format(
                 row.reason or "no reason recorded"
@@ -150,10 +153,9 @@ def _compute_sentence(match: MatchResult, row: Multiplier) -> Cell:
         return begin + Markup(
             "the {} models needed at most one part in {} of the training compute of the {} models."
         ).format(match.candidate_arm, bound, match.baseline_arm)
-    less = row.estimate >= 1
-    shown = n.num(row.estimate, f"{format_digits(row.estimate if less else 1 / row.estimate)} times", source)
-    sentence = begin + Markup("the {} models needed <strong>{} {}</strong> training compute than the {} models").format(
-        match.candidate_arm, shown, "less" if less else "more", match.baseline_arm
+    amount, link = _amount(row.estimate, source)
+    sentence = begin + Markup("the {} models needed <strong>{}</strong> training compute {} the {} models").format(
+        match.candidate_arm, amount, link, match.baseline_arm
     )
     if row.interval is not None:
         sentence += Markup(" (multiplier {} to {}, {:.0f}% confidence, {} seeds)").format(
@@ -162,26 +164,36 @@ def _compute_sentence(match: MatchResult, row: Multiplier) -> Cell:
             100 * row.interval.level,
             n.count(row.n, source),
         )
+    else:
+        sentence += Markup(" (seeds: {}, too few for an interval)").format(n.count(row.n, source))
     return sentence + "."
+
+
+def _amount(estimate: float, source: str) -> tuple[Markup, str]:
+    """Return a multiplier in words, and the word that leads to what it is compared with."""
+    ratio = max(estimate, 1 / estimate)
+    shown = format_digits(ratio)
+    if _is_even(estimate):
+        return Markup("about as much ({})").format(n.num(ratio, f"{shown}{n.TIMES}", source)), "as"
+    return Markup("{} {}").format(n.num(ratio, f"{shown} times", source), "less" if estimate >= 1 else "more"), "than"
 
 
 def _energy_sentence(match: MatchResult) -> Cell:
     row = _headline(match, "energy")
-    if row is None or row.estimate is None:
+    if row is None or row.estimate is None or row.estimate <= 0:
         return "How much energy that took cannot be told from these records."
-    source, less = n.runs(row.run_ids), row.estimate >= 1
-    shown = n.num(row.estimate, f"{format_digits(row.estimate if less else 1 / row.estimate)} times", source)
-    words = "less" if less else "more"
-    if row.simulated:
-        return Markup(
-            "Their <strong>simulated</strong> training energy was {} {}: made up to exercise the program."
-        ).format(shown, words)
-    if n.is_modelled(row.grade):
-        return Markup(
-            "Their <strong>modelled</strong> training energy was {} {}. No energy meter could be read, "
-            "so this follows running time and a power model; it is not a measurement."
-        ).format(shown, words)
-    return Markup("Their measured training energy was {} {} (grade {}).").format(shown, words, row.grade or "unknown")
+    amount, link = _amount(row.estimate, n.runs(row.run_ids))
+    kind = n.energy_word(row.grade, row.simulated)
+    tails = {
+        "simulated": "It is made up to exercise the program.",
+        "modelled": (
+            "No energy meter could be read, so this follows running time and a power model; it is not a measurement."
+        ),
+    }
+    tail = tails.get(kind, f"The energy is of grade {row.grade or 'unknown'}.")
+    return Markup("They spent {} <strong>{}</strong> training energy {} the {} models. {}").format(
+        amount, kind, link, match.baseline_arm, tail
+    )
 
 
 def _verdict_sentence(verdicts: Sequence[ClaimVerdict]) -> Cell:

@@ -73,7 +73,7 @@ def render_report(  # noqa: PLR0917 - the parts of a page in the order that they
         candidate=match.candidate_arm,
         summary=answer.summarise(match, verdicts, records),
         overview=_overview(records, match, unreadable),
-        cards=[answer.make_card(verdict) for verdict in verdicts],
+        cards=[answer.make_card(verdict, match) for verdict in verdicts],
         sections=_sections(records, study, match, verdicts, unreadable, traces),
         style=_asset("style.css"),
         script=_asset("report.js"),

@@ -35,6 +35,9 @@ def loss_against_joules(match: MatchResult) -> Markup | None:
 def cost_at_loss(points: Sequence[FrontierPoint], loss: float, cost: Cost) -> float | None:
     """Return the cost at `loss` by interpolating log cost over loss along one run family, ``None`` outside of it."""
     known = sorted((p.loss, c) for p in points if (c := cost(p)) is not None and c > 0)
+    for reached, spent in known:
+        if math.isclose(reached, loss, rel_tol=1e-9):
+            return spent
     for (low, cost_low), (high, cost_high) in itertools.pairwise(known):
         if low <= loss <= high and high > low:
             share = (loss - low) / (high - low)

@@ -104,7 +104,7 @@ def test_simulated_energy_is_called_simulated_even_with_the_best_grade(factory: 
     page = render_report(records, None, match, [], (), {})
     assert "Loss against SIMULATED training energy" in page
     assert "<strong>simulated</strong> training energy" in page
-    assert "Their measured training energy" not in page
+    assert "<strong>measured</strong> training energy" not in page
 
 
 def test_same_records_in_any_order_give_the_same_bytes(factory: ModuleType) -> None:
@@ -179,6 +179,18 @@ def test_a_store_with_nothing_to_compare_says_so(factory: ModuleType, case: str,
     match = factory.make_match(records)
     alone = render_report(records, None, match, [], unreadable, {})
     assert "No claim was put to the test" in alone
+
+
+@pytest.mark.parametrize(
+    ("estimate", "words"), [(2.4, "2.40 times</span> less"), (0.5, "2.00 times</span> more"), (1.001, "about as much")]
+)
+def test_the_answer_says_less_more_or_as_much(factory: ModuleType, estimate: float, words: str) -> None:
+    records = [factory.make_record("dense"), factory.make_record("moe")]
+    match = factory.make_match(records)
+    row = dataclasses.replace(match.headline[0], estimate=estimate, interval=None, n=1)
+    page = render_report(records, None, dataclasses.replace(match, headline=(row,)), [], (), {})
+    assert words in page
+    assert "too few for an interval" in page
 
 
 def test_a_broken_trace_is_left_out(factory: ModuleType) -> None:
