@@ -94,11 +94,11 @@ def _frontier(  # noqa: PLR0917 - two callers, ten lines above
             axes.axhline(match.matched_loss, color=style.MUTED, linestyle=(0, (4, 3)), linewidth=1)
             axes.annotate(
                 f"matched loss {match.matched_loss:.3f}",
-                (1, match.matched_loss),
+                (0, match.matched_loss),
                 xycoords=("axes fraction", "data"),
-                xytext=(0, 4),
+                xytext=(4, 4),
                 textcoords="offset points",
-                ha="right",
+                ha="left",
                 color=style.MUTED,
             )
         if row is not None:
