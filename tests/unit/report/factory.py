@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from typing import Any
 
 from harness.analysis import results as r
 from harness.core import records as c
@@ -348,90 +350,41 @@ def make_match(records: list[c.RunRecord], grade: c.Grade = "C") -> r.MatchResul
 
 
 def make_verdicts(match: r.MatchResult) -> list[r.ClaimVerdict]:
-    compute = r.ClaimSpec(
-        id="tenth_compute",
-        statement="One tenth of the computing power to train",
-        source="press",
-        metric="training_flops",
-        factor=0.1,
-        kind="counted",
+    nothing: dict[str, Any] = dict.fromkeys(
+        ("estimate", "interval", "multiplier", "multiplier_interval", "grade", "matched_loss")
     )
-    power = r.ClaimSpec(
-        id="ninety_percent",
-        statement="90% less energy for each task",
-        source="press",
-        metric="energy_per_task",
-        factor=0.1,
-        kind="energy",
+    specs = (
+        ("tenth_compute", "One tenth of the computing power to train", "training_flops", "counted"),
+        ("ninety_percent", "90% less energy for each task", "energy_per_task", "energy"),
+    )
+    compute, power = (
+        r.ClaimVerdict(
+            claim=r.ClaimSpec(id=name, statement=words, source="press", metric=metric, factor=0.1, kind=kind),
+            **nothing,
+            verdict="not measured",
+            text="There is nothing to compare.",
+            n=0,
+            run_ids=(),
+            blocking=("no loss",),
+        )
+        for name, words, metric, kind in specs
     )
     if match.matched_loss is None:
-        return [
-            r.ClaimVerdict(
-                claim=spec,
-                verdict="not measured",
-                text="There is nothing to compare.",
-                estimate=None,
-                interval=None,
-                multiplier=None,
-                multiplier_interval=None,
-                n=0,
-                grade=None,
-                matched_loss=None,
-                run_ids=(),
-                blocking=("no matched loss",),
-            )
-            for spec in (compute, power)
-        ]
-    ids = match.headline[0].run_ids
+        return [compute, power]
+    shared: dict[str, Any] = {"matched_loss": match.matched_loss, "run_ids": match.headline[0].run_ids, "n": 3}
+    word = "not supported at the tested scale"
+    ratio: dict[str, Any] = {"estimate": 1 / 2.4, "interval": _interval(1 / 2.4), "multiplier": 2.4, "verdict": word}
+    modelled: dict[str, Any] = {"modelled_estimate": 1.3, "modelled_interval": _interval(1.3), "grade": "C"}
     return [
-        r.ClaimVerdict(
-            claim=compute,
-            verdict="not supported at the tested scale",
-            text="The interval lies above one tenth.",
-            estimate=1 / 2.4,
-            interval=_interval(1 / 2.4),
-            multiplier=2.4,
-            multiplier_interval=_interval(2.4),
-            n=3,
-            grade=None,
-            matched_loss=match.matched_loss,
-            run_ids=ids,
-            blocking=(),
-        ),
-        r.ClaimVerdict(
-            claim=power,
-            verdict="not measured",
-            text="No energy meter on this machine.",
-            estimate=None,
-            interval=None,
-            multiplier=None,
-            multiplier_interval=None,
-            n=3,
-            grade="C",
-            matched_loss=match.matched_loss,
-            run_ids=ids,
-            blocking=("energy is grade C",),
-            modelled_estimate=1.3,
-            modelled_interval=_interval(1.3),
-        ),
+        dataclasses.replace(compute, **shared, **ratio, text="The interval lies above one tenth.", blocking=()),
+        dataclasses.replace(power, **shared, **modelled, text="No energy meter.", blocking=("energy is grade C",)),
     ]
 
 
 def make_trace() -> dict[str, object]:
     times = [0.1 * i for i in range(400)]
-    return {
-        "series": [
-            {
-                "sensor": "codecarbon",
-                "domain": "cpu",
-                "device_index": 0,
-                "times_s": times,
-                "power_w": [10 + 4 * math.sin(t) if t > 4 else 3.0 for t in times],
-            }
-        ],
-        "windows": [
-            {"phase": "idle_before", "repetition": 0, "begin_s": 0.5, "end_s": 3.5},
-            {"phase": "pretrain", "repetition": 0, "begin_s": 4.0, "end_s": 30.0},
-            {"phase": "decode", "repetition": 0, "begin_s": 31.0, "end_s": 38.0},
-        ],
-    }
+    power = [10 + 4 * math.sin(t) if t > 4 else 3.0 for t in times]
+    series = {"sensor": "codecarbon", "domain": "cpu", "device_index": 0, "times_s": times, "power_w": power}
+    spans = (("idle_before", 0.5, 3.5), ("pretrain", 4.0, 30.0), ("decode", 31.0, 38.0))
+    windows = [{"phase": phase, "repetition": 0, "begin_s": a, "end_s": b} for phase, a, b in spans]
+    return {"series": [series], "windows": windows}
