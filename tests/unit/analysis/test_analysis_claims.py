@@ -1,0 +1,201 @@
+"""Verdicts: the interval decides, a failed check or a model takes the direction away, and the words say why."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from harness.analysis.claims import judge, judge_all, load_claims, verdicts_to_json
+from harness.analysis.match import match_study
+from harness.analysis.results import ClaimSpec, Interval
+from harness.core.errors import ConfigError
+from tests.unit.analysis.factory import make_records, make_study, reading, swap_path
+
+FLOPS = ClaimSpec(id="f", statement="s", source="p", metric="training_flops", factor=0.1, kind="counted")
+ENERGY = ClaimSpec(id="e", statement="s", source="p", metric="training_energy", factor=0.1, kind="energy")
+TASK = ClaimSpec(id="t", statement="s", source="p", metric="energy_per_task", factor=0.1, kind="energy")
+SUPPORTED, NOT_SUPPORTED = "supported", "not supported at the tested scale"
+
+
+def match_of(records, **study):
+    return match_study(records, make_study(records, **study))
+
+
+def with_interval(low, high, resource="flops"):
+    """A fair match whose multiplier of `resource` has this interval of candidate over baseline."""
+    match = match_of(make_records(2.0))
+    middle = (low * high) ** 0.5
+    headline = tuple(
+        dataclasses.replace(
+            m, estimate=1 / middle, interval=Interval(low=1 / high, high=1 / low, level=0.95, method="t")
+        )
+        if m.resource == resource
+        else m
+        for m in match.headline
+    )
+    return dataclasses.replace(match, headline=headline)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (0.05, 0.09, SUPPORTED),
+        (0.05, 0.125, "inconclusive"),
+        (0.11, 0.2, NOT_SUPPORTED),
+        (0.0625, 0.125, "inconclusive"),
+    ],
+)
+def test_the_interval_decides(low, high, verdict):
+    assert judge(FLOPS, with_interval(low, high)).verdict == verdict
+
+
+def test_an_upper_end_at_the_factor_supports_and_a_lower_end_at_it_is_inconclusive():
+    claim = dataclasses.replace(FLOPS, factor=0.125)
+    assert judge(claim, with_interval(0.0625, 0.125)).verdict == SUPPORTED
+    assert judge(claim, with_interval(0.125, 0.25)).verdict == "inconclusive"
+
+
+def test_the_verdict_reads_in_plain_words_with_number_interval_and_n():
+    verdict = judge(FLOPS, match_of(make_records(2.0, noise=lambda arm, seed, flops: 0.01 * seed)))
+    assert verdict.verdict == NOT_SUPPORTED
+    for part in ("bits per byte", "sparse-expert models needed 0.5", "95% CI", "n = 3 seeds", "0.1x or less"):
+        assert part in verdict.text
+    assert verdict.multiplier == pytest.approx(1 / verdict.estimate)
+    assert verdict.multiplier_interval.low == pytest.approx(1 / verdict.interval.high)
+    assert verdict.run_ids
+
+
+def test_counted_flops_are_judged_on_any_machine_and_modelled_energy_is_not_measured():
+    match = match_of(make_records(2.0, grade="C"))
+    assert judge(FLOPS, match).verdict == NOT_SUPPORTED
+    for claim in (ENERGY, TASK):
+        verdict = judge(claim, match)
+        assert (verdict.verdict, verdict.estimate, verdict.interval) == ("not measured", None, None)
+        assert verdict.modelled_estimate is not None
+        assert "grade C" in verdict.text
+
+
+def test_measured_energy_is_judged():
+    match = match_of(make_records(2.0))
+    assert judge(ENERGY, match).verdict == NOT_SUPPORTED
+    verdict = judge(TASK, match)
+    assert (verdict.verdict, verdict.grade) == (NOT_SUPPORTED, "A")
+    assert verdict.estimate == pytest.approx(1.0)
+
+
+def test_simulated_energy_yields_no_verdict_though_its_sensor_is_a_counter():
+    records = [
+        swap_path(r, energy=tuple(dataclasses.replace(e, simulated=True) for e in r.path.energy))
+        for r in make_records(2.0)
+    ]
+    verdict = judge(ENERGY, match_of(records))
+    assert (verdict.verdict, verdict.estimate) == ("not measured", None)
+    assert "simulated" in verdict.text
+
+
+def test_energy_without_any_reading_is_not_measured():
+    records = [swap_path(r, energy=()) for r in make_records(2.0)]
+    assert judge(ENERGY, match_of(records)).verdict == "not measured"
+
+
+def test_one_unknown_reading_is_no_verdict_either_way():
+    records = make_records(2.0)
+    records[3] = swap_path(records[3], energy=(reading(None, reason="lost"),))
+    verdict = judge(ENERGY, match_of(records))
+    assert verdict.verdict in ("not measured", "inconclusive")
+    assert verdict.estimate is None
+
+
+def test_one_seed_is_inconclusive_and_says_so():
+    verdict = judge(FLOPS, match_of(make_records(2.0, seeds=(0,))))
+    assert verdict.verdict == "inconclusive"
+    assert "one seed" in verdict.text
+    assert verdict.interval is None
+
+
+def test_two_seeds_fail_a_check_and_give_no_direction():
+    verdict = judge(FLOPS, match_of(make_records(2.0, seeds=(0, 1))))
+    assert verdict.verdict == "inconclusive"
+    assert "seeds" in verdict.blocking
+
+
+def test_a_failed_check_takes_either_direction_away():
+    records = [dataclasses.replace(r, epochs=9.0) for r in make_records(2.0)]
+    verdict = judge(FLOPS, match_of(records))
+    assert verdict.verdict == "inconclusive"
+    assert "epochs" in verdict.blocking
+    failing = with_interval(0.05, 0.09)
+    failing = dataclasses.replace(
+        failing, checks=tuple(dataclasses.replace(check, outcome="fail") for check in failing.checks)
+    )
+    assert judge(FLOPS, failing).verdict == "inconclusive"
+
+
+def test_a_check_about_energy_does_not_block_a_claim_about_counts():
+    records = [dataclasses.replace(r, plan_position=dataclasses.replace(r.plan_position, block=r.arm == "moe"))
+               for r in make_records(2.0)]  # fmt: skip
+    match = match_of(records)
+    assert judge(FLOPS, match).verdict == NOT_SUPPORTED
+    assert judge(ENERGY, match).verdict == "inconclusive"
+
+
+def test_no_record_is_not_measured_and_losses_apart_are_inconclusive():
+    assert judge(FLOPS, match_study([], None)).verdict == "not measured"
+    apart = match_of(make_records(1.0, budgets={"dense": [1e12, 2e12], "moe": [8e12, 1.6e13]}))
+    for claim in (FLOPS, ENERGY, TASK):
+        assert judge(claim, apart).verdict == "inconclusive"
+        assert judge(claim, apart).estimate is None
+
+
+def test_the_shipped_claims_load_and_say_what_they_are():
+    claims = {claim.id: claim for claim in load_claims()}
+    assert {"energy_per_task_90", "training_compute_tenth"} <= set(claims)
+    for claim in claims.values():
+        assert claim.statement
+        assert claim.source
+    assert claims["energy_per_task_90"].kind == "energy"
+    assert [claim.id for claim in load_claims(["training_compute_tenth"])] == ["training_compute_tenth"]
+
+
+def test_an_unknown_claim_is_named_with_its_neighbour():
+    with pytest.raises(ConfigError, match="Did you mean 'training_compute_tenth'"):
+        load_claims(["training_compute_tent"])
+
+
+_CLAIM = "id: x\nstatement: s\nsource: s\nkind: counted\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "id: x",
+        "a: [",
+        "[]",
+        _CLAIM + "metric: nope\nfactor: 1",
+        _CLAIM + "metric: training_flops\nfactor: 0",
+    ],
+)
+def test_a_claim_file_that_is_none_is_refused_by_name(tmp_path, text):
+    (tmp_path / "bad.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=r"bad\.yaml"):
+        load_claims(folder=tmp_path)
+
+
+def test_the_json_holds_verdicts_curve_headline_and_survives_strict_json():
+    match = match_of(make_records(2.0, noise=lambda arm, seed, flops: 0.01 * seed))
+    content = verdicts_to_json(judge_all([FLOPS, ENERGY], match), match)
+    again = json.loads(json.dumps(content, allow_nan=False))
+    assert again == content
+    claim = again["claims"][0]
+    assert (claim["id"], claim["verdict"], claim["n"]) == ("f", NOT_SUPPORTED, 3)
+    assert set(claim["interval"]) == {"low", "high", "level", "method"}
+    assert claim["run_ids"]
+    assert len(again["curve"]["flops"]) == 9
+    assert again["schema_version"] == 1
+
+
+def test_the_json_of_nothing_is_json_too():
+    match = match_study([], None)
+    assert json.dumps(verdicts_to_json(judge_all(load_claims(), match), match), allow_nan=False)
