@@ -156,7 +156,9 @@ def _find_row(claim: ClaimSpec, match: MatchResult) -> _Row:
     )
 
 
-def _decide(claim: ClaimSpec, match: MatchResult, row: _Row) -> tuple[VerdictWord, str | None]:
+def _decide(  # noqa: PLR0911  # one return for each verdict and its reason
+    claim: ClaimSpec, match: MatchResult, row: _Row
+) -> tuple[VerdictWord, str | None]:
     if not match.points:
         return "not measured", row.reason
     if claim.kind == "energy":

@@ -217,7 +217,7 @@ def is_at_edge(ladder: Sequence[str], cheapest: Iterable[str]) -> bool:
 
 def _known_cost(point: FrontierPoint, resource: Resource) -> float:
     cost = cost_of(point, resource)
-    assert cost is not None  # an envelope holds only points whose cost is known
+    assert cost is not None  # noqa: S101  # an envelope holds only points whose cost is known
     return cost
 
 

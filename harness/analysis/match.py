@@ -137,9 +137,11 @@ def _explain_no_pair(points: Sequence[FrontierPoint], pair: Pair) -> str:
 
 
 def _note_points(points: Sequence[FrontierPoint], pair: Pair, findings: list[Finding]) -> None:
-    for arm in pair.arms:
-        if not pair.ladders[arm]:
-            findings.append(_finding("no_runs_of_arm", "warning", f"arm '{arm}' has no finished run with a loss"))
+    findings.extend(
+        _finding("no_runs_of_arm", "warning", f"arm '{arm}' has no finished run with a loss")
+        for arm in pair.arms
+        if not pair.ladders[arm]
+    )
     seeds = {point.seed for point in points if point.arm in pair.arms}
     unpaired = sorted(seeds - set(pair.seeds))
     if pair.seeds and unpaired:
@@ -169,7 +171,8 @@ def _note_reach(
     if other is not None and other.lower_bound is not None:
         text = (
             f"at {other.loss:.4g} bits per byte, {pair.candidate} at {other.lower_bound:.3g} times the training FLOPs "
-            f"of {pair.baseline} is still worse in every seed: the multiplier there is below {1 / other.lower_bound:.3g}"
+            f"of {pair.baseline} is still worse in every seed: the multiplier there is below "
+            f"{1 / other.lower_bound:.3g}"
         )
         findings.append(_finding("candidate_never_reaches", "info", text, 1 / other.lower_bound))
     edges = sorted({arm for multiplier in headline for arm in multiplier.edge_arms})

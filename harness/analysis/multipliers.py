@@ -147,7 +147,7 @@ def bound_beyond(pair: Pair, resource: Resource) -> Multiplier | None:
 
 
 def _bound_below(pair: Pair, resource: Resource, loss: float) -> float | None:
-    """Return k such that the baseline, at k times what the candidate needed for `loss`, is still worse in every seed."""
+    """Return k: the baseline at k times what the candidate needed for `loss` is still worse in every seed."""
     if resource == "peak_memory":
         return None  # memory is not spent, so more of it need not bring a lower loss
     ratios = []
