@@ -6,8 +6,9 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from harness.core.errors import ConfigError, did_you_mean
 from harness.experiments.compose import CONFIG_MODULE
+
+from harness.core.errors import ConfigError, did_you_mean
 
 
 def list_configs(group: str = "") -> list[str]:

@@ -7,6 +7,7 @@ import dataclasses
 import re
 from typing import Any
 
+from harness.experiments.schema import AppConfig, register_schemas
 from hydra import compose, initialize_config_module
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -14,7 +15,6 @@ from omegaconf.errors import OmegaConfBaseException
 
 from harness.core.config import RunConfig, validate_run
 from harness.core.errors import ConfigError, did_you_mean
-from harness.experiments.schema import AppConfig, register_schemas
 
 CONFIG_MODULE = "harness.conf"
 CONFIG_NAME = "run"

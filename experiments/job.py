@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from harness.experiments.compose import to_app_config, to_run_config
 from omegaconf import DictConfig
 
 from harness.core.config import RunConfig
 from harness.core.records import RunRecord
 from harness.core.store import Store
 from harness.data import prepare_data
-from harness.experiments.compose import to_app_config, to_run_config
 from harness.run.identity import identify_run
 from harness.run.isolate import run_isolated
 from harness.run.progress import StudyProgress

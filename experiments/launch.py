@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import hydra
+from harness.experiments.compose import CONFIG_MODULE, CONFIG_NAME, compose_app
+from harness.experiments.job import ended, run_job
 from hydra.core.plugins import Plugins
 
 from harness.core.errors import EXIT_OK, EXIT_RUN_FAILED, EXIT_SWEEP_INCOMPLETE, ConfigError
 from harness.core.store import Store
 from harness.core.study import load_study
-from harness.experiments.compose import CONFIG_MODULE, CONFIG_NAME, compose_app
-from harness.experiments.job import ended, run_job
 
 
 def launch(arguments: list[str]) -> int:
@@ -51,7 +52,8 @@ def _study_exit_code(store: Store) -> int:
     if not unfinished:
         print(store.root)
         return EXIT_OK
-    print(f"isojoule: {len(unfinished)} runs of {store.root} did not finish: {', '.join(unfinished[:5])}", file=sys.stderr)
+    some = ", ".join(unfinished[:5])
+    print(f"isojoule: {len(unfinished)} runs of {store.root} did not finish: {some}", file=sys.stderr)
     return EXIT_SWEEP_INCOMPLETE
 
 
@@ -62,8 +64,8 @@ def _split(arguments: list[str]) -> tuple[bool, str | None, list[str]]:
         if argument in ("-m", "--multirun"):
             multirun = True
         elif argument in ("--config-dir", "-cd"):
-            config_dir = os.path.abspath(next(rest, ""))
-            if not os.path.isdir(config_dir):
+            config_dir = str(Path(next(rest, "")).resolve())
+            if not Path(config_dir).is_dir():
                 raise ConfigError(f"--config-dir '{config_dir}' is not a folder.")
         elif argument.startswith("-"):
             raise ConfigError(f"unknown option '{argument}'; isojoule run --help shows the options.")
@@ -82,6 +84,6 @@ def _first_choice(override: str) -> str:
 def _register_sweeper() -> None:
     """Make the sweeper known: Hydra's own discovery finds it in a wheel but not in an editable install."""
     plugins = Plugins.instance()
-    from hydra_plugins.isojoule.block_sweeper import BlockSweeper
+    from hydra_plugins.isojoule.block_sweeper import BlockSweeper  # noqa: PLC0415 - only after Plugins exists
 
     plugins.register(BlockSweeper)

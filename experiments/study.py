@@ -7,15 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.experiments.compose import to_app_config
+from harness.experiments.job import build_job
+from harness.experiments.schema import AppConfig, CellConfig
 from omegaconf import DictConfig
 
 from harness.core.config import RunConfig
 from harness.core.errors import ConfigError
 from harness.core.store import Store
 from harness.core.study import MatchRule, PlannedRun, StudyInfo, TuningNote, load_study, save_study
-from harness.experiments.compose import to_app_config
-from harness.experiments.job import build_job
-from harness.experiments.schema import AppConfig, CellConfig
 from harness.flops.formulas import count_train_flops_per_token
 from harness.run.plan import Cell, Trunk, budgets_in_tokens, lay_out
 from harness.train.schedule import fork_step, tokens_per_step
@@ -106,7 +106,7 @@ def trunk_is_needed(store: Store, trunk: StudyJob, branches: Sequence[StudyJob])
     """Return whether `trunk` must run: it is unfinished, or a branch to come lacks its checkpoint."""
     if not store.is_finished(trunk.run_id):
         return True
-    from harness.train.checkpoint import checkpoint_path
+    from harness.train.checkpoint import checkpoint_path  # noqa: PLC0415 - brings torch in, only when needed
 
     root = store.checkpoint_dir(trunk.run_id)
     return any(

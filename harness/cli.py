@@ -174,5 +174,3 @@ def _write_json(path: Path | None, content: object) -> None:
         path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
     except OSError as error:
         raise ConfigError(f"cannot write '{path}': {error.strerror}.") from error
-
-

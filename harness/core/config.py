@@ -229,9 +229,7 @@ def validate_run(config: RunConfig) -> None:
         f"train.budget.tokens is {train.budget.tokens}, less than one step of {per_step} tokens "
         "(train.batch_size x train.context_length).",
     )
-    _require(
-        config.role in ("single", "trunk", "branch"), f"role is '{config.role}'; it is single, trunk or branch."
-    )
+    _require(config.role in ("single", "trunk", "branch"), f"role is '{config.role}'; it is single, trunk or branch.")
     for name in ("study", "arm"):
         value = getattr(config, name)
         _require(

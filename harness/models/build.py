@@ -83,6 +83,4 @@ def count_params(config: ModelConfig) -> ParamCount:
         active += num_sparse * (always + config.top_k * expert)
     embedding = config.vocab_size * d_model
     tables = embedding if config.tie_embeddings else 2 * embedding
-    return ParamCount(
-        total=total + tables, active=active + tables, embedding=embedding, active_non_embedding=active
-    )
+    return ParamCount(total=total + tables, active=active + tables, embedding=embedding, active_non_embedding=active)

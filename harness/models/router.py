@@ -16,7 +16,7 @@ from harness.core.registry import Registry
 
 @dataclass(frozen=True, slots=True)
 class Routing:
-    """Decision for N tokens: `experts_Nk` (int64), `gates_Nk`, `load_E` (tokens per expert), `balance_loss` (scalar)."""
+    """Decision for N tokens: `experts_Nk` (int64), `gates_Nk`, `load_E` (tokens per expert), scalar `balance_loss`."""
 
     experts_Nk: Tensor
     gates_Nk: Tensor
@@ -53,7 +53,7 @@ class DeepSeekV3Router(nn.Module):
         return Routing(experts_Nk, gates_Nk, load_E, self._balance_loss(scores_NE, experts_Nk, sequence_length))
 
     def _balance_loss(self, scores_NE: Tensor, experts_Nk: Tensor, sequence_length: int) -> Tensor:
-        """Return the sequence-wise loss of the paper's equations 17 to 20, averaged over sequences (weight left out)."""
+        """Return the sequence-wise loss (equations 17 to 20) averaged over sequences, its weight left out."""
         if not self.training:
             return scores_NE.new_zeros(())
         share_NE = scores_NE / scores_NE.sum(dim=-1, keepdim=True)

@@ -59,8 +59,10 @@ def determinism_policy(device: torch.device) -> str:
 
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
-    """Return the autocast dtype, or ``None`` for fp32. ``auto``: bf16 on a GPU; fp32 on a CPU, where grouped matrix
-    products of narrow experts run slower in bf16 than in fp32."""
+    """Return the autocast dtype, or ``None`` for fp32.
+
+    ``auto``: bf16 on a GPU; fp32 on a CPU, where grouped products of narrow experts run slower in bf16 (LOG.md).
+    """
     if precision == "bf16" or (precision == "auto" and device.type == "cuda"):
         return torch.bfloat16
     return None

@@ -12,15 +12,16 @@ import psutil
 import torch
 
 import harness
-from harness.core.config import RunConfig
 from harness.core.records import Environment
 from harness.run.device import determinism_policy
 
-_PACKAGES = ("torch", "numpy", "scipy", "hydra-core", "omegaconf", "codecarbon", "nvidia-ml-py", "tokenizers", "pydantic")
+_PACKAGES = (
+    "torch", "numpy", "scipy", "hydra-core", "omegaconf", "codecarbon", "nvidia-ml-py", "tokenizers", "pydantic",
+)  # fmt: skip
 _GIT_TIMEOUT_S = 5
 
 
-def describe_environment(config: RunConfig, device: torch.device) -> Environment:
+def describe_environment(device: torch.device) -> Environment:
     """Return the environment of this process on `device`; what cannot be told is ``None``."""
     commit, dirty = _git_state()
     gpu = torch.cuda.get_device_properties(device) if device.type == "cuda" else None

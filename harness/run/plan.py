@@ -57,9 +57,7 @@ def lay_out(cells: list[Cell], seeds: list[int], order_seed: int) -> list[Trunk]
     return trunks
 
 
-def budgets_in_tokens(
-    model: ModelConfig, train: TrainConfig, tokens: list[int], flops: list[float]
-) -> tuple[int, ...]:
+def budgets_in_tokens(model: ModelConfig, train: TrainConfig, tokens: list[int], flops: list[float]) -> tuple[int, ...]:
     """Return budgets as tokens rounded to whole steps, from `tokens` and training `flops` (forward and backward).
 
     Raises:

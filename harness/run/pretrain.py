@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from pydantic import TypeAdapter
 
 from harness.core.clock import now_s
@@ -20,7 +19,13 @@ from harness.flops.formulas import count_train_flops_per_token
 from harness.measure import Meter
 from harness.models.transformer import Transformer
 from harness.run.device import autocast_dtype, peak_memory_bytes, synchroniser
-from harness.train.checkpoint import checkpoint_path, drop_checkpoints, latest_checkpoint, load_checkpoint, save_checkpoint
+from harness.train.checkpoint import (
+    checkpoint_path,
+    drop_checkpoints,
+    latest_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
 from harness.train.loop import Plan, Progress, TrainState, train_steps
 from harness.train.optim import build_optimizer
 from harness.train.schedule import count_steps, fork_step, tokens_per_step
@@ -73,17 +78,15 @@ class Pretrainer:
     def run(self, own_checkpoints: Path, trunk_checkpoints: Path | None, emit: Emit) -> Pretraining:
         """Train to the end of the run, resuming from its own latest checkpoint or from its trunk's fork."""
         self._restore(own_checkpoints, trunk_checkpoints)
-        forks = sorted(set(self.config.branch_tokens)) if self.config.role == "trunk" else []
-        fork_steps = [fork_step(self.config.train, tokens) for tokens in forks]
-        stops = [step for step in (*fork_steps, self.num_steps) if step > self.state.step]
-        if self.config.role == "trunk":
-            stops = [step for step in fork_steps if step > self.state.step]
+        is_trunk = self.config.role == "trunk"
+        fork_steps = [fork_step(self.config.train, tokens) for tokens in sorted(set(self.config.branch_tokens))]
+        stops = [step for step in (fork_steps if is_trunk else [self.num_steps]) if step > self.state.step]
         stopped = False
         while stops and not stopped:
-            paused, stopped = self._segment(stops[0], emit)
+            stopped = self._segment(stops[0], emit)
             if self.state.step >= stops[0]:
                 stops.pop(0)
-            if stops or self.config.role == "trunk":
+            if stops or is_trunk:
                 self._save(own_checkpoints, keep={*fork_steps, self.state.step})
         return Pretraining(self.state, self.windows, self.path(), self.findings)
 
@@ -105,24 +108,29 @@ class Pretrainer:
             fork_tokens=prefix.tokens if prefix else None,
         )
 
-    def _segment(self, until_step: int, emit: Emit) -> tuple[bool, bool]:
-        """Train in one window; return whether it paused for a checkpoint, and whether a budget ended the run."""
+    def _segment(self, until_step: int, emit: Emit) -> bool:
+        """Train in one window, to `until_step` or a pause for a checkpoint; return whether a budget ended the run."""
         began, first_step = now_s(), self.state.step
         reason: list[str] = []
         spent = self.path()
 
         def should_stop(progress: Progress) -> bool:
-            emit({"event": "progress", "phase": "pretrain", "done": progress.step, "total": self._last_step(),
-                  "loss": self._bits_per_byte(progress.loss)})
+            emit(
+                {
+                    "event": "progress",
+                    "phase": "pretrain",
+                    "done": progress.step,
+                    "total": self._last_step(),
+                    "loss": self._bits_per_byte(progress.loss),
+                }
+            )
             limit = self._limit_reached(progress, spent, window.energy_so_far_j, now_s() - began)
             if limit:
                 reason.append(limit)
             return bool(limit) or now_s() - began > self.config.train.checkpoint_interval_s
 
-        with self.meter.window(
-            "pretrain", repetition=len(self.windows), sync=synchroniser(self.device)
-        ) as window:
-            paused = train_steps(self.state, self.plan, until_step, should_stop)
+        with self.meter.window("pretrain", repetition=len(self.windows), sync=synchroniser(self.device)) as window:
+            train_steps(self.state, self.plan, until_step, should_stop)
         num_tokens = (self.state.step - first_step) * tokens_per_step(self.config.train)
         work = Work(
             unit="token", amount=num_tokens, flops=num_tokens * self.flops_per_token, num_input_tokens=num_tokens
@@ -131,9 +139,11 @@ class Pretrainer:
         self.findings.extend(window.findings)
         if reason:
             self.findings.append(
-                Finding(code="stopped_by_budget", severity="info", text=f"training stopped before its tokens: {reason[0]}")
+                Finding(
+                    code="stopped_by_budget", severity="info", text=f"training stopped before its tokens: {reason[0]}"
+                )
             )
-        return paused, bool(reason)
+        return bool(reason)
 
     def _limit_reached(
         self, progress: Progress, spent: PathCost, energy_so_far_j: Callable[[], float | None], seconds: float

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -35,7 +35,7 @@ class StudyProgress:
         self._weight = 0.0
         self._base = 0.0
 
-    def __enter__(self) -> StudyProgress:
+    def __enter__(self) -> Self:
         self._progress.start()
         return self
 

@@ -24,7 +24,6 @@ from harness.core.records import (
     SCHEMA_VERSION,
     Finding,
     FlopCount,
-    ParamCount,
     QualityReading,
     RoutingStats,
     RunRecord,
@@ -73,7 +72,7 @@ def execute(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
     _require_task_version(config)
     started = utc_label()
     device = prepare_device(config)
-    environment = describe_environment(config, device)
+    environment = describe_environment(device)
     emit({"event": "phase", "phase": "data"})
     data = prepare_data(config.data)
     run_id, config_hash = identify_run(config, data.info.sha256)
@@ -100,7 +99,7 @@ def execute(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
             _judge_quality(config, model, data, outcome)
             if config.task.answer:
                 emit({"event": "phase", "phase": "answer"})
-                _answer(config, model, data, device, meter, outcome)
+                _answer(config, model, data, meter, outcome)
         outcome.windows.append(_idle(meter, "idle_after", config.measure.idle_s))
         sensors = tuple(meter.sensors)
         trace = meter.trace() if config.measure.trace else None
@@ -189,9 +188,7 @@ def _check_flops(config: RunConfig, model: Transformer, data: Dataset, device: t
     )
 
 
-def _warm_up(
-    config: RunConfig, model: Transformer, data: Dataset, device: torch.device, meter: Meter
-) -> WindowRecord:
+def _warm_up(config: RunConfig, model: Transformer, data: Dataset, device: torch.device, meter: Meter) -> WindowRecord:
     """A kept window of passes that allocate memory and choose kernels; they change no weight and no average."""
     with meter.window("warmup", repetition=0, sync=synchroniser(device)) as window:
         for _ in range(config.measure.warmup_steps):
@@ -226,9 +223,9 @@ def _judge_quality(config: RunConfig, model: Transformer, data: Dataset, outcome
     )
 
 
-def _answer(
-    config: RunConfig, model: Transformer, data: Dataset, device: torch.device, meter: Meter, outcome: _Outcome
-) -> None:
+def _answer(config: RunConfig, model: Transformer, data: Dataset, meter: Meter, outcome: _Outcome) -> None:
+    device = model.embedding.weight.device
+
     @contextmanager
     def open_window(phase: str) -> Iterator[WorkSlot]:
         slot = WorkSlot()
@@ -308,4 +305,3 @@ def _train_speed(training: Pretraining) -> float | None:
     seconds = sum(window.duration_s for window in own)
     flops = sum(window.work.flops or 0.0 for window in own if window.work is not None)
     return flops / seconds if seconds > 0 else None
-

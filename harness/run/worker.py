@@ -31,7 +31,7 @@ def main(job_path: str) -> int:
     store = Store(job["store"])
     started = utc_label()
     try:
-        from harness.run.runner import execute
+        from harness.run.runner import execute  # noqa: PLC0415 - an import that fails is a failed run too
 
         record = execute(config, store, emit)
         if record.run_id != job["run_id"]:
@@ -39,7 +39,7 @@ def main(job_path: str) -> int:
     except HarnessError as error:
         print(error, file=sys.stderr)
         return max(EXIT_RUN_FAILED, _fail(config, store, job["run_id"], started, str(error)))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever happens to a run becomes its record
         traceback.print_exc()
         return _fail(config, store, job["run_id"], started, f"{type(error).__name__}: {error}")
     return EXIT_OK

@@ -75,7 +75,7 @@ def _cuts(text: str) -> list[tuple[int, str]]:
         stripped = line.rstrip()
         for piece in list(_PIECE.finditer(stripped))[1:]:
             answer = stripped[piece.start() :]
-            if MIN_ANSWER_CHARS <= len(answer.strip()) and len(answer) <= MAX_ANSWER_CHARS:
+            if len(answer.strip()) >= MIN_ANSWER_CHARS and len(answer) <= MAX_ANSWER_CHARS:
                 found.append((start + piece.start(), answer))
         start += len(line) + 1
     return found

@@ -82,4 +82,3 @@ def drop_checkpoints(root: Path, keep_steps: set[int]) -> None:
     for path in sorted(root.glob("step-*")):
         if int(path.name.removeprefix("step-")) not in keep_steps:
             shutil.rmtree(path, ignore_errors=True)
-

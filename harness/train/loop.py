@@ -70,9 +70,7 @@ def train_steps(state: TrainState, plan: Plan, until_step: int, should_stop: Sho
     per_step = tokens_per_step(plan.train)
     pending: list[Tensor] = []
     while state.step < until_step:
-        set_learning_rate(
-            state.optimizer, learning_rate_at(plan.train, state.step, plan.decay_from, plan.num_steps)
-        )
+        set_learning_rate(state.optimizer, learning_rate_at(plan.train, state.step, plan.decay_from, plan.num_steps))
         pending.append(_train_step(state, plan))
         state.step += 1
         if state.step % LOSS_INTERVAL_STEPS == 0 or state.step == until_step:

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from filelock import FileLock, Timeout
+from harness.experiments.job import build_job, show_on
+from harness.experiments.study import StudyJob, plan_study, promise_study, trunk_is_needed
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
@@ -23,8 +25,6 @@ from omegaconf import DictConfig
 from harness.core.clock import utc_label
 from harness.core.errors import ConfigError
 from harness.core.store import Store
-from harness.experiments.job import build_job, show_on
-from harness.experiments.study import StudyJob, plan_study, promise_study, trunk_is_needed
 from harness.run.failure import failed_record
 from harness.run.progress import StudyProgress
 

@@ -29,7 +29,7 @@ def _slow(texts: list[str], similarity: float) -> set[int]:
 @pytest.mark.parametrize("similarity", [0.6, 0.8, 1.0])
 def test_the_same_texts_go_as_by_comparing_all_pairs(similarity: float) -> None:
     """Copies of four texts with 0 to 60 of 300 words changed, shuffled together."""
-    rng = random.Random(5)  # noqa: S311  test data, not a secret
+    rng = random.Random(5)
     texts = []
     for _ in range(4):
         words = [f"w{rng.randrange(5000)}" for _ in range(300)]

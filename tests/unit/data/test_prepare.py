@@ -22,7 +22,7 @@ WORDS = [f"word{i:03d}" for i in range(400)]
 
 
 def _text(seed: int, num_words: int = 400) -> str:
-    rng = random.Random(seed)  # noqa: S311  test data, not a secret
+    rng = random.Random(seed)
     return "\n".join(" ".join(rng.choices(WORDS, k=8)) for _ in range(num_words // 8)) + "\n"
 
 

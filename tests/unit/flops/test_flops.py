@@ -59,7 +59,9 @@ def test_a_moe_with_the_same_active_width_costs_a_dense_step_plus_its_routers() 
 
 def test_an_operator_without_a_formula_is_an_error_not_a_zero() -> None:
     with pytest.raises(UnregisteredOpError, match="register it"):
-        trace_flops(lambda: torch.ops.aten._int_mm(torch.ones(32, 32, dtype=torch.int8), torch.ones(32, 32, dtype=torch.int8)))
+        trace_flops(
+            lambda: torch.ops.aten._int_mm(torch.ones(32, 32, dtype=torch.int8), torch.ones(32, 32, dtype=torch.int8))
+        )
 
 
 def test_attention_and_grouped_products_are_not_silently_zero() -> None:
@@ -67,5 +69,3 @@ def test_attention_and_grouped_products_are_not_silently_zero() -> None:
     assert trace_flops(lambda: F.scaled_dot_product_attention(q, q, q)) == 2 * 2 * 2 * 8 * 8 * 16
     a, b = torch.randn(8, 16), torch.randn(2, 16, 32)
     assert trace_flops(lambda: F.grouped_mm(a, b, offs=torch.tensor([3, 8], dtype=torch.int32))) == 2 * 8 * 16 * 32
-
-

@@ -1,4 +1,4 @@
-"""Both families: counts from the config equal the module, dispatch equals the obvious loop, one expert is a dense FFN."""
+"""Both families: counts equal the module, dispatch equals the obvious loop, one expert is a dense FFN."""
 
 from __future__ import annotations
 
@@ -71,7 +71,9 @@ def _expert_case(num_tokens: int, num_experts: int, top_k: int, seed: int) -> tu
     return experts, x, Routing(chosen, gates, torch.bincount(chosen.flatten(), minlength=num_experts), x.new_zeros(()))
 
 
-@pytest.mark.parametrize(("num_tokens", "num_experts", "top_k"), [(1, 8, 2), (37, 8, 2), (64, 8, 8), (5, 1, 1), (129, 16, 3)])
+@pytest.mark.parametrize(
+    ("num_tokens", "num_experts", "top_k"), [(1, 8, 2), (37, 8, 2), (64, 8, 8), (5, 1, 1), (129, 16, 3)]
+)
 def test_grouped_dispatch_equals_the_loop_in_outputs_and_every_gradient(
     num_tokens: int, num_experts: int, top_k: int
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from pathlib import Path
 
@@ -62,7 +63,7 @@ def test_schedule_warms_up_stays_and_decays_to_nothing() -> None:
     rates = [learning_rate_at(TRAIN, step, 30, 40) for step in range(40)]
     assert rates[0] == pytest.approx(1e-2 / 4)
     assert rates[4:30] == pytest.approx([1e-2] * 26)
-    assert all(later < earlier for earlier, later in zip(rates[29:], rates[30:], strict=False))
+    assert all(later < earlier for earlier, later in itertools.pairwise(rates[29:]))
     assert 0 < rates[-1] < 1e-3
 
 
