@@ -103,9 +103,9 @@ def _frontier(  # noqa: PLR0917 - two callers, ten lines above
             )
         if row is not None:
             _paint_gap(axes, match, row, cost)
-        axes.legend(handles=_legend(match, sizes), loc="upper left", bbox_to_anchor=(1.0, 1.0), handlelength=1.6)
+        style.place_legend(axes, handles=_legend(match, sizes), handlelength=3)
 
-    return style.draw(figure_id, title, described, paint, size=(8.4, 4.3))
+    return style.draw(figure_id, title, described, paint, wide=(8.4, 4.3), narrow=(4.2, 4.6))
 
 
 def _paint_lines(axes: Axes, points: list[tuple[FrontierPoint, float]], colour: str, position: int) -> None:

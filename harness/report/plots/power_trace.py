@@ -86,9 +86,9 @@ def power_trace(trace: dict[str, Any], run_id: str, *, word: str) -> Markup | No
         axes.set_title(f"{what} over one run")
         axes.set_xlabel("Seconds since the start of the run")
         axes.set_ylabel("Watts" + (f" ({word.lower()})" if word else ""))
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=3)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=1 if style.is_narrow(axes) else 3)
 
-    return style.draw("power", f"{what} over one run", described, paint, size=(8.4, 3.8))
+    return style.draw("power", f"{what} over one run", described, paint, wide=(8.4, 3.8), narrow=(4.2, 4.2))
 
 
 def _dicts(value: Any) -> list[dict[str, Any]]:

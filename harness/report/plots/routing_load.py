@@ -33,7 +33,7 @@ def routing_load(routing: RoutingStats, run_id: str) -> Markup | None:
         )
         axes.invert_yaxis()
         axes.set_yticks([i + 0.5 for i in range(len(relative))], [str(i + 1) for i in range(len(relative))])
-        step = max(1, experts // 16)
+        step = max(1, experts // (8 if style.is_narrow(axes) else 16))
         axes.set_xticks([i + 0.5 for i in range(0, experts, step)], [str(i) for i in range(0, experts, step)])
         axes.tick_params(length=0)
         for side in ("left", "bottom"):
@@ -46,5 +46,5 @@ def routing_load(routing: RoutingStats, run_id: str) -> Markup | None:
         style.plain_axis(bar.ax.yaxis, TIMES)
 
     return style.draw(
-        "routing", "Load of the routed experts", described, paint, size=(8.4, min(7.0, 1.5 + 0.42 * len(relative)))
+        "routing", "Load of the routed experts", described, paint, wide=(8.4, min(7.0, 1.5 + 0.42 * len(relative))), narrow=(4.2, min(6.0, 1.3 + 0.36 * len(relative)))
     )

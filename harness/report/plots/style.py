@@ -37,6 +37,7 @@ VARIABLES: dict[str, str] = {
     PAPER: "paper",
     **{colour: f"heat{step}" for step, colour in enumerate(HEAT)},
 }
+NARROW_INCHES = 6.0
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (5, 1.5, 1, 1.5)))
 _RC: Any = {
@@ -80,30 +81,60 @@ _RC: Any = {
 
 
 def draw(
-    figure_id: str, title: str, description: str, paint: Callable[[Figure], None], *, size: tuple[float, float] = (8, 4)
+    figure_id: str,
+    title: str,
+    description: str,
+    paint: Callable[[Figure], None],
+    *,
+    wide: tuple[float, float],
+    narrow: tuple[float, float],
 ) -> Markup:
-    """Return the inline SVG of what `paint` draws on a fresh figure of `size` inches; no state is left behind."""
+    """Return the inline SVG of what `paint` draws, once for wide pages and once for phones; the style shows one.
+
+    Sizes are in inches. Text in an SVG shrinks with the page, so one drawing cannot be legible at both widths.
+    """
+    return Markup("").join(
+        inline(_paint_svg(paint, size), name, title, description, kind)
+        for kind, name, size in (("wide", figure_id, wide), ("narrow", f"{figure_id}-n", narrow))
+    )
+
+
+def _paint_svg(paint: Callable[[Figure], None], size: tuple[float, float]) -> str:
     with mpl.rc_context(_RC):
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasSVG(figure)
         paint(figure)
         stream = io.StringIO()
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    return inline(stream.getvalue(), figure_id, title, description)
+    return stream.getvalue()
 
 
-def inline(svg: str, figure_id: str, title: str, description: str) -> Markup:
+def is_narrow(axes: Axes) -> bool:
+    """Return whether this is the drawing for phones."""
+    return bool(axes.figure.get_figwidth() < NARROW_INCHES)
+
+
+def place_legend(axes: Axes, **options: Any) -> None:
+    """Put the legend beside the axes on wide pages and below them on phones."""
+    if is_narrow(axes):
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, **options)
+    else:
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), **options)
+
+
+def inline(svg: str, figure_id: str, title: str, description: str, kind: str) -> Markup:
     """Return matplotlib's SVG document as an element of the page: own ids, theme variables, title and description."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'\bid="', f'id="{figure_id}-', svg)
     svg = re.sub(r'href="#', f'href="#{figure_id}-', svg)
     svg = svg.replace("url(#", f"url(#{figure_id}-")
+    svg = re.sub(r'(?<= )(?:d|x|y|transform)="[^"]*"', lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found.group(0)), svg)
     for colour, variable in VARIABLES.items():
         svg = svg.replace(colour, f"var(--{variable})")
     view = re.search(r'viewBox="[^"]*"', svg)
     head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" class="plot" role="img" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" class="plot {kind}" role="img" '
         f'aria-labelledby="{figure_id}-t {figure_id}-d" {view.group(0) if view else ""}>'
         f'<title id="{figure_id}-t">{escape(title)}</title><desc id="{figure_id}-d">{escape(description)}</desc>'
     )
@@ -126,11 +157,8 @@ def tick_text(value: float, unit: str) -> str:
 
 
 def log_axis(axes: Axes, which: str, low: float, high: float, unit: str) -> None:
-    """Make an axis logarithmic from `low` to `high` with ticks at 1, 2, 5 or powers of ten, at most about eight."""
-    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    steps = (1, 2, 5) if last - first <= 3 else (1,)
-    ticks = [step * 10.0**power for power in range(first, last + 1) for step in steps]
-    ticks = [tick for tick in ticks if low <= tick <= high]
+    """Make an axis logarithmic from `low` to `high` with as many round ticks as fit."""
+    ticks = log_ticks(low, high, 4 if which == "x" and is_narrow(axes) else 8)
     if which == "x":
         axes.set_xscale("log")
         axes.set_xlim(low, high)
@@ -142,6 +170,15 @@ def log_axis(axes: Axes, which: str, low: float, high: float, unit: str) -> None
         axes.set_yticks(ticks)
         si_axis(axes.yaxis, unit) if unit else plain_axis(axes.yaxis)
     axes.minorticks_off()
+
+
+def log_ticks(low: float, high: float, limit: int) -> list[float]:
+    """Return round ticks in [low, high], at most `limit`: 1, 2, 5 per decade, or 1, 3, or every n-th power of ten."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ladders = [[step * 10.0**power for power in powers for step in steps] for steps in ((1, 2, 5), (1, 3), (1,))]
+    ladders += [[10.0**power for power in powers if power % every == 0] for every in (2, 3, 6)]
+    found = [[tick for tick in ladder if low <= tick <= high] for ladder in ladders]
+    return next((ticks for ticks in found if len(ticks) <= limit), found[-1])
 
 
 def plain_axis(axis: Any, suffix: str = "") -> None:

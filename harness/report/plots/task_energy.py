@@ -5,6 +5,7 @@ from __future__ import annotations
 from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from harness.analysis.results import MatchResult
 from harness.core.units import format_si
@@ -61,6 +62,7 @@ def energy_per_task(match: MatchResult) -> Markup | None:
         axes.set_xlim(0, largest * 1.18 or 1)
         axes.set_ylim(len(arms) - 0.4, -0.6)
         axes.set_yticks(range(len(arms)), [f"{a.arm}, size {a.size}" for a in arms])
+        axes.xaxis.set_major_locator(MaxNLocator(4 if style.is_narrow(axes) else 7))
         style.si_axis(axes.xaxis, "J")
         axes.set_title(f"{what} at matched loss")
         axes.set_xlabel("Joules per task" + (f" ({word.lower()}, not measured; hatched)" if word else ""))
@@ -68,6 +70,6 @@ def energy_per_task(match: MatchResult) -> Markup | None:
             Patch(facecolor=style.MUTED, alpha=0.85, edgecolor=style.INK, label="prefill (reading the prompt)"),
             Patch(facecolor=style.MUTED, alpha=0.4, edgecolor=style.INK, label="decode (writing the answer)"),
         ]
-        axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        style.place_legend(axes, handles=handles)
 
-    return style.draw("task-energy", what, described, paint, size=(8.4, 1.5 + 0.6 * len(arms)))
+    return style.draw("task-energy", what, described, paint, wide=(8.4, 1.5 + 0.6 * len(arms)), narrow=(4.2, 1.9 + 0.55 * len(arms)))
