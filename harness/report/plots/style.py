@@ -114,10 +114,10 @@ def is_narrow(axes: Axes) -> bool:
     return bool(axes.figure.get_figwidth() < NARROW_INCHES)
 
 
-def place_legend(axes: Axes, **options: Any) -> None:
+def place_legend(axes: Axes, *, columns: int = 2, **options: Any) -> None:
     """Put the legend beside the axes on wide pages and below them on phones."""
     if is_narrow(axes):
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, **options)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=columns, **options)
     else:
         axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), **options)
 

@@ -26,6 +26,7 @@ def energy_per_task(match: MatchResult) -> Markup | None:
 
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot()
+        narrow = style.is_narrow(axes)
         axes.grid(axis="y", visible=False)
         for position, arm in enumerate(arms):
             colour = style.CANDIDATE if arm.arm == match.candidate_arm else style.BASELINE
@@ -61,15 +62,15 @@ def energy_per_task(match: MatchResult) -> Markup | None:
         largest = max(a.energy_per_task_j or 0.0 for a in arms)
         axes.set_xlim(0, largest * 1.18 or 1)
         axes.set_ylim(len(arms) - 0.4, -0.6)
-        axes.set_yticks(range(len(arms)), [f"{a.arm}, size {a.size}" for a in arms])
-        axes.xaxis.set_major_locator(MaxNLocator(4 if style.is_narrow(axes) else 7))
+        axes.set_yticks(range(len(arms)), [f"{a.arm}{chr(10) if narrow else ', '}size {a.size}" for a in arms])
+        axes.xaxis.set_major_locator(MaxNLocator(4 if narrow else 7))
         style.si_axis(axes.xaxis, "J")
-        axes.set_title(f"{what} at matched loss")
+        axes.set_title(what if narrow else f"{what} at matched loss")
         axes.set_xlabel("Joules per task" + (f" ({word.lower()}, not measured; hatched)" if word else ""))
         handles = [
             Patch(facecolor=style.MUTED, alpha=0.85, edgecolor=style.INK, label="prefill (reading the prompt)"),
             Patch(facecolor=style.MUTED, alpha=0.4, edgecolor=style.INK, label="decode (writing the answer)"),
         ]
-        style.place_legend(axes, handles=handles)
+        style.place_legend(axes, columns=1, handles=handles)
 
-    return style.draw("task-energy", what, described, paint, wide=(8.4, 1.5 + 0.6 * len(arms)), narrow=(4.2, 1.9 + 0.55 * len(arms)))
+    return style.draw("task-energy", what, described, paint, wide=(8.4, 1.5 + 0.6 * len(arms)), narrow=(4.2, 2.1 + 0.55 * len(arms)))

@@ -1,5 +1,5 @@
 "use strict";
-// Sort, filter and theme. The page reads well without any of it.
+// Sort, filter, copy and theme. The page reads well without any of it.
 (function () {
   const root = document.documentElement;
 
@@ -64,6 +64,35 @@
     };
     input.addEventListener("input", apply);
     apply();
+  }
+
+  async function copy(text) {
+    if (navigator.clipboard && window.isSecureContext) {
+      await navigator.clipboard.writeText(text);
+      return;
+    }
+    const area = document.createElement("textarea"); // pages opened from disk may have no clipboard interface
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    const done = document.execCommand("copy");
+    area.remove();
+    if (!done) {
+      throw new Error("refused");
+    }
+  }
+
+  for (const button of document.querySelectorAll("button[data-copy]")) {
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      try {
+        await copy(document.getElementById(button.dataset.copy).textContent);
+        button.textContent = "Copied";
+      } catch {
+        button.textContent = "Select and copy by hand";
+      }
+      setTimeout(() => (button.textContent = "Copy"), 2000);
+    });
   }
 
   const toggle = document.getElementById("theme");
