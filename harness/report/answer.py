@@ -151,7 +151,8 @@ def _compute_sentence(match: MatchResult, row: Multiplier) -> Cell:
             )
         bound = n.num(row.lower_bound, f"{format_digits(row.lower_bound)} times", source)
         return begin + Markup(
-            "the {} models needed at most one part in {} of the training compute of the {} models."
+            "the {} models needed <strong>at least {} less</strong> training compute than the {} models, "
+            "which never got there."
         ).format(match.candidate_arm, bound, match.baseline_arm)
     amount, link = _amount(row.estimate, source)
     sentence = begin + Markup("the {} models needed <strong>{}</strong> training compute {} the {} models").format(
@@ -164,6 +165,8 @@ def _compute_sentence(match: MatchResult, row: Multiplier) -> Cell:
             100 * row.interval.level,
             n.count(row.n, source),
         )
+        if row.interval.low <= 1 <= row.interval.high:
+            sentence += ". That interval holds 1: no difference between the families is shown"
     else:
         sentence += Markup(" (seeds: {}, too few for an interval)").format(n.count(row.n, source))
     return sentence + "."

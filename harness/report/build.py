@@ -25,8 +25,10 @@ _TEMPLATES = Path(__file__).parent / "templates"
 VERDICTS_FILE = "verdicts.json"
 
 
-def build_report(root: Path, out: Path) -> Path:
+def build_report(root: Path, out: Path, *, now_utc: str | None = None) -> Path:
     """Match, judge and render the store at `root`; write the page to `out` and ``verdicts.json`` beside it.
+
+    The page names no time of its own, so that the same records give the same bytes; `now_utc` adds one as a label.
 
     Raises:
         RecordError: there is no record file at all under `root`.
@@ -41,7 +43,7 @@ def build_report(root: Path, out: Path) -> Path:
     traces = {r.run_id: trace for r in records if (trace := store.load_trace(r.run_id)) is not None}
     match = match_study(records, study, unreadable)
     verdicts = judge_all(load_claims(study.claims if study is not None else None), match)
-    page = render_report(records, study, match, verdicts, unreadable, traces)
+    page = render_report(records, study, match, verdicts, unreadable, traces, now_utc=now_utc)
     write_text_atomically(out, page)
     answers = json.dumps(verdicts_to_json(verdicts, match), indent=1, sort_keys=True, allow_nan=False)
     write_text_atomically(out.with_name(VERDICTS_FILE), answers + "\n")
@@ -55,6 +57,8 @@ def render_report(  # noqa: PLR0917 - the parts of a page in the order that they
     verdicts: Sequence[ClaimVerdict],
     unreadable: Sequence[str],
     traces: Mapping[str, Mapping[str, Any]],
+    *,
+    now_utc: str | None = None,
 ) -> str:
     """Return the page. A pure function: no clock, no disk but the templates, no order that depends on the caller."""
     records = sorted(records, key=lambda record: record.run_id)
@@ -69,6 +73,7 @@ def render_report(  # noqa: PLR0917 - the parts of a page in the order that they
     return environment.get_template("report.html.j2").render(
         title=study.title if study is not None else f"Runs of {match.study}",
         study=match.study,
+        built_utc=now_utc,
         baseline=match.baseline_arm,
         candidate=match.candidate_arm,
         summary=answer.summarise(match, verdicts, records),

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from harness.analysis.results import ClaimVerdict, FrontierPoint, MatchResult, Multiplier
 from harness.report import numbers as n
 from harness.report.blocks import Cell, Column, Figure, Section, Table
-from harness.report.plots import frontier, multiplier_curve, task_energy
+from harness.report.plots.registry import draw_plot
 
 RESOURCES = {
     "flops": "Training FLOPs",
@@ -75,7 +75,7 @@ def flops_section(match: MatchResult) -> Section:
             Figure(
                 id="f-flops",
                 caption="Lower and further left is better.",
-                svg=frontier.loss_against_flops(match),
+                svg=draw_plot("loss_against_flops", match),
                 table=table,
                 missing=_NO_POINTS,
             ),
@@ -113,7 +113,7 @@ def joules_section(match: MatchResult) -> Section:
             Figure(
                 id="f-joules",
                 caption="The same runs against joules.",
-                svg=frontier.loss_against_joules(match),
+                svg=draw_plot("loss_against_joules", match),
                 table=table,
                 missing=_NO_POINTS,
             ),
@@ -131,7 +131,7 @@ def curve_section(match: MatchResult, verdicts: Sequence[ClaimVerdict]) -> Secti
     figure = Figure(
         id="f-curve",
         caption="Interpolated inside what both families reached, never beyond.",
-        svg=multiplier_curve.multiplier_over_loss(match, verdicts),
+        svg=draw_plot("multiplier_over_loss", match, verdicts),
         table=table,
         missing="The families have no loss in common, so there is no curve.",
     )
@@ -182,7 +182,7 @@ def tasks_section(match: MatchResult) -> Section:
     figure = Figure(
         id="f-task",
         caption="Prefill reads the prompt, decode writes the answer.",
-        svg=task_energy.energy_per_task(match),
+        svg=draw_plot("energy_per_task", match),
         table=None,
         missing="No family has an energy per task at a matched loss.",
     )
@@ -212,9 +212,8 @@ def _multiplier_table(table_id: str, caption: str, rows: Sequence[Multiplier], *
                 "counted" if row.resource in ("flops", "tokens") else "measured"
             )
         )
-        sizes = (
-            "; ".join(f"{arm}: {', '.join(dict.fromkeys(found))}" for arm, found in sorted(row.sizes.items())) or "none"
-        )
+        listed = [f"{arm}: {', '.join(dict.fromkeys(found))}" for arm, found in sorted(row.sizes.items()) if any(found)]
+        sizes = "; ".join(listed) or "none"
         cells: list[Cell] = [
             RESOURCES[row.resource],
             n.fixed(row.loss, 3, f"rule of the study; {source}"),

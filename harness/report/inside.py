@@ -11,13 +11,14 @@ from harness.core.records import EnergyReading, RunRecord
 from harness.core.units import format_si
 from harness.report import numbers as n
 from harness.report.blocks import Cell, Column, Figure, Section, Table
-from harness.report.plots import power_trace, routing_load
+from harness.report.plots.power_trace import clean_series
+from harness.report.plots.registry import draw_plot
 
 
 def trace_section(records: Sequence[RunRecord], traces: Mapping[str, Mapping[str, Any]], candidate: str) -> Section:
     """Return the power trace of one run: a candidate's with the most windows, ties by run id."""
     by_id = {record.run_id: record for record in records}
-    usable = [run for run in traces if run in by_id and power_trace.clean_series(dict(traces[run]))]
+    usable = [run for run in traces if run in by_id and clean_series(dict(traces[run]))]
     missing = "No power trace was recorded, or none can be read."
     if not usable:
         return Section(
@@ -42,7 +43,7 @@ def trace_section(records: Sequence[RunRecord], traces: Mapping[str, Mapping[str
     )
     if word:
         lead += Markup(" <strong>{}, not measured.</strong>").format(word.capitalize())
-    svg = power_trace.power_trace(trace, run_id, word=word)
+    svg = draw_plot("power_trace", trace, run_id, word=word)
     title = f"Power over one run ({word.lower()})" if word else "Power over one run"
     figure = Figure(id="f-power", caption="Mean power between readings.", svg=svg, table=table, missing=missing)
     return Section(id="power-section", title=title, lead=lead, figures=(figure,))
@@ -57,7 +58,7 @@ def routing_section(records: Sequence[RunRecord]) -> Section:
         default=None,
     )
     svg = (
-        routing_load.routing_load(shown.routing, shown.run_id)
+        draw_plot("routing_load", shown.routing, shown.run_id)
         if shown is not None and shown.routing is not None
         else None
     )

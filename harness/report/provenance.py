@@ -128,20 +128,27 @@ def runs_section(records: Sequence[RunRecord], match: MatchResult) -> Section:
         "Correct",
         "Status",
     )
-    columns = tuple(Column(name, 3 <= i <= 10) for i, name in enumerate(names))
+    known_mfu = any(record.mfu is not None for record in records)
+    if known_mfu:
+        names = (*names[:-2], "MFU", *names[-2:])
+    columns = tuple(Column(name, 3 <= i < len(names) - 1) for i, name in enumerate(names))
     points = {point.run_id: point for point in match.points}
-    rows = tuple(_run_row(r, points.get(r.run_id)) for r in records)
+    rows = tuple(_run_row(r, points.get(r.run_id), known_mfu=known_mfu) for r in records)
     table = Table(id="runs", caption="All runs", columns=columns, rows=rows, sortable=True, filterable=True)
     lead = (
         "Cost is that of the whole path to a model: its trunk up to the fork and its own "
         "decay. Loss is in bits per byte on held-out text."
     )
+    notes: tuple[Cell, ...] = () if records else ("There is no readable record.",)
+    if records and not known_mfu:
+        why = "no run names the peak rate of its device, so the reached FLOP/s stand alone"
+        notes = (Markup("MFU (the share of the device's peak that training reached): {}.").format(n.unknown(why)),)
     return Section(
         id="runs-section",
         title="Every run",
         lead=lead,
         tables=(table,) if records else (),
-        notes=() if records else ("There is no readable record.",),
+        notes=notes,
     )
 
 
@@ -251,7 +258,7 @@ def tuning_section(study: StudyInfo | None) -> Section:
     )
 
 
-def _run_row(record: RunRecord, point: FrontierPoint | None) -> tuple[Cell, ...]:
+def _run_row(record: RunRecord, point: FrontierPoint | None, *, known_mfu: bool) -> tuple[Cell, ...]:
     run, path = record.run_id, record.path
     why = "the run failed" if record.status == "failed" else "not recorded for this run"
     judged = "a trunk is judged by its branches" if record.role == "trunk" and record.status == "finished" else why
@@ -272,6 +279,7 @@ def _run_row(record: RunRecord, point: FrontierPoint | None) -> tuple[Cell, ...]
         n.seconds(path.duration_s if path else None, run, why),
         _joules(record, point, why),
         n.si(record.train_flops_per_s, "FLOP/s", run, why),
+        *((n.percent(record.mfu, run, why),) if known_mfu else ()),
         n.percent(
             record.quality_value("exact_match"),
             run,

@@ -74,6 +74,8 @@ def test_page_is_quiet_self_contained_and_fits(browser: Any, page_path: Path, wi
     assert problems == []
     assert [url for url in requests if url not in (page_path.as_uri(), "data:,")] == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    kind = "narrow" if width < 640 else "wide"
+    assert page.locator("svg.plot:visible").count() == page.locator(f"svg.plot.{kind}:visible").count() == 6
     page.close()
 
 
@@ -91,6 +93,8 @@ def test_sort_filter_and_theme_work(browser: Any, page_path: Path) -> None:
     assert [float(value) for value in page.evaluate(column) if value] == sorted(known, reverse=True)
     page.fill("input[data-table=t-runs]", "moe failed")
     assert page.locator("#t-runs tbody tr:visible").count() == 1
+    page.click("button.copy")
+    page.wait_for_function("document.querySelector('button.copy').textContent === 'Copied'")
     before = page.evaluate("getComputedStyle(document.body).backgroundColor")
     page.click("#theme")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") != before
@@ -103,5 +107,5 @@ def test_page_reads_without_script(browser: Any, page_path: Path) -> None:
     page.goto(page_path.as_uri())
     assert page.locator("#t-runs tbody tr").count() == 37
     assert page.locator("#theme").is_hidden()
-    assert page.locator("svg.plot").count() == 6
+    assert page.locator("svg.plot:visible").count() == 6
     context.close()

@@ -161,7 +161,7 @@ def _paint_gap(axes: Axes, match: MatchResult, row: Multiplier, cost: Cost) -> N
 
 def _legend(match: MatchResult, sizes: Sequence[str]) -> list[Any]:
     arms = [
-        Line2D([], [], color=colour, linewidth=4, label=arm.lstrip("_") or arm)
+        Line2D([], [], color=colour, linewidth=4, label=style.clip(arm.lstrip("_") or arm))
         for arm, colour in ((match.baseline_arm, style.BASELINE), (match.candidate_arm, style.CANDIDATE))
     ]
     shapes = [
@@ -173,7 +173,7 @@ def _legend(match: MatchResult, sizes: Sequence[str]) -> list[Any]:
             markersize=6,
             linestyle=style.DASHES[i % len(style.DASHES)],
             linewidth=1.1,
-            label=f"size {size}",
+            label=style.clip(f"size {size}"),
         )
         for i, size in enumerate(sizes)
     ]

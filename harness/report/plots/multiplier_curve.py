@@ -105,12 +105,14 @@ def multiplier_over_loss(match: MatchResult, verdicts: Sequence[ClaimVerdict]) -
                 color=style.MUTED,
             )
         axes.invert_xaxis()
-        axes.set_title(f"How many times less the {match.candidate_arm} models need")
+        axes.set_title(f"How many times less the {style.clip(match.candidate_arm, 12)} models need")
         axes.set_xlabel("Held-out loss, bits per byte (better to the right)")
         axes.set_ylabel("Multiplier, baseline over candidate")
         style.place_legend(axes, handlelength=2)
 
-    return style.draw("multiplier", "Multiplier over matched loss", described, paint, wide=(8.4, 3.9), narrow=(4.2, 4.4))
+    return style.draw(
+        "multiplier", "Multiplier over matched loss", described, paint, wide=(8.4, 3.9), narrow=(4.2, 4.4)
+    )
 
 
 def _known(rows: Sequence[Multiplier], resource: str) -> list[Multiplier]:

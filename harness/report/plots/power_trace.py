@@ -65,7 +65,7 @@ def power_trace(trace: dict[str, Any], run_id: str, *, word: str) -> Markup | No
             middle = (begin + stop) / 2
             if len(windows) <= _MAX_LABELS or middle - last_label > 0.07 * end:
                 axes.annotate(
-                    phase.replace("_", " "),
+                    style.clip(phase.replace("_", " ")),
                     (middle, 0.98),
                     xycoords=("data", "axes fraction"),
                     rotation=90,
@@ -81,7 +81,7 @@ def power_trace(trace: dict[str, Any], run_id: str, *, word: str) -> Markup | No
                 color=_COLOURS[position % len(_COLOURS)],
                 linestyle=style.DASHES[position % len(style.DASHES)],
                 linewidth=1.3,
-                label=label.lstrip("_"),
+                label=style.clip(label.lstrip("_"), 32),
             )
         axes.set_title(f"{what} over one run")
         axes.set_xlabel("Seconds since the start of the run")

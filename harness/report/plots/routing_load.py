@@ -46,5 +46,10 @@ def routing_load(routing: RoutingStats, run_id: str) -> Markup | None:
         style.plain_axis(bar.ax.yaxis, TIMES)
 
     return style.draw(
-        "routing", "Load of the routed experts", described, paint, wide=(8.4, min(7.0, 1.5 + 0.42 * len(relative))), narrow=(4.2, min(6.0, 1.3 + 0.36 * len(relative)))
+        "routing",
+        "Load of the routed experts",
+        described,
+        paint,
+        wide=(8.4, min(7.0, 1.5 + 0.42 * len(relative))),
+        narrow=(4.2, min(6.0, 1.3 + 0.36 * len(relative))),
     )

@@ -122,6 +122,11 @@ def place_legend(axes: Axes, *, columns: int = 2, **options: Any) -> None:
         axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), **options)
 
 
+def clip(text: str, limit: int = 22) -> str:
+    """Return `text` cut to `limit` characters, so that no name can push a figure aside; tables hold it whole."""
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
 def inline(svg: str, figure_id: str, title: str, description: str, kind: str) -> Markup:
     """Return matplotlib's SVG document as an element of the page: own ids, theme variables, title and description."""
     svg = svg[svg.index("<svg") :]
@@ -134,8 +139,8 @@ def inline(svg: str, figure_id: str, title: str, description: str, kind: str) ->
         svg = svg.replace(colour, f"var(--{variable})")
     view = re.search(r'viewBox="[^"]*"', svg)
     head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" class="plot {kind}" role="img" '
-        f'aria-labelledby="{figure_id}-t {figure_id}-d" {view.group(0) if view else ""}>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+        f'class="plot {kind}" role="img" aria-labelledby="{figure_id}-t {figure_id}-d" {view.group(0) if view else ""}>'
         f'<title id="{figure_id}-t">{escape(title)}</title><desc id="{figure_id}-d">{escape(description)}</desc>'
     )
     body = re.sub(r"^<svg[^>]*>", "", svg, count=1)

@@ -62,7 +62,9 @@ def energy_per_task(match: MatchResult) -> Markup | None:
         largest = max(a.energy_per_task_j or 0.0 for a in arms)
         axes.set_xlim(0, largest * 1.18 or 1)
         axes.set_ylim(len(arms) - 0.4, -0.6)
-        axes.set_yticks(range(len(arms)), [f"{a.arm}{chr(10) if narrow else ', '}size {a.size}" for a in arms])
+        joint = "\n" if narrow else ", "
+        labels = [f"{style.clip(a.arm, 14)}{joint}{style.clip(f'size {a.size}', 14)}" for a in arms]
+        axes.set_yticks(range(len(arms)), labels)
         axes.xaxis.set_major_locator(MaxNLocator(4 if narrow else 7))
         style.si_axis(axes.xaxis, "J")
         axes.set_title(what if narrow else f"{what} at matched loss")
@@ -73,4 +75,6 @@ def energy_per_task(match: MatchResult) -> Markup | None:
         ]
         style.place_legend(axes, columns=1, handles=handles)
 
-    return style.draw("task-energy", what, described, paint, wide=(8.4, 1.5 + 0.6 * len(arms)), narrow=(4.2, 2.1 + 0.55 * len(arms)))
+    return style.draw(
+        "task-energy", what, described, paint, wide=(8.4, 1.5 + 0.6 * len(arms)), narrow=(4.2, 2.1 + 0.55 * len(arms))
+    )

@@ -15,6 +15,8 @@ import pytest
 
 from harness.core.records import RunRecord
 from harness.report.build import render_report
+from harness.report.plots.registry import PLOTS
+from harness.report.plots.style import log_ticks
 
 _SPEC = importlib.util.spec_from_file_location("isojoule_report_pages", Path(__file__).with_name("pages.py"))
 assert _SPEC is not None
@@ -136,8 +138,8 @@ def test_free_text_of_records_is_data(factory: ModuleType) -> None:
 def test_figures_carry_titles_own_ids_and_no_colour_of_their_own(full: str) -> None:
     page = pages.Page(full)
     assert len(page.ids) == len(set(page.ids))
-    figures = re.findall(r'<svg[^>]*class="plot".*?</svg>', full, flags=re.DOTALL)
-    assert len(figures) == 6
+    figures = re.findall(r'<svg[^>]*class="plot (?:wide|narrow)".*?</svg>', full, flags=re.DOTALL)
+    assert len(figures) == 2 * len(list(PLOTS))
     for figure in figures:
         assert 'role="img"' in figure
         assert "<title" in figure
@@ -205,3 +207,47 @@ def test_the_report_imports_neither_torch_nor_hydra() -> None:
     code = "import sys, harness.report.build; print(sorted({'torch', 'hydra', 'omegaconf'} & set(sys.modules)))"
     done = subprocess.run((sys.executable, "-c", code), capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_log_ticks_are_round_and_never_too_many() -> None:
+    for low, high in ((1e12, 1.2e12), (2e12, 3e13), (1.0, 12.0), (1e9, 1e18), (0.3, 4e5)):
+        for limit in (4, 8):
+            ticks = log_ticks(low, high, limit)
+            assert len(ticks) <= limit
+            assert ticks == sorted(ticks)
+            assert all(low <= tick <= high for tick in ticks)
+    assert log_ticks(2e12, 3e13, 4) == [2e12, 5e12, 1e13, 2e13]
+
+
+def test_a_difference_is_not_claimed_where_the_interval_holds_one(factory: ModuleType) -> None:
+    records = factory.make_records()
+    match = factory.make_match(records)
+    flops = match.headline[0]
+    interval = dataclasses.replace(flops.interval, low=0.8, high=1.3)
+    for changed, words in (
+        ({"estimate": 1.02, "interval": interval}, "no difference between the families is shown"),
+        ({"estimate": 0.5, "interval": None, "n": 1}, "too few for an interval"),
+        ({"estimate": None, "interval": None, "lower_bound": 3.2}, "never got there"),
+    ):
+        shown = dataclasses.replace(match, headline=(dataclasses.replace(flops, **changed), *match.headline[1:]))
+        page = render_report(records, None, shown, [], (), {})
+        assert words in page
+    assert 'data-value="3.2" data-source="runs: ' in page
+    assert "at least <span" in page
+
+
+def test_a_time_of_building_is_shown_only_when_given(factory: ModuleType) -> None:
+    records = factory.make_records()
+    match = factory.make_match(records)
+    quiet = render_report(records, None, match, [], (), {})
+    dated = render_report(records, None, match, [], (), {}, now_utc="2026-03-04T05:06:07Z")
+    assert "2026-03-04" not in quiet
+    assert dated.replace(" at 2026-03-04T05:06:07Z", "") == quiet
+
+
+def test_mfu_is_a_column_when_known_and_unknown_with_its_reason_otherwise(factory: ModuleType, full: str) -> None:
+    assert "no run names the peak rate of its device" in full
+    records = [dataclasses.replace(r, mfu=0.31) for r in factory.make_records()]
+    page = render(factory, records)
+    assert ">MFU</th>" in page
+    assert 'data-value="0.31"' in page

@@ -1,0 +1,27 @@
+"""All figures of the page by name: a new one is a module of this package and a line here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from markupsafe import Markup
+
+from harness.core.registry import Registry
+
+PLOTS = Registry(
+    "plot",
+    {
+        "loss_against_flops": "harness.report.plots.frontier:loss_against_flops",
+        "loss_against_joules": "harness.report.plots.frontier:loss_against_joules",
+        "multiplier_over_loss": "harness.report.plots.multiplier_curve:multiplier_over_loss",
+        "energy_per_task": "harness.report.plots.task_energy:energy_per_task",
+        "power_trace": "harness.report.plots.power_trace:power_trace",
+        "routing_load": "harness.report.plots.routing_load:routing_load",
+    },
+)
+
+
+def draw_plot(name: str, *inputs: Any, **options: Any) -> Markup | None:
+    """Return the figure `name` drawn from `inputs`, or ``None`` where they hold nothing to draw."""
+    figure: Markup | None = PLOTS.get(name)(*inputs, **options)
+    return figure
