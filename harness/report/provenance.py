@@ -114,7 +114,7 @@ def findings_section(
 
 def runs_section(records: Sequence[RunRecord], match: MatchResult) -> Section:
     """Return the table of all runs, failed ones included."""
-    names = (
+    names: tuple[str, ...] = (
         "Run",
         "Family",
         "Size",

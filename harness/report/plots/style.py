@@ -111,7 +111,8 @@ def _paint_svg(paint: Callable[[Figure], None], size: tuple[float, float]) -> st
 
 def is_narrow(axes: Axes) -> bool:
     """Return whether this is the drawing for phones."""
-    return bool(axes.figure.get_figwidth() < NARROW_INCHES)
+    figure = axes.get_figure(root=True)
+    return figure is not None and float(figure.get_figwidth()) < NARROW_INCHES
 
 
 def place_legend(axes: Axes, *, columns: int = 2, **options: Any) -> None:
