@@ -68,10 +68,10 @@ def explain(error: Exception) -> str:
         options = re.findall(r"^\t(\S+)$", text, flags=re.MULTILINE)
         group, _, name = missing.group(1).rpartition("/")
         return f"no '{name}' in group '{group}'; known: {', '.join(options)}.{did_you_mean(name, options)}"
-    key = re.search(r"Key '([^']+)' (?:is )?not in", text)
     full_key = re.search(r"full_key: (\S+)", text)
-    if key and full_key:
-        wanted = full_key.group(1)
+    override = re.search(r"Could not override '([^']+)'", text)
+    if (override or full_key) and re.search(r"Key '[^']+' (?:is )?not in", f"{text} {error.__cause__}"):
+        wanted = (override or full_key).group(1)
         return f"unknown key '{wanted}'.{did_you_mean(wanted, _known_keys())} (isojoule ls shows the configs)"
     first = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
     cause = f" {error.__cause__}".splitlines()[0] if error.__cause__ and first.startswith("Error merging") else ""

@@ -9,6 +9,7 @@ from pathlib import Path
 import hydra
 from harness.experiments.compose import CONFIG_MODULE, CONFIG_NAME, compose_app
 from harness.experiments.job import ended, run_job
+from harness.experiments.preflight import check_before_run
 from hydra.core.plugins import Plugins
 
 from harness.core.errors import EXIT_OK, EXIT_RUN_FAILED, EXIT_SWEEP_INCOMPLETE, ConfigError
@@ -25,6 +26,7 @@ def launch(arguments: list[str]) -> int:
     multirun, config_dir, overrides = _split(arguments)
     # Comma lists belong to the sweeper; the first of each shows whether the rest composes.
     app = compose_app([_first_choice(override) for override in overrides], config_dir)
+    check_before_run(app)
     multirun = multirun or bool(app.sweep.cells)
     _register_sweeper()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come back to us, and become one line

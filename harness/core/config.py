@@ -11,11 +11,13 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.core.errors import ConfigError
+from harness.core.errors import ConfigError, did_you_mean
 
 CONFIG_HASH_LENGTH = 8
 # Where and how often a run reports changes nothing that it computes, so it is not part of the run's identity.
 _NOT_IDENTITY = ("plan_position",)
+# The registered choices of `harness.models`, repeated here so that a config is checked without torch (a test compares).
+_MOE_CHOICES = {"router": ("deepseek_v3",), "dispatch": ("loop", "grouped_mm")}
 
 
 @dataclass(kw_only=True)
@@ -248,6 +250,13 @@ def _validate_model(model: ModelConfig) -> None:
         f"model.num_heads {model.num_heads} must be a multiple of model.num_kv_heads {model.num_kv_heads}.",
     )
     if isinstance(model, MoEConfig):
+        for name in ("router", "dispatch"):
+            known = _MOE_CHOICES[name]
+            chosen = getattr(model, name)
+            _require(
+                chosen in known,
+                f"unknown model.{name} '{chosen}'; known: {', '.join(known)}.{did_you_mean(chosen, known)}",
+            )
         _require(
             0 < model.top_k <= model.num_experts,
             f"model.top_k {model.top_k} must be between 1 and model.num_experts {model.num_experts}.",

@@ -19,7 +19,6 @@ import torch.nn.functional as F
 
 from harness.core.clock import utc_label
 from harness.core.config import RunConfig, config_to_dict, validate_run
-from harness.core.errors import ConfigError
 from harness.core.records import (
     SCHEMA_VERSION,
     Finding,
@@ -44,7 +43,13 @@ from harness.run.failure import plan_position
 from harness.run.identity import identify_run
 from harness.run.pretrain import Emit, Pretrainer, Pretraining
 from harness.tasks.answer import WorkSlot, answer_examples
-from harness.tasks.line_completion import TASK_NAME, TASK_VERSION, binomial_stderr, build_examples
+from harness.tasks.line_completion import (
+    TASK_NAME,
+    TASK_VERSION,
+    binomial_stderr,
+    build_examples,
+    require_task_version,
+)
 from harness.train.evaluate import Evaluation, evaluate
 
 FLOP_GAP_LIMIT = 0.01
@@ -69,7 +74,7 @@ def execute(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
         HarnessError: a configuration, corpus or sensor that cannot be used; nothing is written.
     """
     validate_run(config)
-    _require_task_version(config)
+    require_task_version(config.task)
     started = utc_label()
     device = prepare_device(config)
     environment = describe_environment(device)
@@ -136,11 +141,6 @@ def execute(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
         store.write_trace(run_id, trace)
     store.write_record(record)
     return record
-
-
-def _require_task_version(config: RunConfig) -> None:
-    if config.task.answer and config.task.version != TASK_VERSION:
-        raise ConfigError(f"task.version is {config.task.version}; this isojoule has {TASK_NAME} {TASK_VERSION}.")
 
 
 def _idle(meter: Meter, phase: str, seconds: float, *, baseline: bool = False) -> WindowRecord:

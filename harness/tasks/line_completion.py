@@ -13,7 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from harness.core.errors import DataError
+from harness.core.config import TaskConfig
+from harness.core.errors import ConfigError, DataError
 
 TASK_NAME = "line_completion"
 TASK_VERSION = 1
@@ -39,6 +40,16 @@ class Example:
 
     prompt: tuple[int, ...]
     answer: str
+
+
+def require_task_version(task: TaskConfig) -> None:
+    """Check that this is the version of the task that the configuration asks for.
+
+    Raises:
+        ConfigError: it is another.
+    """
+    if task.answer and task.version != TASK_VERSION:
+        raise ConfigError(f"task.version is {task.version}; this isojoule has {TASK_NAME} {TASK_VERSION}.")
 
 
 def build_examples(
