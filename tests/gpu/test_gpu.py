@@ -1,0 +1,37 @@
+"""On a CUDA device: the same losses as on a CPU within rounding, and energy from the card's own counter."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from harness.core.config import MeasureConfig
+from harness.measure import Meter
+from harness.models import build_model
+from tests.unit.models.test_models import DENSE, MOE
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine"),
+]
+
+
+@pytest.mark.parametrize("config", [DENSE, MOE])
+def test_logits_equal_the_cpu(config) -> None:
+    model = build_model(config, seed=0).eval()
+    tokens = torch.randint(0, config.vocab_size, (2, 16), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = model(tokens).logits_BTV
+        found = model.cuda()(tokens.cuda()).logits_BTV.cpu()
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_a_window_reads_the_card() -> None:
+    a = torch.randn(4096, 4096, device="cuda")
+    with Meter(MeasureConfig()) as meter, meter.window("busy", sync=torch.cuda.synchronize) as window:
+        for _ in range(300):
+            a = torch.tanh(a @ a)
+    readings = [reading for reading in window.readings if reading.domain == "gpu"]
+    assert readings
+    assert all(reading.grade in ("A", "B") for reading in readings)
+    assert all(reading.energy_j is None or reading.energy_j > 0 for reading in readings)
