@@ -109,3 +109,13 @@ def test_page_reads_without_script(browser: Any, page_path: Path) -> None:
     assert page.locator("#theme").is_hidden()
     assert page.locator("svg.plot:visible").count() == 6
     context.close()
+
+
+def test_paper_is_white_even_where_the_screen_is_dark(browser: Any, page_path: Path) -> None:
+    page = browser.new_page(viewport={"width": 900, "height": 900}, color_scheme="dark")
+    page.goto(page_path.as_uri())
+    colour = "getComputedStyle(document.body).backgroundColor"
+    assert page.evaluate(colour) != "rgb(255, 255, 255)"
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.evaluate(colour) == "rgb(255, 255, 255)"
+    page.close()
