@@ -25,7 +25,7 @@ study: $(VENV)/.installed ## run the full CPU study (resumes) and write its repo
 	@$(BIN)/isojoule report $(STUDY)
 
 test: $(VENV)/.installed-dev ## run the tests
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 check: $(VENV)/.installed-dev ## format, lint, types, layers
 	$(BIN)/ruff format --check .

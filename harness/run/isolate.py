@@ -13,7 +13,7 @@ from harness.core.clock import utc_label
 from harness.core.config import RunConfig, config_to_dict
 from harness.core.records import RunRecord
 from harness.core.store import Store, write_text_atomically
-from harness.run.failure import failed_record
+from harness.run.outline import failed_record
 
 LOG_TAIL_LINES = 15
 

@@ -18,9 +18,8 @@ import torch
 import torch.nn.functional as F
 
 from harness.core.clock import utc_label
-from harness.core.config import RunConfig, config_to_dict, validate_run
+from harness.core.config import RunConfig, validate_run
 from harness.core.records import (
-    SCHEMA_VERSION,
     Finding,
     FlopCount,
     QualityReading,
@@ -39,8 +38,8 @@ from harness.models import build_model, count_params
 from harness.models.transformer import Transformer
 from harness.run.device import autocast_dtype, peak_memory_bytes, prepare_device, synchroniser
 from harness.run.environment import describe_environment
-from harness.run.failure import plan_position
 from harness.run.identity import identify_run
+from harness.run.outline import begin_record
 from harness.run.pretrain import Emit, Pretrainer, Pretraining
 from harness.tasks.answer import WorkSlot, answer_examples
 from harness.tasks.line_completion import (
@@ -110,20 +109,9 @@ def execute(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
         trace = meter.trace() if config.measure.trace else None
     epochs = num_epochs(training.path.tokens, data.train)
     _add_findings(outcome, flops, epochs)
-    record = RunRecord(
-        schema_version=SCHEMA_VERSION,
-        run_id=run_id,
-        study=config.study,
-        role=config.role,  # type: ignore[arg-type]  # validate_run has checked the word
-        arm=config.arm,
-        size=config.model.size,
-        seed=config.seed,
-        status="finished",
-        started_utc=started,
-        config=config_to_dict(config),
-        config_hash=config_hash,
+    record = dataclasses.replace(
+        begin_record(config, run_id, config_hash, started),
         environment=environment,
-        plan_position=plan_position(config),
         sensors=sensors,
         data=data.info,
         params=params,

@@ -18,7 +18,7 @@ from harness.core.clock import utc_label
 from harness.core.config import RunConfig, config_from_dict
 from harness.core.errors import EXIT_OK, EXIT_RUN_FAILED, HarnessError
 from harness.core.store import Store
-from harness.run.failure import failed_record
+from harness.run.outline import failed_record
 
 _PR_SET_PDEATHSIG = 1
 

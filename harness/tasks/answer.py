@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 
@@ -12,10 +13,11 @@ from harness.core.clock import now_s
 from harness.core.config import TaskConfig
 from harness.core.records import Work
 from harness.flops.formulas import count_decode_flops, count_prefill_flops
-from harness.infer.engine import Prefilled, decode, prefill
+from harness.infer.engine import decode, prefill
 from harness.models.transformer import Transformer
 from harness.tasks.line_completion import Example, Tokenizer, count_correct
 
+T = TypeVar("T")
 # Opens a measurement window for a phase; the work done is set on what it yields before the window closes.
 OpenWindow = Callable[[str], AbstractContextManager["WorkSlot"]]
 
@@ -54,27 +56,30 @@ def answer_examples(
     warmup = prefill(model, batches[0], task.max_answer_tokens)
     decode(model, warmup, min(4, task.max_answer_tokens))
 
-    prefilled: list[Prefilled] = []
     with open_window("prefill") as slot:
-        num_passes = 0
-        began = now_s()
-        while now_s() - began < task.min_window_s or num_passes == 0:
-            prefilled = [prefill(model, batch, task.max_answer_tokens) for batch in batches]
-            num_passes += 1
-            _wait(device)
+        prefilled, num_passes = _repeat(
+            lambda: [prefill(model, batch, task.max_answer_tokens) for batch in batches], task.min_window_s, device
+        )
         slot.work = _prefill_work(model, examples, num_passes)
-
-    outputs: list[torch.Tensor] = []
     with open_window("decode") as slot:
-        num_passes = 0
-        began = now_s()
-        while now_s() - began < task.min_window_s or num_passes == 0:
-            outputs = [decode(model, batch, task.max_answer_tokens) for batch in prefilled]
-            num_passes += 1
-            _wait(device)
+        outputs, num_passes = _repeat(
+            lambda: [decode(model, batch, task.max_answer_tokens) for batch in prefilled], task.min_window_s, device
+        )
         slot.work = _decode_work(model, examples, task.max_answer_tokens, num_passes)
     num_correct = count_correct(tokenizer, torch.cat(outputs).tolist(), examples)
     return Answers(num_correct, len(examples))
+
+
+def _repeat(do_pass: Callable[[], list[T]], min_seconds: float, device: torch.device) -> tuple[list[T], int]:
+    """Repeat a pass until `min_seconds` are over; return the last pass's results and the number of passes."""
+    began = now_s()
+    num_passes = 0
+    while num_passes == 0 or now_s() - began < min_seconds:
+        results = do_pass()
+        num_passes += 1
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+    return results, num_passes
 
 
 def _prefill_work(model: Transformer, examples: Sequence[Example], num_passes: int) -> Work:
@@ -99,8 +104,3 @@ def _decode_work(model: Transformer, examples: Sequence[Example], num_new_tokens
         num_output_tokens=num_tasks * num_steps,
         num_tasks=num_tasks,
     )
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

@@ -25,7 +25,7 @@ from omegaconf import DictConfig
 from harness.core.clock import utc_label
 from harness.core.errors import ConfigError
 from harness.core.store import Store
-from harness.run.failure import failed_record
+from harness.run.outline import failed_record
 from harness.run.progress import StudyProgress
 
 

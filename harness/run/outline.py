@@ -1,6 +1,8 @@
-"""The record of a run that failed: what it was, and why."""
+"""What every record of a run says first, finished or failed."""
 
 from __future__ import annotations
+
+import dataclasses
 
 from harness.core.config import CONFIG_HASH_LENGTH, RunConfig, config_to_dict
 from harness.core.records import SCHEMA_VERSION, PlanPosition, RunRecord
@@ -8,6 +10,12 @@ from harness.core.records import SCHEMA_VERSION, PlanPosition, RunRecord
 
 def failed_record(config: RunConfig, run_id: str, started_utc: str, error: str) -> RunRecord:
     """Return a failed record; only the short hash inside `run_id` is known to a parent whose child died."""
+    record = begin_record(config, run_id, run_id[-CONFIG_HASH_LENGTH:], started_utc)
+    return dataclasses.replace(record, status="failed", error=error)
+
+
+def begin_record(config: RunConfig, run_id: str, config_hash: str, started_utc: str) -> RunRecord:
+    """Return a finished record with nothing measured in it yet."""
     return RunRecord(
         schema_version=SCHEMA_VERSION,
         run_id=run_id,
@@ -16,17 +24,15 @@ def failed_record(config: RunConfig, run_id: str, started_utc: str, error: str) 
         arm=config.arm,
         size=config.model.size,
         seed=config.seed,
-        status="failed",
+        status="finished",
         started_utc=started_utc,
         config=config_to_dict(config),
-        config_hash=run_id[-CONFIG_HASH_LENGTH:],
-        plan_position=plan_position(config),
-        error=error,
+        config_hash=config_hash,
+        plan_position=_plan_position(config),
     )
 
 
-def plan_position(config: RunConfig) -> PlanPosition | None:
-    """Return block, index and order seed when the run belongs to a plan."""
+def _plan_position(config: RunConfig) -> PlanPosition | None:
     if not config.plan_position:
         return None
     block, index, order_seed = config.plan_position
