@@ -104,6 +104,10 @@ def _paint_svg(paint: Callable[[Figure], None], size: tuple[float, float]) -> st
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasSVG(figure)
         paint(figure)
+        engine = figure.get_layout_engine()
+        if engine is not None:  # savefig would draw everything once more only to lay it out
+            engine.execute(figure)
+            figure.set_layout_engine("none")
         stream = io.StringIO()
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     return stream.getvalue()
