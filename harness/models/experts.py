@@ -58,6 +58,9 @@ def dispatch_grouped_mm(x_ND: Tensor, routing: Routing, gate_up_EDF: Tensor, dow
 
 
 def _matmul_dtype(x: Tensor) -> torch.dtype:
+    """Return bf16 on CUDA, whose grouped products take nothing else; otherwise autocast's dtype or that of `x`."""
+    if x.device.type == "cuda":
+        return torch.bfloat16
     device = x.device.type
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
 

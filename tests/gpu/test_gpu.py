@@ -16,14 +16,15 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("config", [DENSE, MOE])
-def test_logits_equal_the_cpu(config) -> None:
+@pytest.mark.parametrize(("config", "rtol"), [(DENSE, 1e-3), (MOE, 3e-2)])
+def test_logits_equal_the_cpu(config, rtol) -> None:
+    """Grouped products on CUDA take bf16 only, hence the wider bound for experts."""
     model = build_model(config, seed=0).eval()
     tokens = torch.randint(0, config.vocab_size, (2, 16), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected = model(tokens).logits_BTV
         found = model.cuda()(tokens.cuda()).logits_BTV.cpu()
-    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(found, expected, rtol=rtol, atol=rtol / 10)
 
 
 def test_a_window_reads_the_card() -> None:
