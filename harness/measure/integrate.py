@@ -151,15 +151,26 @@ def bound_power_edges_j(power_range_w: tuple[float, float] | None, period_s: flo
     return 2 * (power_range_w[1] - power_range_w[0]) * period_s
 
 
-def average_trace(times_s: FloatArray, cumulative_j: FloatArray, max_points: int) -> tuple[FloatArray, FloatArray]:
+def average_trace(
+    times_s: FloatArray, cumulative_j: FloatArray, max_points: int, min_step_s: float = 0.0
+) -> tuple[FloatArray, FloatArray]:
     """Return mid times and mean powers of at most `max_points` stretches; their areas add up to the energy.
 
-    Stretches over which a counter fell are left out.
+    Samples closer than `min_step_s` to the one before are passed over: a window edge falls at any distance from a poll,
+    and over a millisecond the jitter of two readings is larger than what lies between them. Stretches over which a
+    counter fell are left out.
     """
     valid = ~np.isnan(cumulative_j)
     times_s, cumulative_j = times_s[valid], cumulative_j[valid]
     if times_s.size <= 1:
         return np.empty(0), np.empty(0)
+    kept = [0]
+    for index in range(1, times_s.size):
+        if times_s[index] - times_s[kept[-1]] >= min_step_s:
+            kept.append(index)
+    if kept[-1] != times_s.size - 1:  # the last sample closes the area, whatever its distance
+        kept[-1 if len(kept) > 1 else len(kept) :] = [times_s.size - 1]
+    times_s, cumulative_j = times_s[kept], cumulative_j[kept]
     steps = min(max_points, times_s.size - 1)
     picks = np.unique(np.linspace(0, times_s.size - 1, steps + 1).round().astype(np.int64))
     elapsed_s, energy_j = np.diff(times_s[picks]), np.diff(cumulative_j[picks])

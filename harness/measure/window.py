@@ -111,7 +111,9 @@ class Meter:
         for sensor, samples in zip(self.open_sensors, self.sampler.samples, strict=True):
             times_s, energy_j, power_w, held_j = samples.between(0)
             measured = sensor.info.method != "modelled" and not np.isnan(power_w).all()
-            middles_s, mean_w = integrate.average_trace(times_s, held_j if measured else energy_j, MAX_TRACE_POINTS)
+            middles_s, mean_w = integrate.average_trace(
+                times_s, held_j if measured else energy_j, MAX_TRACE_POINTS, self._config.poll_interval_s / 2
+            )
             series.append(
                 {
                     "sensor": sensor.info.name,

@@ -139,3 +139,13 @@ def test_trace_keeps_the_energy_when_it_is_thinned() -> None:
     middles_s, power_w = integrate.average_trace(array(0, 1, 2, 3), array(0, 10, 5, 15), 10)
     assert middles_s.tolist() == [0.5, 2.5]
     assert power_w.tolist() == [10.0, 10.0]
+
+
+def test_a_trace_passes_over_readings_that_lie_too_close_and_keeps_the_whole_energy() -> None:
+    times_s = np.array([0.0, 1.0, 1.002, 2.0, 2.999, 3.0])
+    cumulative_j = np.array([0.0, 20.0, 20.0, 40.0, 60.0, 60.0])  # the clock of a reading jitters by milliseconds
+    middles_s, mean_w = integrate.average_trace(times_s, cumulative_j, 100, min_step_s=0.05)
+    assert middles_s.tolist() == pytest.approx([0.5, 1.5, 2.5])
+    assert mean_w.tolist() == pytest.approx([20.0, 20.0, 20.0])
+    _, jagged_w = integrate.average_trace(times_s, cumulative_j, 100)
+    assert jagged_w.min() == 0.0
