@@ -66,6 +66,7 @@ class SweepConfig:
 class AppConfig(RunConfig):
     """What ``isojoule run`` composes: one run, the store it goes to, and the study where there is one."""
 
+    arm: str = "${model.family}"
     store: str = "runs/${study}"
     sweep: SweepConfig = field(default_factory=SweepConfig)
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from harness.core.records import Finding
-
-if TYPE_CHECKING:
-    from harness.measure.window import Meter, Window
+from harness.measure.reading import mean_power_w
+from harness.measure.window import Meter, Window
 
 # Idle power before and after that differs by more than this makes net energy doubtful.
 MAX_IDLE_DRIFT = 0.1
@@ -28,21 +26,15 @@ def measure_idle(
     return window
 
 
-def estimate_idle_w(window: Window) -> tuple[float | None, ...]:
-    """Return the mean gross power of a closed window per sensor, in watts; unknown energy gives ``None``."""
-    return tuple(
-        None if reading.energy_j is None or window.duration_s <= 0 else reading.energy_j / window.duration_s
-        for reading in window.readings
-    )
-
-
 def check_idle_drift(before: Window, after: Window) -> tuple[Finding, ...]:
-    """Return a finding for every sensor whose idle power changed by more than `MAX_IDLE_DRIFT` over the run."""
+    """Return a finding for every sensor whose idle power changed by more than `MAX_IDLE_DRIFT` over the run.
+
+    Modelled power is passed over: its idle says how busy the machine was, not what it drew.
+    """
     findings = []
-    for reading, before_w, after_w in zip(
-        before.readings, estimate_idle_w(before), estimate_idle_w(after), strict=True
-    ):
-        if not before_w or after_w is None:
+    for reading, later in zip(before.readings, after.readings, strict=True):
+        before_w, after_w = mean_power_w(reading, before.duration_s), mean_power_w(later, after.duration_s)
+        if not before_w or after_w is None or reading.method == "modelled":
             continue
         drift = after_w / before_w - 1
         if abs(drift) > MAX_IDLE_DRIFT:

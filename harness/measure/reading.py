@@ -92,3 +92,8 @@ def subtract_idle(reading: EnergyReading, idle_w: float | None, duration_s: floa
     """Return the reading with the energy above idle power beside the gross energy; unknown parts leave it unknown."""
     net_j = None if idle_w is None or reading.energy_j is None else reading.energy_j - idle_w * duration_s
     return dataclasses.replace(reading, idle_w=idle_w, net_energy_j=net_j)
+
+
+def mean_power_w(reading: EnergyReading, duration_s: float) -> float | None:
+    """Return the mean gross power of a reading over its window, in watts; ``None`` when its energy is unknown."""
+    return None if reading.energy_j is None or duration_s <= 0 else reading.energy_j / duration_s

@@ -13,8 +13,7 @@ from harness.core.clock import now_s
 from harness.core.config import MeasureConfig
 from harness.core.records import EnergyReading, Finding, SensorInfo, WindowRecord, Work
 from harness.measure import integrate
-from harness.measure.baseline import estimate_idle_w
-from harness.measure.reading import read_window, subtract_idle
+from harness.measure.reading import mean_power_w, read_window, subtract_idle
 from harness.measure.sampler import Sampler, ThreadSampler
 from harness.sensors import Sensor, SensorStatus, discover_sensors
 
@@ -100,7 +99,7 @@ class Meter:
         """Take the power of a closed idle window as the baseline of windows that close from now on."""
         if len(window.readings) != len(self.open_sensors):
             raise RuntimeError(f"window '{window.phase}' has no readings; close it before it becomes the baseline")
-        self.idle_w = estimate_idle_w(window)
+        self.idle_w = tuple(mean_power_w(reading, window.duration_s) for reading in window.readings)
 
     def trace(self) -> dict[str, Any]:
         """Return power over time and the windows, times in seconds from the meter's start, for `Store.write_trace`.

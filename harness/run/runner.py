@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -33,7 +32,7 @@ from harness.data import Dataset, prepare_data
 from harness.data.batches import num_epochs, sample_batch
 from harness.flops import formulas
 from harness.flops.traced import trace_flops
-from harness.measure import Meter
+from harness.measure import Meter, check_idle_drift, measure_idle
 from harness.models import build_model, count_params
 from harness.models.transformer import Transformer
 from harness.run.device import autocast_dtype, peak_memory_bytes, prepare_device, synchroniser
@@ -82,14 +81,16 @@ def execute(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
     run_id, config_hash = identify_run(config, data.info.sha256)
     outcome = _Outcome()
     with Meter(config.measure) as meter:
-        outcome.windows.append(_idle(meter, "idle_before", config.measure.idle_s))
+        outcome.windows.append(measure_idle(meter, config.measure.idle_s, "idle_before").to_record())
         emit({"event": "phase", "phase": "model"})
         # The configuration as written stays the identity; the model itself learns the vocabulary from the tokenizer.
         model = _build(config, data, device)
         params = count_params(model.config)
         flops = _check_flops(config, model, data, device)
         outcome.windows.append(_warm_up(config, model, data, device, meter))
-        outcome.windows.append(_idle(meter, "idle_resident", config.measure.idle_s, baseline=True))
+        resident = measure_idle(meter, config.measure.idle_s, "idle_resident")
+        meter.set_idle(resident)  # the baseline of net energy: everything is loaded, nothing runs
+        outcome.windows.append(resident.to_record())
 
         emit({"event": "phase", "phase": "pretrain"})
         pretrainer = Pretrainer(config, model, data.train, _train_bytes_per_token(data), meter)
@@ -104,7 +105,9 @@ def execute(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
             if config.task.answer:
                 emit({"event": "phase", "phase": "answer"})
                 _answer(config, model, data, meter, outcome)
-        outcome.windows.append(_idle(meter, "idle_after", config.measure.idle_s))
+        after = measure_idle(meter, config.measure.idle_s, "idle_after")
+        outcome.windows.append(after.to_record())
+        outcome.findings.extend(check_idle_drift(resident, after))
         sensors = tuple(meter.sensors)
         trace = meter.trace() if config.measure.trace else None
     epochs = num_epochs(training.path.tokens, data.train)
@@ -129,14 +132,6 @@ def execute(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
         store.write_trace(run_id, trace)
     store.write_record(record)
     return record
-
-
-def _idle(meter: Meter, phase: str, seconds: float, *, baseline: bool = False) -> WindowRecord:
-    with meter.window(phase, repetition=0, sync=None) as window:
-        time.sleep(seconds)
-    if baseline:
-        meter.set_idle(window)
-    return window.to_record(work=None)
 
 
 def _build(config: RunConfig, data: Dataset, device: torch.device) -> Transformer:

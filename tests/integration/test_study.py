@@ -172,12 +172,19 @@ def test_a_budget_in_seconds_or_joules_ends_a_single_run_early(tmp_path: Path) -
 
 def test_a_budget_in_flops_sets_the_length_of_the_schedule(tmp_path: Path) -> None:
     done = _run(
-        "run", "num_threads=1", "train.budget.flops=1e10", "task.answer=false", "train.eval_bytes=16384", cwd=tmp_path
+        "run",
+        "model=moe_s",
+        "num_threads=1",
+        "train.budget.flops=1e10",
+        "task.answer=false",
+        "train.eval_bytes=16384",
+        cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
     (record,) = Store(tmp_path / "runs" / "adhoc").load_records()[0]
     assert record.path is not None
     assert record.path.flops == pytest.approx(1e10, rel=0.1)
+    assert record.arm == "moe", "a single run is of its model's family"
 
 
 def _workers_of(store: Store) -> list[int]:
