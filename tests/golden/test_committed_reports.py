@@ -34,8 +34,10 @@ def _assert_same(found: Any, expected: Any, where: str) -> None:
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_verdicts_follow_from_the_records(folder: Path) -> None:
+    study = load_study(folder)
+    assert study is not None
     match = load_and_match(folder)
-    found = json.loads(json.dumps(verdicts_to_json(judge_all(load_claims(), match), match)))
+    found = json.loads(json.dumps(verdicts_to_json(judge_all(load_claims(study.claims), match), match)))
     _assert_same(found, json.loads((folder / "verdicts.json").read_text()), folder.name)
 
 
