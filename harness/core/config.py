@@ -118,10 +118,34 @@ class TaskConfig:
 
 
 @dataclass(kw_only=True)
+class ExternalMeterConfig:
+    """A meter outside the machine, asked by HTTP (`url`) or by a `command` that prints JSON or a bare number.
+
+    `power_path` and `energy_path` lead through the JSON to the number (``Meter.0.Power``); empty: not offered.
+    `power_scale` and `energy_scale` turn the meter's unit into watts and joules (a Wh counter: 3600).
+    """
+
+    url: str = ""
+    command: str = ""
+    power_path: str = ""
+    energy_path: str = ""
+    power_scale: float = 1.0
+    energy_scale: float = 1.0
+    domain: str = "system"
+    device: str = "external meter"
+    timeout_s: float = 2.0
+
+
+@dataclass(kw_only=True)
 class SensorConfig:
-    """Which sensors to open, in order of preference; ``auto`` takes counters first and a model as a last resort."""
+    """Which sensors to open, in order of preference; ``auto`` takes counters first and a model as a last resort.
+
+    `external` describes the meter of the name ``external``; `replay_file` is the CSV trace of the name ``replay``.
+    """
 
     names: list[str] = field(default_factory=lambda: ["auto"])
+    external: ExternalMeterConfig = field(default_factory=ExternalMeterConfig)
+    replay_file: str = ""
 
 
 @dataclass(kw_only=True)
@@ -129,7 +153,7 @@ class MeasureConfig:
     """How windows are taken; `poll_interval_s` is the period of the sampler."""
 
     sensor: SensorConfig = field(default_factory=SensorConfig)
-    poll_interval_s: float = 0.1
+    poll_interval_s: float = 0.05
     idle_s: float = 2.0
     warmup_steps: int = 3
     trace: bool = True
@@ -178,10 +202,15 @@ def config_from_dict(values: dict[str, Any]) -> RunConfig:
     return RunConfig(
         model=(MoEConfig if "num_experts" in model else ModelConfig)(**model),
         train=TrainConfig(budget=Budget(**train.pop("budget")), **train),
-        measure=MeasureConfig(sensor=SensorConfig(**measure.pop("sensor")), **measure),
+        measure=MeasureConfig(sensor=_sensor_from_dict(measure.pop("sensor")), **measure),
         **{name: kind(**fields.pop(name)) for name, kind in nested.items()},
         **fields,
     )
+
+
+def _sensor_from_dict(values: dict[str, Any]) -> SensorConfig:
+    fields = dict(values)
+    return SensorConfig(external=ExternalMeterConfig(**fields.pop("external", {})), **fields)
 
 
 def hash_config(config: RunConfig, data_sha256: str, formula_version: int) -> str:

@@ -14,7 +14,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from harness.core.errors import RecordError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Grade = Literal["A", "B", "C", "D"]
 Method = Literal["counter", "sampled", "modelled"]
@@ -39,7 +39,13 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SensorInfo:
-    """A sensor that was open during the run; `update_period_s` is measured or documented, else ``None``."""
+    """A sensor that was open during the run. Periods are measured or documented, else ``None``.
+
+    `update_period_s` is how often the quantity that gives the energy changes. The power beside it changes every
+    `power_period_s` and is the mean over the `power_window_s` before that; a window shorter than the period leaves the
+    sensor blind for the rest. `power_limit_w` is the most that the device may draw for long. `gain_error` is the
+    systematic error of every reading, relative (0.05: 5%); it is never part of a window's `uncertainty_j`.
+    """
 
     __pydantic_config__ = _STRICT
     name: str
@@ -51,6 +57,10 @@ class SensorInfo:
     update_period_s: float | None
     source: str
     simulated: bool = False
+    power_period_s: float | None = None
+    power_window_s: float | None = None
+    power_limit_w: float | None = None
+    gain_error: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +68,10 @@ class EnergyReading:
     """Gross energy of one device and domain over one window (or a sum over windows), in joules.
 
     `crosscheck_j` is the integral of sampled power beside a counter; `idle_w` the idle power that net energy subtracts;
-    `uncertainty_j` bounds the edges of the window, the sensor's gain error excluded; `coverage` is the share of the
-    window that samples cover. An unknown energy is ``None`` and `reason` says why.
+    `uncertainty_j` is the half-width of a 95% interval for what the window's edges (and a sensor's blind time) leave
+    open; the sensor's relative `gain_error` stands apart from it. `coverage` is the share of the window that samples
+    cover; `peak_power_w` the highest power that the sensor resolved. An unknown energy is ``None`` and `reason` says
+    why.
     """
 
     __pydantic_config__ = _STRICT
@@ -78,6 +90,8 @@ class EnergyReading:
     num_samples: int = 0
     coverage: float | None = None
     reason: str | None = None
+    peak_power_w: float | None = None
+    gain_error: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

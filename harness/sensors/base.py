@@ -9,6 +9,22 @@ from harness.core.errors import SensorError
 from harness.core.records import Domain, Grade, Method, SensorInfo
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceState:
+    """What a device was doing beside drawing power; ``None`` is a quantity that it does not tell.
+
+    `throttle_reasons` names why clocks are held down (empty: they are not); `process_ids` are the processes that
+    compute on the device, the measured one among them, as the driver numbers them.
+    """
+
+    temperature_c: float | None = None
+    sm_clock_mhz: float | None = None
+    memory_clock_mhz: float | None = None
+    utilisation: float | None = None
+    throttle_reasons: tuple[str, ...] | None = None
+    process_ids: tuple[int, ...] | None = None
+
+
 class Sensor(Protocol):
     """One energy source of one device and domain; the base gives a sensor that reads nothing.
 
@@ -26,8 +42,8 @@ class Sensor(Protocol):
         """Return the power that the sensor reports now, in watts."""
         return None
 
-    def read_temperature_c(self) -> float | None:
-        """Return the temperature of the device, in degrees Celsius."""
+    def read_state(self) -> DeviceState | None:
+        """Return what the device is doing; slow, read about once a second."""
         return None
 
     def close(self) -> None:
