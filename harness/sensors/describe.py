@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
+from harness.core.config import SensorConfig
+from harness.core.records import SensorInfo
+from harness.core.units import format_si
 from harness.sensors.base import SensorStatus
-from harness.sensors.discover import list_sensors
+from harness.sensors.discover import list_sensors, read_infos
 
 GRADE_WORDS = {
     "A": "hardware energy counter",
@@ -14,31 +18,86 @@ GRADE_WORDS = {
     "C": "modelled, not measured",
     "D": "assumed",
 }
+_FROM_INFO = ("update_period_s", "power_period_s", "power_window_s", "power_limit_w", "gain_error")
 
 
-def sensors_to_text(statuses: list[SensorStatus] | None = None) -> str:
-    """Return one block a sensor; simulated ones are named last, since they are opened only by name."""
-    found = list_sensors() if statuses is None else statuses
+def describe_sensors(config: SensorConfig | None = None) -> tuple[list[SensorStatus], list[SensorInfo]]:
+    """Return every sensor's status, and what the readable ones say about themselves (each is opened for a moment)."""
+    statuses = list_sensors(config)
+    return statuses, read_infos(dict.fromkeys(s.name for s in statuses if s.available), config)
+
+
+def sensors_to_text(
+    statuses: Sequence[SensorStatus] | None = None,
+    config: SensorConfig | None = None,
+    infos: Sequence[SensorInfo] | None = None,
+) -> str:
+    """Return one block a sensor; simulated ones are named last, since they are opened only by name.
+
+    Without `statuses` the sensors are looked for; update periods are told where `infos` has the sensor.
+    """
+    found, known = _find(statuses, config, infos)
     lines = []
     for status in sorted(found, key=lambda status: status.simulated):
+        where = f"{status.domain}: {status.device}" if status.device and status.domain else ""
         if not status.available:
-            lines.append(f"-  {status.name:<11} not there: {status.reason or 'it cannot be read'}")
+            problem = f"{where} cannot be read" if where else "not there"
+            lines.append(f"-  {status.name:<11} {problem}: {status.reason or 'no reason is known'}")
             if status.fix:
                 lines.append(f"{'':15}to get it: {status.fix}")
             continue
-        grade = status.grade or "?"
-        kind = "simulated" if status.simulated else GRADE_WORDS.get(grade, "")
-        lines.append(f"{grade}  {status.name:<11} {status.domain}: {status.device} ({kind})")
+        period = _period_to_text(known.get(_key(status)))
+        lines.append(f"{status.grade or '?'}  {status.name:<11} {where} ({_kind(status)}{period})")
         if status.reason and not status.simulated:
             lines.append(f"{'':15}{status.reason}")
     return "\n".join(lines)
 
 
-def sensors_to_json(statuses: list[SensorStatus] | None = None) -> list[dict[str, Any]]:
-    """Return the same as plain data."""
-    return [dataclasses.asdict(status) for status in (list_sensors() if statuses is None else statuses)]
+def sensors_to_json(
+    statuses: Sequence[SensorStatus] | None = None,
+    config: SensorConfig | None = None,
+    infos: Sequence[SensorInfo] | None = None,
+) -> list[dict[str, Any]]:
+    """Return the same as plain data; periods in seconds, ``None`` where unknown."""
+    found, known = _find(statuses, config, infos)
+    return [
+        dataclasses.asdict(status) | {field: getattr(known.get(_key(status)), field, None) for field in _FROM_INFO}
+        for status in found
+    ]
 
 
 def can_measure_energy(statuses: list[SensorStatus]) -> bool:
     """Return whether a real sensor of grade A or B can be read: only then an energy claim gets a verdict."""
     return any(s.available and not s.simulated and s.grade in ("A", "B") for s in statuses)
+
+
+def _find(
+    statuses: Sequence[SensorStatus] | None, config: SensorConfig | None, infos: Sequence[SensorInfo] | None
+) -> tuple[Sequence[SensorStatus], dict[tuple[object, ...], SensorInfo]]:
+    if statuses is None:
+        statuses, opened = describe_sensors(config)
+        infos = opened if infos is None else infos
+    return statuses, {_key(info): info for info in infos or ()}
+
+
+def _key(sensor: SensorStatus | SensorInfo) -> tuple[object, ...]:
+    return (sensor.name, sensor.domain, sensor.device_index)
+
+
+def _kind(status: SensorStatus) -> str:
+    if status.simulated:
+        return "simulated"
+    if status.name == "external":
+        return "external meter, gain unknown"
+    return GRADE_WORDS.get(status.grade or "", "")
+
+
+def _period_to_text(info: SensorInfo | None) -> str:
+    if info is None:
+        return ""
+    if info.update_period_s is None:
+        return ", update period not documented"
+    if info.update_period_s == 0:
+        return ", always exact"
+    word = "read" if info.method == "modelled" else "updated"
+    return f", {word} every {format_si(info.update_period_s, 's')}"

@@ -1,9 +1,10 @@
-"""CPU and DRAM energy counters of Linux powercap (Intel and AMD RAPL).
+"""CPU, DRAM and platform energy counters of Linux powercap (Intel and AMD RAPL).
 
-A domain contains others: psys contains package, package contains core and uncore. Only packages and DRAM (which lies
-outside the package) are read, so their sum counts nothing twice. Source: kernel documentation,
-``Documentation/power/powercap/powercap.rst``; the register is updated about every millisecond (Intel SDM, vol. 3B,
-RAPL interfaces).
+A domain contains others: psys contains package, package contains core and uncore; DRAM lies outside the package. Read
+are packages (domain ``cpu``), ``dram``, and psys as ``system``, which `overlap` keeps out of a sum with the others.
+Source: kernel documentation, ``Documentation/power/powercap/powercap.rst``; package and DRAM registers are updated
+about every millisecond (Intel SDM, vol. 3B, RAPL interfaces), for psys no period is documented. The gain error is not
+published: unknown.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ from harness.sensors.base import Sensor, SensorStatus, raise_unavailable, status
 DEFAULT_ROOT = Path("/sys/class/powercap")
 UPDATE_PERIOD_S = 0.001
 _UJ_PER_J = 1e6
+_PSYS = "psys"
 _FIX_PERMISSION = "give read access with: sudo chmod a+r {path} (until the next boot), or run as root"
 
 
 @dataclass(frozen=True, slots=True)
 class _Zone:
-    """One powercap zone that counts for the sum."""
+    """One powercap zone that is read."""
 
     path: Path
     domain: Domain
@@ -37,7 +39,7 @@ class _Zone:
 
 
 class RaplSensor(Sensor):
-    """The counter of one package or of the DRAM beside it; wraps are undone."""
+    """The counter of one package, of the DRAM beside it or of the platform; wraps are undone."""
 
     def __init__(self, zone: _Zone) -> None:
         self._path = zone.energy_path
@@ -52,7 +54,7 @@ class RaplSensor(Sensor):
             device_index=zone.device_index,
             method="counter",
             grade="A",
-            update_period_s=UPDATE_PERIOD_S,
+            update_period_s=None if zone.domain == "system" else UPDATE_PERIOD_S,
             source=f"Linux powercap zone {zone.path.name} (RAPL energy counter)",
         )
 
@@ -83,7 +85,7 @@ class Rapl:
         self._root = root
 
     def probe(self) -> list[SensorStatus]:
-        """Describe every package and DRAM zone; one line when there are none."""
+        """Describe every package, DRAM and psys zone; one line when there are none."""
         zones = _find_zones(self._root)
         if not zones:
             return [
@@ -111,15 +113,20 @@ class Rapl:
 
 
 def _find_zones(root: Path) -> list[_Zone]:
-    """Return packages and their DRAM, each register once.
+    """Return packages, their DRAM and psys, each register once.
 
-    ``intel-rapl`` and ``intel-rapl-mmio`` show the same package twice; the first (MSR) is kept.
+    ``intel-rapl`` and ``intel-rapl-mmio`` show the same package twice; the first (MSR) is kept. A psys that stands at 0
+    belongs to a board that does not feed it, and is left out.
     """
     zones: dict[tuple[Domain, str], _Zone] = {}
     packages: dict[str, int] = {}
     for path in sorted(root.glob("intel-rapl*:*"), key=lambda p: (p.name.startswith("intel-rapl-mmio"), p.name)):
         label = _read_label(path)
         if label is None:
+            continue
+        if label == _PSYS:
+            if not _stands_at_zero(path):
+                zones.setdefault(("system", _PSYS), _Zone(path, "system", _PSYS, 0))
             continue
         package = label if label.startswith("package") else _read_label(path.parent / path.name.rpartition(":")[0])
         if label.startswith("package"):
@@ -158,6 +165,13 @@ def _read_label(path: Path) -> str | None:
         return (path / "name").read_text().strip()
     except OSError:
         return None
+
+
+def _stands_at_zero(zone_path: Path) -> bool:
+    try:
+        return _read_uj(zone_path / "energy_uj") == 0
+    except SensorError:
+        return False  # the probe says why
 
 
 def _read_uj(path: Path) -> int:

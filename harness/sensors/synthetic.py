@@ -9,7 +9,7 @@ from typing import Literal
 from harness.core.clock import now_s
 from harness.core.errors import SensorError
 from harness.core.records import Domain, SensorInfo
-from harness.sensors.base import Sensor, SensorStatus, status_of
+from harness.sensors.base import DeviceState, Sensor, SensorStatus, status_of
 
 
 class SyntheticSensor(Sensor):
@@ -18,6 +18,7 @@ class SyntheticSensor(Sensor):
     As a counter it shows the exact integral, sampled and held every `update_period_s` (0: always exact). As a sampled
     sensor it shows power only. `reset_at_s` sets the counter back to zero once; between `fails_from_s` and
     `fails_until_s` every read raises `SensorError`. Times are in seconds since the sensor was made, on `clock`.
+    `state` is what the device is said to do, always the same.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class SyntheticSensor(Sensor):
         fails_from_s: float = math.inf,
         fails_until_s: float = math.inf,
         with_power: bool = True,
+        state: DeviceState | None = None,
         clock: Callable[[], float] = now_s,
     ) -> None:
         self._low_w, self._high_w, self._wave_s = low_w, high_w, wave_s
@@ -41,6 +43,7 @@ class SyntheticSensor(Sensor):
         self._reset_at_s = reset_at_s
         self._fails_s = (fails_from_s, fails_until_s)
         self._with_power = with_power
+        self._state = state
         self._clock = clock
         self._start_s = clock()
         self.info = SensorInfo(
@@ -76,6 +79,10 @@ class SyntheticSensor(Sensor):
         if not self._with_power:
             return None
         return self._low_w if time_s % self._wave_s < self._wave_s / 2 else self._high_w
+
+    def read_state(self) -> DeviceState | None:
+        """Return the state that the sensor was made with."""
+        return self._state
 
     def _read_time_s(self) -> float:
         time_s = self._clock() - self._start_s

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -81,3 +85,19 @@ def test_missing_package_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(SensorError, match="pip install codecarbon"):
         Codecarbon().open()
     assert [s.available for s in Codecarbon().probe()] == [False]
+
+
+def test_a_fresh_process_prints_and_leaves_nothing(tmp_path: Path) -> None:
+    """The sampler opens it in a process of its own, whose output and folder are the user's."""
+    program = (
+        "from harness.sensors.codecarbon import Codecarbon\n"
+        "for s in Codecarbon().open():\n"
+        "    assert s.read_power_w() > 0 and s.read_energy_j() >= 0 and s.read_state() is None\n"
+        "    s.close()\n"
+    )
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.core.config import SensorConfig
+from harness.core.config import ExternalMeterConfig, SensorConfig
 from harness.core.errors import ConfigError, SensorError
 from harness.core.records import Domain
 from harness.sensors import discover
@@ -45,7 +45,7 @@ class Stub:
 
 def install(monkeypatch: pytest.MonkeyPatch, *stubs: Stub) -> None:
     table = {stub.name: stub for stub in stubs}
-    monkeypatch.setattr(discover, "_load_backend", lambda name: table[name])
+    monkeypatch.setattr(discover, "_load_backend", lambda name, _: table[name])
 
 
 def domains_of(sensors: list[Sensor]) -> list[str]:
@@ -107,7 +107,7 @@ def test_listing_survives_a_broken_backend(monkeypatch: pytest.MonkeyPatch) -> N
         def probe(self) -> list[SensorStatus]:
             raise OSError("no such bus")
 
-    monkeypatch.setattr(discover, "_load_backend", lambda _: Broken())
+    monkeypatch.setattr(discover, "_load_backend", lambda *_: Broken())
     statuses = discover.list_sensors()
     assert {s.name for s in statuses} == set(discover.SENSORS)
     assert all(not s.available and "no such bus" in (s.reason or "") for s in statuses)
@@ -116,8 +116,96 @@ def test_listing_survives_a_broken_backend(monkeypatch: pytest.MonkeyPatch) -> N
 def test_layers_import_without_torch_and_vendor_libraries() -> None:
     """A laptop rebuilds a report: importing measure loads neither torch nor a vendor's library."""
     program = (
-        "import sys, harness.measure, harness.sensors.nvml, harness.sensors.codecarbon\n"
+        "import sys, harness.measure, harness.sensors.nvml, harness.sensors.codecarbon, harness.sensors.carbon\n"
         "bad = {'torch', 'pynvml', 'codecarbon', 'psutil', 'harness.models', 'harness.train'} & set(sys.modules)\n"
         "assert not bad, bad"
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[3])
+
+
+METER = SensorConfig(external=ExternalMeterConfig(command="meter"))
+
+
+def refused_by(stub: Stub, reason: str) -> None:
+    """Make the stub's opening fail."""
+
+    def refuse() -> list[Sensor]:
+        raise SensorError(reason)
+
+    stub.open = refuse  # type: ignore[method-assign]
+
+
+def test_a_configured_wall_meter_joins_auto_and_outranks_psys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a meter in the config `external` is not even asked; with one it is the only reading of the system."""
+    install(
+        monkeypatch,
+        Stub("nvml", ("gpu",)),
+        Stub("rapl", ("cpu", "dram", "system")),
+        Stub("codecarbon", ()),
+        meter := Stub("external", ("system",)),
+    )
+    assert domains_of(discover.open_sensors(SensorConfig())) == ["gpu", "cpu", "dram", "system"]
+    assert meter.opened == []
+    sensors, refused = discover.discover_sensors(METER)
+    assert domains_of(sensors) == ["system", "gpu", "cpu", "dram"]
+    assert sensors[0] in meter.opened
+    assert refused == []
+
+
+def test_a_component_meter_fills_what_counters_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CPU meter comes before the model; where a counter reads the CPU the meter is closed and this is said."""
+    config = SensorConfig(external=ExternalMeterConfig(url="http://meter/", domain="cpu", device="bench"))
+    model, meter = Stub("codecarbon", ("cpu", "dram")), Stub("external", ("cpu",))
+    install(monkeypatch, Stub("nvml", ()), Stub("rapl", ()), meter, model)
+    assert discover.open_sensors(config) == [meter.opened[0], model.opened[1]]
+    install(monkeypatch, Stub("nvml", ()), Stub("rapl", ("cpu",)), meter, model)
+    sensors, refused = discover.discover_sensors(config)
+    (status,) = (s for s in refused if s.name == "external")
+    assert domains_of(sensors) == ["cpu", "dram"]
+    assert meter.opened[-1].closed == 1
+    assert status.device == "bench"
+    assert "names=[external,auto]" in status.explain()
+    preferred = SensorConfig(names=["external", "auto"], external=config.external)
+    assert discover.open_sensors(preferred)[0] is meter.opened[-1]
+    assert len(meter.opened) == 3
+
+
+def test_a_configured_meter_that_fails_is_heard_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A silent meter is refused with a device, so that a run says so; a wrong key ends the run even in `auto`."""
+    meter = Stub("external", ("system",))
+    refused_by(meter, "external meter 'meter' failed")
+    install(monkeypatch, Stub("nvml", ()), Stub("rapl", ("cpu", "dram")), Stub("codecarbon", ()), meter)
+    sensors, refused = discover.discover_sensors(METER)
+    (status,) = (s for s in refused if s.device is not None)
+    assert domains_of(sensors) == ["cpu", "dram"]
+    assert (status.name, status.device) == ("external", "external meter")
+    monkeypatch.undo()
+    with pytest.raises(ConfigError, match=r"external\.url is 'meter'"):
+        discover.open_sensors(SensorConfig(external=ExternalMeterConfig(url="meter", power_path="W")))
+
+
+def test_configured_sensors_are_opened_by_name(tmp_path: Path) -> None:
+    """The meter and the trace come out of the configuration, through the real registry."""
+    trace = tmp_path / "trace.csv"
+    trace.write_text("time_s,power_w\n0,5\n60,5\n")
+    config = SensorConfig(
+        names=["external", "replay"],
+        replay_file=str(trace),
+        external=ExternalMeterConfig(command="echo 12", timeout_s=20),
+    )
+    sensors = discover.open_sensors(config)
+    assert [(s.info.name, s.info.grade, s.info.simulated) for s in sensors] == [
+        ("external", "B", False),
+        ("replay", "A", True),
+    ]
+    with pytest.raises(ConfigError, match=r"set measure\.sensor\.external\.url="):
+        discover.open_sensors(SensorConfig(names=["external"]))
+
+
+def test_listing_uses_the_configuration() -> None:
+    """Unconfigured sensors say what to set, configured ones are described."""
+    lines = {status.name: status for status in discover.list_sensors()}
+    assert "measure.sensor.external.url=" in (lines["external"].fix or "")
+    assert "measure.sensor.replay_file=" in (lines["replay"].fix or "")
+    config = SensorConfig(external=ExternalMeterConfig(command="echo 12", timeout_s=20))
+    assert any(s.name == "external" and s.available for s in discover.list_sensors(config))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import SensorError
+from harness.sensors.overlap import domains_to_sum
 from harness.sensors.rapl import Rapl
 
 RANGE_UJ = 262_143_328_850
@@ -24,7 +25,7 @@ def add_zone(root: Path, name: str, label: str, energy_uj: int, range_uj: int | 
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """Two packages with DRAM, and the zones that would count them twice: psys, core and the MMIO mirror."""
+    """Two packages with DRAM, psys around them, and the zones that would count them twice: core, the MMIO mirror."""
     add_zone(tmp_path, "intel-rapl:0", "package-0", 1_000_000)
     add_zone(tmp_path, "intel-rapl:0:0", "core", 600_000)
     add_zone(tmp_path, "intel-rapl:0:1", "dram", 2_000_000)
@@ -35,11 +36,15 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_only_packages_and_dram_are_read(tree: Path) -> None:
-    """Each joule is in one sensor: psys, core and the mirror are left out."""
+def test_packages_dram_and_psys_are_read_once(tree: Path) -> None:
+    """Core and the mirror are left out; psys stands in a domain of its own and no total adds it to the packages."""
     sensors = Rapl(tree).open()
     got = {(s.info.domain, s.info.device_index): s.read_energy_j() for s in sensors}
-    assert got == {("cpu", 0): 1.0, ("dram", 0): 2.0, ("cpu", 1): 3.0, ("dram", 1): 4.0}
+    assert got == {("cpu", 0): 1.0, ("dram", 0): 2.0, ("cpu", 1): 3.0, ("dram", 1): 4.0, ("system", 0): 9.0}
+    counted = domains_to_sum([s.info for s in sensors])
+    assert sum(s.read_energy_j() or 0 for s, counts in zip(sensors, counted, strict=True) if counts) == 10.0
+    assert [s.info.update_period_s for s in sensors if s.info.domain == "system"] == [None]
+    assert {s.info.gain_error for s in sensors} == {None}
     assert {(s.info.grade, s.info.method) for s in sensors} == {("A", "counter")}
 
 
@@ -88,7 +93,14 @@ def test_one_unreadable_zone_leaves_the_others(tree: Path) -> None:
     """A zone with rubbish in it is reported, the rest is opened."""
     (tree / "intel-rapl:1" / "energy_uj").write_text("rubbish")
     assert [(s.device, s.domain) for s in Rapl(tree).probe() if not s.available] == [("package-1", "cpu")]
-    assert len(Rapl(tree).open()) == 3
+    assert len(Rapl(tree).open()) == 4
+
+
+def test_psys_that_the_board_does_not_feed_is_left_out(tree: Path) -> None:
+    """A platform counter that stands at 0 is no reading of 0 joules."""
+    (tree / "intel-rapl:2" / "energy_uj").write_text("0\n")
+    assert {s.info.domain for s in Rapl(tree).open()} == {"cpu", "dram"}
+    assert all(status.available for status in Rapl(tree).probe())
 
 
 def test_a_read_that_fails_later_raises(tmp_path: Path) -> None:
