@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness import __version__
+from harness.cli_energy import add_sensors_verb, measure
 from harness.core.errors import EXIT_OK, ConfigError, HarnessError, RecordError
 
 _RUN_HELP = """\
@@ -33,6 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if arguments[:1] == ["run"]:
             return _run(arguments[1:])
+        if arguments[:1] == ["measure"]:
+            return measure(arguments[1:])
         options = _parser().parse_args(arguments)
         handler: Callable[[argparse.Namespace], int] = options.handler
         return handler(options)
@@ -70,9 +73,8 @@ def _parser() -> argparse.ArgumentParser:
     claims.add_argument("--json", type=Path, metavar="FILE")
     claims.set_defaults(handler=_claims)
 
-    sensors = verbs.add_parser("sensors", help="list the sensors of this machine")
-    sensors.add_argument("--json", type=Path, metavar="FILE")
-    sensors.set_defaults(handler=_sensors)
+    verbs.add_parser("measure", help="energy of any command: isojoule measure -- COMMAND", add_help=False)
+    add_sensors_verb(verbs)
 
     doctor = verbs.add_parser("doctor", help="say what this machine can measure, and what would be needed for more")
     doctor.set_defaults(handler=_doctor)
@@ -125,14 +127,6 @@ def _claims(options: argparse.Namespace) -> int:
     for verdict in verdicts:
         print(f"{verdict.claim.id}: {verdict.verdict}\n  {verdict.text}")
     _write_json(options.json, verdicts_to_json(verdicts, match))
-    return EXIT_OK
-
-
-def _sensors(options: argparse.Namespace) -> int:
-    from harness.sensors.describe import sensors_to_json, sensors_to_text
-
-    print(sensors_to_text())
-    _write_json(options.json, sensors_to_json())
     return EXIT_OK
 
 

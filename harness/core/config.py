@@ -202,13 +202,14 @@ def config_from_dict(values: dict[str, Any]) -> RunConfig:
     return RunConfig(
         model=(MoEConfig if "num_experts" in model else ModelConfig)(**model),
         train=TrainConfig(budget=Budget(**train.pop("budget")), **train),
-        measure=MeasureConfig(sensor=_sensor_from_dict(measure.pop("sensor")), **measure),
+        measure=MeasureConfig(sensor=sensor_config_from_dict(measure.pop("sensor")), **measure),
         **{name: kind(**fields.pop(name)) for name, kind in nested.items()},
         **fields,
     )
 
 
-def _sensor_from_dict(values: dict[str, Any]) -> SensorConfig:
+def sensor_config_from_dict(values: dict[str, Any]) -> SensorConfig:
+    """Rebuild the sensors' part of a configuration from plain data."""
     fields = dict(values)
     return SensorConfig(external=ExternalMeterConfig(**fields.pop("external", {})), **fields)
 

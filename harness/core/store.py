@@ -33,6 +33,10 @@ class Store:
         """Return where the worker of `run_id` logs."""
         return self.root / "logs" / f"{run_id}.log"
 
+    def samples_dir(self, run_id: str) -> Path:
+        """Return a folder of this process for the samples of `run_id`; only a run that crashed leaves it behind."""
+        return self.root / "samples" / f"{run_id}-{os.getpid()}"
+
     def marker_path(self, run_id: str) -> Path:
         """Return the start marker of `run_id`: it stands while the run is under way."""
         return self.root / "started" / f"{run_id}.json"

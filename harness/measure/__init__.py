@@ -1,6 +1,7 @@
-"""Measurement windows over sensors: energy, its bounds and its findings. Does not know what it measures."""
+"""Measurement windows over sensors: energy, its uncertainty and its findings. Does not know what it measures."""
 
 from harness.measure.baseline import check_idle_drift, measure_idle
-from harness.measure.window import Meter, Window
+from harness.measure.meter import Meter
+from harness.measure.window import Window
 
 __all__ = ["Meter", "Window", "check_idle_drift", "measure_idle"]

@@ -1,83 +1,65 @@
-"""Polling sensors at a fixed rate, with each sample stamped on the monotonic clock.
+"""What samples the sensors: a process of its own, or a thread over sensors that are already open.
 
-The first sampler is a thread of the measured process: Python code that holds the interpreter for long delays it, which
-shows as gaps. Windows depend on the `Sampler` protocol only, so a sampler in its own process can take its place.
+Windows depend on the `Sampler` protocol only. The measured process marks edges and reads samples; it never reads a
+sensor. Both samplers use the same polling loop (`harness.measure.poller`).
 """
 
 from __future__ import annotations
 
-import math
+import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from harness.core.clock import now_s
-from harness.sensors.base import Sensor
+from harness.core.records import SensorInfo
+from harness.measure.poller import DENSE_LIMIT_S, Poller, Signal
+from harness.measure.samples import Samples
+from harness.sensors.base import DeviceState, Sensor, SensorStatus
 
-FloatArray = npt.NDArray[np.float64]
-
-# A model's inputs (CPU times) move slowly and reading them must not disturb the work.
-MODELLED_INTERVAL_S = 0.5
-_FIRST_CAPACITY = 256
+# After the tick that was waited for could have come, this much more is granted to a sampler that was held up.
+_PATIENCE_S = 1.0
 
 
-class Samples:
-    """The samples of one sensor, in order of time; a quantity that could not be read is NaN.
+@dataclass(frozen=True, slots=True)
+class StateSample:
+    """A device's state at a time on the monotonic clock."""
 
-    `held_j` is the running hold-last integral of power: each power holds until the next one that could be read.
-    `last_error` is why the latest failing read failed, `last_fall` the latest index at which the counter fell, or -1.
-    """
-
-    def __init__(self) -> None:
-        self._data: FloatArray = np.empty((4, _FIRST_CAPACITY))
-        self._lock = threading.Lock()
-        self._held_j = 0.0
-        self._held_w = math.nan
-        self._counted_j = math.nan
-        self.last_fall = -1
-        self.last_error: str | None = None
-        self.size = 0
-
-    def append(self, time_s: float, energy_j: float, power_w: float) -> int:
-        """Add one sample and return its index."""
-        with self._lock:
-            if self.size == self._data.shape[1]:
-                self._data = np.concatenate([self._data, np.empty_like(self._data)], axis=1)
-            if self.size and not math.isnan(self._held_w):
-                self._held_j += self._held_w * (time_s - float(self._data[0, self.size - 1]))
-            if not math.isnan(power_w):
-                self._held_w = power_w
-            if energy_j < self._counted_j:
-                self.last_fall = self.size
-            if not math.isnan(energy_j):
-                self._counted_j = energy_j
-            self._data[:, self.size] = (time_s, energy_j, power_w, self._held_j)
-            self.size += 1
-            return self.size - 1
-
-    def between(self, first: int, last: int | None = None) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-        """Return copies of times_s, energy_j, power_w and held_j, from index `first` to `last` inclusive."""
-        with self._lock:
-            stop = self.size if last is None else last + 1
-            times_s, energy_j, power_w, held_j = self._data[:, max(0, first) : stop].copy()
-            return times_s, energy_j, power_w, held_j
+    sensor: int
+    time_s: float
+    state: DeviceState
 
 
 class Sampler(Protocol):
-    """Collects `Samples` per sensor, in the order of the sensors it was given."""
+    """Keeps one `Samples` per sensor, in the order of `infos`, which are known once it has started."""
 
+    infos: tuple[SensorInfo, ...]
+    refused: tuple[SensorStatus, ...]
     samples: tuple[Samples, ...]
     intervals_s: tuple[float, ...]
+    states: list[StateSample]
 
     def start(self) -> None:
-        """Begin polling."""
+        """Open what must be opened and begin polling.
+
+        Raises:
+            SensorError: a sensor asked for by name cannot be read.
+        """
         ...
 
-    def sample_now(self) -> tuple[int, ...]:
-        """Take one sample of every sensor in the calling thread and return their indices."""
+    def mark(self) -> None:
+        """Say that a window's edge was just taken: cheap, does not wait."""
+        ...
+
+    def refresh(self) -> None:
+        """Bring what was sampled up to now into `samples`; cheap, does not wait."""
+        ...
+
+    def failure(self) -> str | None:
+        """Return why sampling ended, or ``None`` while it goes on."""
         ...
 
     def stop(self) -> None:
@@ -86,59 +68,85 @@ class Sampler(Protocol):
 
 
 class ThreadSampler:
-    """Polls from a daemon thread; a late poll is not made up for, it leaves a gap that shows."""
+    """Polls open sensors from a daemon thread; code that holds the interpreter delays it, which shows as gaps."""
 
-    def __init__(self, sensors: Sequence[Sensor], poll_interval_s: float, clock: Callable[[], float] = now_s) -> None:
+    def __init__(self, sensors: Sequence[Sensor], poll_interval_s: float) -> None:
         self._sensors = tuple(sensors)
-        self._clock = clock
-        self._read_lock = threading.Lock()
-        self._stop = threading.Event()
+        self._signals: queue.SimpleQueue[Signal] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._poller = Poller(self._sensors, poll_interval_s, self._write, self._report, self._tell_state)
+        self.infos = tuple(sensor.info for sensor in self._sensors)
+        self.refused: tuple[SensorStatus, ...] = ()
         self.samples = tuple(Samples() for _ in self._sensors)
-        self.intervals_s = tuple(
-            max(poll_interval_s, MODELLED_INTERVAL_S) if s.info.method == "modelled" else poll_interval_s
-            for s in self._sensors
-        )
+        self.states: list[StateSample] = []
+        self.intervals_s = self._poller.intervals_s
 
     def start(self) -> None:
-        """Begin polling; nothing to do without sensors."""
+        """Read every sensor once and begin polling; nothing to do without sensors."""
         if self._sensors and self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="isojoule-sampler", daemon=True)
+            for i in range(len(self._sensors)):
+                self._poller.read(i)
+            self._thread = threading.Thread(
+                target=self._poller.run, args=(self._wait,), name="isojoule-sampler", daemon=True
+            )
             self._thread.start()
 
-    def sample_now(self) -> tuple[int, ...]:
-        """Take one sample of every sensor in the calling thread and return their indices."""
-        with self._read_lock:
-            return tuple(self._read(i) for i in range(len(self._sensors)))
+    def mark(self) -> None:
+        """Wake the thread."""
+        self._signals.put("mark")
+
+    def refresh(self) -> None:
+        """Nothing to do: the thread writes into `samples`."""
+
+    def failure(self) -> str | None:
+        """A thread ends only with its process."""
+        return None
 
     def stop(self) -> None:
-        """End polling and wait for the thread."""
-        self._stop.set()
+        """End polling, wait for the thread and close the sensors."""
+        self._signals.put("stop")
         if self._thread is not None:
             self._thread.join()
             self._thread = None
+        for sensor in self._sensors:
+            sensor.close()
 
-    def _run(self) -> None:
-        due_s = [self._clock()] * len(self._sensors)
-        while not self._stop.is_set():
-            for i, interval_s in enumerate(self.intervals_s):
-                now = self._clock()
-                if now >= due_s[i]:
-                    with self._read_lock:
-                        self._read(i)
-                    due_s[i] += interval_s * (math.floor((now - due_s[i]) / interval_s) + 1)
-            self._stop.wait(max(0.0, min(due_s) - self._clock()))
+    def _wait(self, seconds: float) -> Signal:
+        try:
+            return self._signals.get(timeout=seconds) if seconds > 0 else self._signals.get_nowait()
+        except queue.Empty:
+            return ""
 
-    def _read(self, i: int) -> int:
-        """Read sensor `i`; a failure becomes NaN and its message is kept, so that the run goes on."""
-        time_s = self._clock()
-        sensor, samples = self._sensors[i], self.samples[i]
-        values = []
-        for read in (sensor.read_energy_j, sensor.read_power_w):
-            try:
-                value = read()
-            except Exception as error:  # noqa: BLE001 - a vendor's library must not end the measured run
-                samples.last_error = str(error) or type(error).__name__
-                value = None
-            values.append(value if value is not None and math.isfinite(value) else math.nan)
-        return samples.append(time_s, *values)
+    def _write(self, i: int, time_s: float, energy_j: float, power_w: float, read_s: float, failed: int) -> None:
+        self.samples[i].append(time_s, energy_j, power_w, read_s, failed)
+
+    def _report(self, i: int, text: str) -> None:
+        self.samples[i].last_error = text
+
+    def _tell_state(self, i: int, state: DeviceState) -> None:
+        self.states.append(StateSample(i, now_s(), state))
+
+
+def has_passed(sampler: Sampler, i: int, edge_s: float, lag_s: float = 0.0) -> bool:
+    """Return whether sensor `i` has been seen far enough past a window's edge to know its energy there.
+
+    A counter has ticked after the edge, or had the time to; power has been read `lag_s` and one poll later; a model has
+    been asked once more.
+    """
+    info, samples = sampler.infos[i], sampler.samples[i]
+    latest = samples.latest()
+    if latest is None:
+        return False
+    if info.method == "counter":
+        if latest[0] >= edge_s + DENSE_LIMIT_S:
+            return True
+        energy_j = samples.between(edge_s, np.inf)["energy_j"]
+        return np.unique(energy_j[~np.isnan(energy_j)]).size > 1
+    if info.method == "sampled":
+        return latest[0] >= edge_s + lag_s + sampler.intervals_s[i]
+    return latest[0] >= edge_s
+
+
+def longest_wait_s(sampler: Sampler, i: int, lag_s: float) -> float:
+    """Return how long `has_passed` may stay false for a sampler that works."""
+    return _PATIENCE_S + max(DENSE_LIMIT_S, lag_s + 2 * sampler.intervals_s[i])

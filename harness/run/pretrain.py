@@ -17,6 +17,7 @@ from harness.core.config import RunConfig
 from harness.core.records import EnergyReading, Finding, PathCost, WindowRecord, Work, worst_grade
 from harness.flops.formulas import count_train_flops_per_token
 from harness.measure import Meter
+from harness.measure.totals import total_energy_j
 from harness.models.transformer import Transformer
 from harness.run.device import autocast_dtype, peak_memory_bytes, synchroniser
 from harness.train.checkpoint import (
@@ -196,13 +197,6 @@ class Pretrainer:
             self.prefix = _PATH.validate_python(extra["path"])
 
 
-def total_energy_j(readings: tuple[EnergyReading, ...]) -> float | None:
-    """Return the sum over devices and domains in joules, ``None`` when there is no reading or one is unknown."""
-    if not readings or any(reading.energy_j is None for reading in readings):
-        return None
-    return sum(reading.energy_j for reading in readings if reading.energy_j is not None)
-
-
 def sum_readings(readings: list[EnergyReading]) -> tuple[EnergyReading, ...]:
     """Add up readings over windows, one sum per sensor, device and domain; one unknown part makes a sum unknown."""
     groups: dict[tuple[str, str, int], list[EnergyReading]] = {}
@@ -229,4 +223,5 @@ def _sum_group(group: list[EnergyReading]) -> EnergyReading:
         simulated=any(reading.simulated for reading in group),
         grade=worst_grade(*(reading.grade for reading in group)),
         reason=reasons[0] if reasons else None,
+        peak_power_w=max((reading.peak_power_w for reading in group if reading.peak_power_w is not None), default=None),
     )

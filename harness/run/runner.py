@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -80,7 +81,8 @@ def execute(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
     data = prepare_data(config.data)
     run_id, config_hash = identify_run(config, data.info.sha256)
     outcome = _Outcome()
-    with Meter(config.measure) as meter:
+    samples = store.samples_dir(run_id)
+    with Meter(config.measure, folder=samples) as meter:
         outcome.windows.append(measure_idle(meter, config.measure.idle_s, "idle_before").to_record())
         emit({"event": "phase", "phase": "model"})
         # The configuration as written stays the identity; the model itself learns the vocabulary from the tokenizer.
@@ -109,6 +111,7 @@ def execute(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
         outcome.windows.append(after.to_record())
         outcome.findings.extend(check_idle_drift(resident, after))
         sensors = tuple(meter.sensors)
+        outcome.findings.extend(meter.findings)
         trace = meter.trace() if config.measure.trace else None
     epochs = num_epochs(training.path.tokens, data.train)
     _add_findings(outcome, flops, epochs)
@@ -131,6 +134,7 @@ def execute(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
     if trace is not None:
         store.write_trace(run_id, trace)
     store.write_record(record)
+    shutil.rmtree(samples, ignore_errors=True)  # the record and its trace hold what they say; a crash leaves them
     return record
 
 

@@ -1,108 +1,169 @@
 """NVIDIA GPUs through NVML (nvidia-ml-py): the energy counter where there is one (Volta and newer), else power.
 
 Only GPUs that CUDA_VISIBLE_DEVICES shows are opened, under the index that CUDA gives them. Units here are NVML's own
-(mJ, mW). Source: NVML API reference, ``nvmlDeviceGetTotalEnergyConsumption``, ``nvmlDeviceGetPowerUsage`` and field
-``NVML_FI_DEV_POWER_INSTANT`` (186).
+(mJ, mW). Source: NVML API reference, ``nvmlDeviceGetTotalEnergyConsumption``, ``nvmlDeviceGetPowerUsage``, and the
+fields ``NVML_FI_DEV_POWER_AVERAGE`` (185) and ``NVML_FI_DEV_POWER_INSTANT`` (186).
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from harness.core.errors import SensorError
 from harness.core.records import SensorInfo
-from harness.sensors.base import Sensor, SensorStatus, raise_unavailable, status_of
+from harness.sensors.base import DeviceState, Sensor, SensorStatus, raise_unavailable, status_of
+from harness.sensors.nvml_generations import Generation, Signal, find_generation
+from harness.sensors.nvml_state import NOT_OFFERED, ask, read_state
+from harness.sensors.nvml_visible import Device, list_visible
 
-_FIELD_POWER_INSTANT = 186
-_TEMPERATURE_GPU = 0
-_VALUE_TYPE_DOUBLE = 0
+_FIELDS = {"instant": 186, "average": 185}
+_SCOPE_GPU, _SCOPE_MODULE = 0, 1
+_VALUE_MEMBERS = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")  # by nvmlValueType_t
 _MW_PER_W = _MJ_PER_J = 1000.0
-_MIG_REASON = "the GPU is split by MIG, and NVML counts energy for the whole card, not for a slice"
-_MIG_FIX = "measure on a GPU without MIG"
+# NVML API reference, ``nvmlDeviceGetPowerUsage``: "accurate to within +/- 5%", said of Fermi and Kepler and of nothing
+# newer; against shunt meters cards were off by -6% to +11%, most by 4 to 6% (Yang et al., arXiv 2312.02741).
+_GAIN_ERROR = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class _Device:
-    """A GPU that CUDA shows: its NVML index, CUDA index, name and UUID, or why it is refused."""
-
-    index: int
-    cuda_index: int
-    name: str
-    uuid: str
-    refused: str | None = None
-    fix: str | None = None
-
-    @property
-    def label(self) -> str:
-        return f"{self.name} ({self.uuid})" if self.uuid else self.name
+class _NotANumberError(SensorError):
+    """NVML answered, and the answer is no number."""
 
 
 class NvmlSensor(Sensor):
-    """One GPU; holds a reference on NVML until it is closed."""
+    """One GPU; holds a reference on NVML until it is closed.
 
-    def __init__(self, pynvml: Any, device: _Device) -> None:
+    Beside a counter it reads instant power; without one, rather the shortest signal that no moment escapes, since the
+    integral of a blind one depends on how the load falls into its gaps.
+    """
+
+    def __init__(self, pynvml: Any, device: Device) -> None:
         self._nvml = pynvml
         self._handle = pynvml.nvmlDeviceGetHandleByIndex(device.index)
-        pynvml.nvmlInit()  # counted by NVML: the device stays open when whoever found it lets go
         self.uuid = device.uuid
-        has_counter = _try(pynvml, pynvml.nvmlDeviceGetTotalEnergyConsumption, self._handle) is not None
-        self._has_instant = self._read_instant_mw() is not None
-        has_power = self._has_instant or _try(pynvml, pynvml.nvmlDeviceGetPowerUsage, self._handle) is not None
-        if not has_counter and not has_power:
-            pynvml.nvmlShutdown()
-            raise SensorError(f"{device.label} offers neither an energy counter nor power")
-        self._has_counter, self._has_power = has_counter, has_power
-        power_source = "field 186 (instant power)" if self._has_instant else "nvmlDeviceGetPowerUsage"
+        self._scope = _SCOPE_GPU
+        self._notes: list[str] = []
+        pynvml.nvmlInit()  # counted by NVML: the device stays open when whoever found it lets go
+        try:
+            self._has_counter = ask(pynvml, pynvml.nvmlDeviceGetTotalEnergyConsumption, self._handle) is not None
+            self._offered = self._find_offered()
+            architecture = ask(pynvml, pynvml.nvmlDeviceGetArchitecture, self._handle)
+            generation = find_generation(architecture, device.name)
+            self._power = self._choose_power(generation)
+            limit_mw = ask(pynvml, pynvml.nvmlDeviceGetEnforcedPowerLimit, self._handle)
+        except (SensorError, pynvml.NVMLError):
+            self.close()
+            raise
+        signal: Signal = getattr(generation, self._power) if self._power else Signal()
         self.info = SensorInfo(
             name="nvml",
             domain="gpu",
             device=device.label,
             device_index=device.cuda_index,
-            method="counter" if has_counter else "sampled",
-            grade="A" if has_counter else "B",
-            update_period_s=None,
-            source=f"NVML nvmlDeviceGetTotalEnergyConsumption; power from {power_source if has_power else 'nothing'}"
-            if has_counter
-            else f"NVML {power_source}; the GPU has no energy counter",
+            method="counter" if self._has_counter else "sampled",
+            grade="A" if self._has_counter else "B",
+            update_period_s=None if self._has_counter else signal.period_s,
+            source=self._describe_source(),
+            power_period_s=signal.period_s,
+            power_window_s=signal.window_s,
+            power_limit_w=limit_mw / _MW_PER_W if limit_mw else None,
+            gain_error=_GAIN_ERROR,
         )
 
     def read_energy_j(self) -> float | None:
         """Return the counter in joules since the driver was loaded; ``None`` for a GPU without one."""
         if not self._has_counter:
             return None
-        return float(self._call(self._nvml.nvmlDeviceGetTotalEnergyConsumption)) / _MJ_PER_J
+        return self._call(self._nvml.nvmlDeviceGetTotalEnergyConsumption) / _MJ_PER_J
 
     def read_power_w(self) -> float | None:
-        """Return instant power, or what ``nvmlDeviceGetPowerUsage`` says where the GPU has no such field."""
-        if self._has_instant:
-            power_mw = self._read_instant_mw()
-            if power_mw is None:
-                raise SensorError("NVML gave no instant power")
-            return power_mw / _MW_PER_W
-        return float(self._call(self._nvml.nvmlDeviceGetPowerUsage)) / _MW_PER_W if self._has_power else None
+        """Return power in watts by the signal that `info` names, or ``None`` for a GPU that tells its counter alone."""
+        return self._read_mw(self._power) / _MW_PER_W if self._power else None
 
-    def read_temperature_c(self) -> float | None:
-        """Return the temperature of the GPU's core."""
-        celsius = _try(self._nvml, self._nvml.nvmlDeviceGetTemperature, self._handle, _TEMPERATURE_GPU)
-        return None if celsius is None else float(celsius)
+    def read_signals(self) -> dict[str, float | None]:
+        """Return all that the GPU tells of energy and power, for calibration; ``None`` for what it does not offer.
+
+        Keys: ``counter_j`` in joules; ``instant_w`` (field 186), ``average_w`` (185) and ``usage_w`` in watts.
+        """
+        signals = {"counter_j": self.read_energy_j()}
+        for name in ("instant", "average", "usage"):
+            signals[f"{name}_w"] = self._read_mw(name) / _MW_PER_W if name in self._offered else None
+        return signals
+
+    def read_state(self) -> DeviceState:
+        """Return temperature, clocks, utilisation, throttle reasons and process ids."""
+        return read_state(self._nvml, self._handle)
 
     def close(self) -> None:
         """Give back the reference on NVML."""
-        _try(self._nvml, self._nvml.nvmlShutdown)
+        with contextlib.suppress(self._nvml.NVMLError):
+            self._nvml.nvmlShutdown()
 
-    def _read_instant_mw(self) -> float | None:
-        values = _try(self._nvml, self._nvml.nvmlDeviceGetFieldValues, self._handle, [_FIELD_POWER_INSTANT])
-        if not values or values[0].nvmlReturn != 0 or values[0].valueType == _VALUE_TYPE_DOUBLE:
-            return None
-        return float(values[0].value.uiVal)
+    def _find_offered(self) -> tuple[str, ...]:
+        """Return the power signals that answer; the module's (CPU and GPU) only where the GPU alone has none."""
+        offered = tuple(name for name in ("instant", "average", "usage") if self._offers(name))
+        if not offered:
+            self._scope = _SCOPE_MODULE
+            offered = tuple(name for name in _FIELDS if self._offers(name))
+        if not offered and not self._has_counter:
+            raise SensorError("it offers neither an energy counter nor power")
+        return offered
 
-    def _call(self, function: Any) -> Any:
+    def _offers(self, name: str) -> bool:
         try:
-            return function(self._handle)
+            if name == "usage":
+                return ask(self._nvml, self._nvml.nvmlDeviceGetPowerUsage, self._handle) is not None
+            value = self._ask_field(name)
+            return value is not None and _number(value) >= 0
+        except _NotANumberError:
+            self._notes.append(f"field {_FIELDS[name]} ({name}) gave no number and is not used")
+            return False
+
+    def _choose_power(self, generation: Generation) -> str | None:
+        ranked = [name for name in ("instant", "usage", "average") if name in self._offered]
+        if not self._has_counter:
+            whole = [name for name in ranked if getattr(generation, name).sees_all]
+            ranked = sorted(whole, key=lambda name: float(getattr(generation, name).window_s)) or ranked
+        return ranked[0] if ranked else None
+
+    def _describe_source(self) -> str:
+        power = "nothing"
+        if self._power:
+            field = _FIELDS.get(self._power)
+            power = f"field {field} ({self._power} power)" if field else "nvmlDeviceGetPowerUsage"
+            power += " of the module (CPU and GPU)" if self._scope == _SCOPE_MODULE else ""
+        source = f"NVML {power}; the GPU has no energy counter"
+        if self._has_counter:
+            source = f"NVML nvmlDeviceGetTotalEnergyConsumption; power from {power}"
+        return "; ".join([source, *self._notes])
+
+    def _read_mw(self, name: str) -> float:
+        if name == "usage":
+            return self._call(self._nvml.nvmlDeviceGetPowerUsage)
+        try:
+            value = self._ask_field(name)
+        except self._nvml.NVMLError as error:
+            raise SensorError(f"NVML: {error}") from error
+        if value is None:
+            raise SensorError(f"NVML gave no power in field {_FIELDS[name]} this time")
+        return _number(value)
+
+    def _ask_field(self, name: str) -> Any:
+        """Return the field's value, or ``None`` where it is not offered; a field tells its own failure."""
+        values = ask(self._nvml, self._nvml.nvmlDeviceGetFieldValues, self._handle, [(_FIELDS[name], self._scope)])
+        if values is None or values[0].nvmlReturn in NOT_OFFERED:
+            return None
+        if values[0].nvmlReturn != 0:
+            raise SensorError(f"NVML: field {_FIELDS[name]}: {self._nvml.NVMLError(values[0].nvmlReturn)}")
+        return values[0]
+
+    def _call(self, function: Any) -> float:
+        try:
+            return float(function(self._handle))
         except self._nvml.NVMLError as error:
             raise SensorError(f"NVML: {error}") from error
 
@@ -143,7 +204,7 @@ class Nvml:
         sensors: list[Sensor] = []
         statuses: list[SensorStatus] = []
         try:
-            for device in _list_visible(pynvml, self._environ):
+            for device in list_visible(pynvml, self._environ):
                 refused = device.refused
                 if refused is None:
                     try:
@@ -156,58 +217,29 @@ class Nvml:
         except pynvml.NVMLError as error:
             statuses.append(_unavailable(f"NVML: {error}", None))
         finally:
-            _try(pynvml, pynvml.nvmlShutdown)
+            with contextlib.suppress(pynvml.NVMLError):
+                pynvml.nvmlShutdown()
         if not statuses:
-            statuses.append(_unavailable("no GPU is visible", "look at CUDA_VISIBLE_DEVICES"))
+            statuses.append(_unavailable("no GPU is visible", self._explain_none()))
         return sensors, statuses
 
-
-def _list_visible(pynvml: Any, environ: Mapping[str, str]) -> list[_Device]:
-    """Return the GPUs in CUDA's order.
-
-    As CUDA does, entries count up to the first that names no GPU, and UUIDs may be cut short. CUDA numbers GPUs by
-    speed unless CUDA_DEVICE_ORDER is PCI_BUS_ID, NVML by PCI bus, so a choice by number among unlike GPUs is refused.
-    """
-    found: list[tuple[str, str]] = []
-    for index in range(pynvml.nvmlDeviceGetCount()):
-        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-        name = _try(pynvml, pynvml.nvmlDeviceGetName, handle) or "NVIDIA GPU"
-        found.append((str(name), str(_try(pynvml, pynvml.nvmlDeviceGetUUID, handle) or "")))
-    chosen = environ.get("CUDA_VISIBLE_DEVICES")
-    wanted = [str(i) for i in range(len(found))] if chosen is None else [c.strip() for c in chosen.split(",")]
-    unlike = len({name for name, _ in found}) > 1 and environ.get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID"
-    devices: list[_Device] = []
-    for entry in wanted:
-        cuda_index = len(devices)
-        if entry.startswith("MIG-"):
-            devices.append(_Device(-1, cuda_index, entry, "", _MIG_REASON, _MIG_FIX))
-            continue
-        place = _find_index(entry, found)
-        if place is None:
-            break
-        reason, fix = None, None
-        if _is_split(pynvml, place):
-            reason, fix = _MIG_REASON, _MIG_FIX
-        elif unlike and entry.isdigit():
-            reason = "unlike GPUs are numbered by speed in CUDA and by PCI bus in NVML"
-            fix = "set CUDA_DEVICE_ORDER=PCI_BUS_ID, or name GPUs by UUID in CUDA_VISIBLE_DEVICES"
-        devices.append(_Device(place, cuda_index, *found[place], reason, fix))
-    return devices
+    def _explain_none(self) -> str | None:
+        chosen = self._environ.get("CUDA_VISIBLE_DEVICES")
+        if chosen is None:
+            return None
+        return f"look at CUDA_VISIBLE_DEVICES='{chosen}': numbers or UUIDs of GPUs that are there, each once"
 
 
-def _find_index(entry: str, found: list[tuple[str, str]]) -> int | None:
-    if entry.isdigit():
-        return int(entry) if int(entry) < len(found) else None
-    matches = [index for index, (_, uuid) in enumerate(found) if entry.startswith("GPU-") and uuid.startswith(entry)]
-    return matches[0] if len(matches) == 1 else None
+def _number(field: Any) -> float:
+    """Return a field's value as it is typed."""
+    kind = field.valueType
+    value = float(getattr(field.value, _VALUE_MEMBERS[kind])) if 0 <= kind < len(_VALUE_MEMBERS) else math.nan
+    if not math.isfinite(value) or value < 0:
+        raise _NotANumberError(f"NVML: field {field.fieldId} gave {value}, which is no power")
+    return value
 
 
-def _is_split(pynvml: Any, index: int) -> bool:
-    mode = _try(pynvml, pynvml.nvmlDeviceGetMigMode, pynvml.nvmlDeviceGetHandleByIndex(index))
-    return bool(mode and mode[0] == 1)
-
-
-def _unavailable(reason: str, fix: str | None, device: _Device | None = None) -> SensorStatus:
+def _unavailable(reason: str, fix: str | None, device: Device | None = None) -> SensorStatus:
     return SensorStatus(
         name="nvml",
         available=False,
@@ -217,11 +249,3 @@ def _unavailable(reason: str, fix: str | None, device: _Device | None = None) ->
         reason=reason,
         fix=fix,
     )
-
-
-def _try(pynvml: Any, function: Any, *args: Any) -> Any:
-    """Return the function's answer, or ``None`` where this GPU or driver does not offer it."""
-    try:
-        return function(*args)
-    except pynvml.NVMLError:
-        return None

@@ -42,7 +42,7 @@ def clean_windows(trace: dict[str, Any]) -> list[tuple[str, int, float, float]]:
     return sorted(found, key=lambda window: window[2:])
 
 
-def power_trace(trace: dict[str, Any], run_id: str, *, word: str) -> Markup | None:
+def power_trace(trace: dict[str, Any], run_id: str, *, word: str, where: str = "one run") -> Markup | None:
     """Return power (W) over time (s) of `run_id`, or ``None`` when the trace holds no sample."""
     series, windows = clean_series(trace), clean_windows(trace)
     if not series:
@@ -83,12 +83,12 @@ def power_trace(trace: dict[str, Any], run_id: str, *, word: str) -> Markup | No
                 linewidth=1.3,
                 label=style.clip(label.lstrip("_"), 32),
             )
-        axes.set_title(f"{what} over one run")
-        axes.set_xlabel("Seconds since the start of the run")
+        axes.set_title(f"{what} over {where}")
+        axes.set_xlabel("Seconds since the start of the measurement")
         axes.set_ylabel("Watts" + (f" ({word.lower()})" if word else ""))
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=1 if style.is_narrow(axes) else 3)
 
-    return style.draw("power", f"{what} over one run", described, paint, wide=(8.4, 3.8), narrow=(4.2, 4.2))
+    return style.draw("power", f"{what} over {where}", described, paint, wide=(8.4, 3.8), narrow=(4.2, 4.2))
 
 
 def _dicts(value: Any) -> list[dict[str, Any]]:
