@@ -37,8 +37,8 @@ class _NotANumberError(SensorError):
 class NvmlSensor(Sensor):
     """One GPU; holds a reference on NVML until it is closed.
 
-    Beside a counter it reads instant power; without one, rather the shortest signal that no moment escapes, since the
-    integral of a blind one depends on how the load falls into its gaps.
+    Beside a counter it reads instant power; without one, rather the shortest mean that no moment escapes: the integral
+    of a blind signal depends on how the load falls into its gaps.
     """
 
     def __init__(self, pynvml: Any, device: Device) -> None:
@@ -231,7 +231,6 @@ class Nvml:
 
 
 def _number(field: Any) -> float:
-    """Return a field's value as it is typed."""
     kind = field.valueType
     value = float(getattr(field.value, _VALUE_MEMBERS[kind])) if 0 <= kind < len(_VALUE_MEMBERS) else math.nan
     if not math.isfinite(value) or value < 0:

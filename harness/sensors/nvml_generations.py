@@ -1,17 +1,18 @@
 """What is published of NVML's power signals: how often each changes, and over how long it is a mean.
 
 Sources: Yang, Adamek and Armour, "Part-time Power Measurements: nvidia-smi's Lack of Attention" (arXiv 2312.02741 and
-the table beside it, drivers of 2023) for update and averaging; NVML API reference, ``nvmlDeviceGetPowerUsage`` and field
+the table beside it, drivers of 2023) for update and averaging; NVML API reference, ``nvmlDeviceGetPowerUsage`` and
 ``NVML_FI_DEV_POWER_AVERAGE``, for the one-second mean of Ampere (except GA100) and newer. Unpublished is ``None``.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 _PASCAL, _VOLTA, _TURING, _AMPERE, _ADA, _HOPPER = range(4, 10)
 _UNKNOWN_ARCHITECTURE = 0xFFFFFFFF
-_GA100_NAMES = ("A100", "A800", "A30 ", "A30X", "PG506")
+_GA100_NAME = re.compile(r"\b(A100[DX]?|A800|A30X?)\b")  # RTX A1000 is another chip
 _SLOWEST_KNOWN_UPDATE_S = 0.1
 
 
@@ -62,7 +63,7 @@ def find_generation(architecture: int | None, name: str) -> Generation:
     """
     if architecture is None or architecture < _PASCAL or architecture == _UNKNOWN_ARCHITECTURE:
         return Generation()
-    if architecture == _AMPERE and any(part in f"{name} " for part in _GA100_NAMES):
+    if architecture == _AMPERE and _GA100_NAME.search(name):
         return _GA100
     if architecture == _HOPPER and "H100" in name:
         return _H100

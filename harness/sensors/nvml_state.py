@@ -8,8 +8,8 @@ from typing import Any
 from harness.core.errors import SensorError
 from harness.sensors.base import DeviceState
 
-# NVML's codes for what this GPU or driver does not offer this process: invalid argument (an old driver, a new field), not
-# supported, no permission, function not found, argument version mismatch, deprecated.
+# NVML's codes for what this GPU or driver does not offer this process: invalid argument (an old driver, a new field),
+# not supported, no permission, function not found, argument version mismatch, deprecated.
 NOT_OFFERED = frozenset({2, 3, 4, 13, 25, 26})
 
 _TEMPERATURE_GPU = 0

@@ -126,7 +126,7 @@ int nvmlDeviceGetTotalEnergyConsumption(Gpu *gpu, unsigned long long *mj) {
 
 int nvmlDeviceGetPowerUsage(Gpu *gpu, unsigned *mw) {
     DEVICE(POWER);
-    if (set.no_power) return NOT_SUPPORTED;
+    if (set.no_power || set.module_only) return NOT_SUPPORTED;
     *mw = power_mw(gpu->index, now, set.generation->usage == USAGE_MEAN);
     return OK;
 }

@@ -14,7 +14,7 @@
  * STANDIN_POWER_PERIOD_S, _WINDOW_S, _PHASE_S     override the generation's; the window only that of the short signal
  * STANDIN_GAIN, STANDIN_POWER_GAIN   multiply all readings, or power alone; the truth stays
  * STANDIN_NO_COUNTER, STANDIN_NO_INSTANT, STANDIN_NO_POWER, STANDIN_NO_STATE (temperature, clocks and the like)
- * STANDIN_MODULE_ONLY   fields 185 and 186 answer in the module scope alone, as on Grace Hopper
+ * STANDIN_MODULE_ONLY   power answers in the module scope of fields 185 and 186 alone, as Grace Hopper may
  * STANDIN_RESET_AT_S    the counter restarts at 0; several by comma
  * STANDIN_STUCK_FROM_S  the counter stands still; STANDIN_NEGATIVE_AT_S: it steps back by 5 J once
  * STANDIN_FAIL_FROM_S, STANDIN_FAIL_UNTIL_S, STANDIN_FAIL_CODE (999), STANDIN_FAIL_ONLY (counter or power)
