@@ -54,7 +54,7 @@ def measure(arguments: Sequence[str]) -> int:
     intensity = _find_intensity(options.country)
     result = measure_command(
         command,
-        read_settings(options.set),
+        _settings(options.set),
         idle_s=options.idle,
         interval_s=options.interval,
         on_stretch=lambda stretch: _tell(stretch_to_text(stretch)),
@@ -100,7 +100,7 @@ def _sensors(options: argparse.Namespace) -> int:
     from harness.measure.cost import cost_to_text, measure_cost, with_periods
     from harness.sensors.describe import describe_sensors, sensors_to_json, sensors_to_text
 
-    config = read_settings(options.set)
+    config = _settings(options.set)
     statuses, infos = describe_sensors(config.sensor)
     cost = None if options.no_cost else measure_cost(config)
     if cost is not None:
@@ -112,28 +112,12 @@ def _sensors(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def read_settings(settings: Sequence[str]) -> MeasureConfig:
-    """Return the meter's configuration with ``KEY=VALUE`` settings applied.
-
-    Raises:
-        ConfigError: a key or a value that it does not have.
-    """
+def _settings(settings: Sequence[str]) -> MeasureConfig:
     if not settings:
         return MeasureConfig()
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
+    from harness.experiments.settings import read_meter_settings
 
-    wrong = next((text for text in settings if "=" not in text), None)
-    if wrong is not None:
-        raise ConfigError(f"--set '{wrong}' is no setting; write KEY=VALUE, e.g. --set poll_interval_s=0.02")
-    try:
-        given = OmegaConf.from_dotlist([text.removeprefix("measure.") for text in settings])
-        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(MeasureConfig), given))
-    except OmegaConfBaseException as error:
-        raise ConfigError(f"--set: {str(error).splitlines()[0]}.") from error
-    if not isinstance(config, MeasureConfig) or config.poll_interval_s <= 0:
-        raise ConfigError("--set poll_interval_s must be above 0 (seconds).")
-    return config
+    return read_meter_settings(settings)
 
 
 def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
