@@ -24,7 +24,8 @@ def read_meter_settings(settings: Sequence[str]) -> MeasureConfig:
         given = OmegaConf.from_dotlist([text.removeprefix("measure.") for text in settings])
         config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(MeasureConfig), given))
     except OmegaConfBaseException as error:
-        raise ConfigError(f"--set: {str(error).splitlines()[0]}.") from error
+        key = getattr(error, "full_key", None) or "a key"
+        raise ConfigError(f"--set {key}: {str(error).splitlines()[0]}.") from error
     if not isinstance(config, MeasureConfig) or config.poll_interval_s <= 0:
         raise ConfigError("--set poll_interval_s must be above 0 (seconds).")
     return config

@@ -39,8 +39,7 @@ def main(arguments: Sequence[str]) -> int:
         return error.exit_code
     writer = SampleWriter(Path(arguments[0]))
     poller = make_poller(sensors, settings["poll_interval_s"], writer)
-    for i in range(len(sensors)):
-        poller.read(i)
+    poller.begin()
     _answer(
         sensors=[dataclasses.asdict(sensor.info) for sensor in sensors],
         refused=[dataclasses.asdict(status) for status in refused],

@@ -81,7 +81,8 @@ def measure_command(
             with _pass_signals(process):
                 process.wait()
         stretches = reader.finish()
-        readings, findings = window.readings, (*meter.findings, *window.findings)
+        readings = window.readings
+        findings = (*meter.findings, *(window.findings if readings else ()))
         trace = meter.trace()
     unique = tuple(dict.fromkeys(findings))
     return CommandEnergy(

@@ -8,6 +8,7 @@ from typing import Any
 from harness.core.records import EnergyReading
 from harness.core.units import format_digits
 from harness.measure.command import CommandEnergy, Stretch
+from harness.measure.totals import total_energy_j
 from harness.sensors.describe import GRADE_WORDS
 
 SCHEMA_VERSION = 1
@@ -20,7 +21,7 @@ def command_to_text(result: CommandEnergy) -> str:
         lines.extend(_describe(reading, result.duration_s))
     total_j = result.energy_j
     if len(result.readings) > 1:
-        lines.append(f"{_joules(total_j):>16}  in total" + ("" if total_j is not None else " (a part is unknown)"))
+        lines.append(f"{_joules(total_j):>16}  in total" + _say_modelled(result, total_j))
     if not result.readings:
         lines.append(f"{'unknown':>16}  no sensor could be read")
     lines.append(f"{result.duration_s:>14.3f} s  elapsed, exit code {result.exit_code}")
@@ -39,6 +40,18 @@ def stretch_to_text(stretch: Stretch) -> str:
         for reading in stretch.readings
     ]
     return f"{stretch.end_s:10.3f} s  " + ("  ".join(parts) or "unknown: no sensor could be read")
+
+
+def _say_modelled(result: CommandEnergy, total_j: float | None) -> str:
+    """Return what of a total is not measured."""
+    if total_j is None:
+        return " (a part is unknown)"
+    modelled = [reading for reading in result.readings if reading.method == "modelled"]
+    if not modelled:
+        return ""
+    measured = [reading for reading in result.readings if reading.method != "modelled"]
+    measured_j = total_energy_j(measured) if measured else 0.0
+    return f", of which {_joules(total_j - (measured_j or 0.0))} modelled, not measured"
 
 
 def _describe(reading: EnergyReading, duration_s: float) -> list[str]:

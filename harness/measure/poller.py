@@ -22,6 +22,9 @@ STARTUP_S = 1.2
 # A model's inputs (CPU times) move slowly.
 MODELLED_INTERVAL_S = 0.5
 STATE_INTERVAL_S = 1.0
+# Before anything is measured, each counter is seen to tick this often, or so long (s) is waited for it.
+FIRST_TICKS = 4
+FIRST_TICKS_LIMIT_S = 0.6
 
 Signal = Literal["", "mark", "stop"]
 # (sensor, time_s, energy_j, power_w, read_s, failed)
@@ -93,8 +96,27 @@ class Poller:
                 self._begin_dense()
             stopping = signal == "stop"
 
-    def read(self, i: int, *, with_power: bool = True) -> None:
-        """Read sensor `i` once; a failure becomes NaN and is reported, so that the run goes on."""
+    def begin(self) -> None:
+        """Read everything, and counters densely until each has ticked a few times: the first window needs the ticks
+        before it.
+        """
+        for i in range(len(self._sensors)):
+            self.read(i)
+        until_s = now_s() + FIRST_TICKS_LIMIT_S
+        ticks_left = dict.fromkeys(self._counters, FIRST_TICKS)
+        latest_j = dict.fromkeys(self._counters, math.nan)
+        while ticks_left and now_s() < until_s:
+            for i in tuple(ticks_left):
+                energy_j = self.read(i, with_power=False)
+                if energy_j != latest_j[i]:
+                    ticks_left[i] -= not math.isnan(latest_j[i])
+                    latest_j[i] = energy_j
+                if not ticks_left[i]:
+                    del ticks_left[i]
+            time.sleep(DENSE_INTERVAL_S)
+
+    def read(self, i: int, *, with_power: bool = True) -> float:
+        """Read sensor `i` once and return its energy (J); a failure becomes NaN and is reported, so that the run goes on."""
         sensor = self._sensors[i]
         failed = 0
         before_s = now_s()
@@ -118,6 +140,7 @@ class Poller:
                 self._waiting[i] = energy_j
             else:
                 del self._waiting[i]
+        return energy_j
 
     def _begin_dense(self) -> None:
         """Read everything at once, then wait for each counter's next tick."""

@@ -120,19 +120,20 @@ def _read_model(samples: Samples, edges_s: tuple[float, float], interval_s: floa
 def _find_peak_w(
     info: SensorInfo, rows: RowArray, edges_s: tuple[float, float], interval_s: float, period: Period | None
 ) -> float | None:
-    """Return the highest power inside the window: of its samples, or else between ticks of the counter."""
+    """Return the highest power inside the window, of its samples and between ticks of the counter."""
     lag_s = find_lag_s(info, interval_s)
     inside = (rows["time_s"] >= edges_s[0] + lag_s) & (rows["time_s"] <= edges_s[1] + lag_s)
     power_w = rows["power_w"][inside]
     power_w = power_w[~np.isnan(power_w)]
-    if power_w.size:
-        return float(power_w.max())
+    seen_w = float(power_w.max()) if power_w.size else None
     if info.method != "counter":
-        return None
+        return seen_w
     ticks = locate_ticks(rows[(rows["time_s"] >= edges_s[0]) & (rows["time_s"] <= edges_s[1])], period)
     if ticks.times_s.size < 2 or (period is not None and period.period_s < interval_s / 10):
-        return _slope_peak_w(rows, edges_s, interval_s)
-    return float(np.max(np.diff(ticks.energy_j) / np.maximum(np.diff(ticks.times_s), 1e-9)))
+        slope_w = _slope_peak_w(rows, edges_s, interval_s)
+    else:
+        slope_w = float(np.max(np.diff(ticks.energy_j) / np.maximum(np.diff(ticks.times_s), 1e-9)))
+    return max((w for w in (seen_w, slope_w) if w is not None), default=None)
 
 
 def _slope_peak_w(rows: RowArray, edges_s: tuple[float, float], interval_s: float) -> float | None:

@@ -82,10 +82,9 @@ class ThreadSampler:
         self.intervals_s = self._poller.intervals_s
 
     def start(self) -> None:
-        """Read every sensor once and begin polling; nothing to do without sensors."""
+        """See every counter tick a few times and begin polling; nothing to do without sensors."""
         if self._sensors and self._thread is None:
-            for i in range(len(self._sensors)):
-                self._poller.read(i)
+            self._poller.begin()
             self._thread = threading.Thread(
                 target=self._poller.run, args=(self._wait,), name="isojoule-sampler", daemon=True
             )
