@@ -83,7 +83,6 @@ static int known(Gpu *gpu) {
 }
 
 int nvmlDeviceGetIndex(Gpu *gpu, unsigned *index) { *index = (unsigned)gpu->index; return known(gpu); }
-int nvmlDeviceGetMinorNumber(Gpu *gpu, unsigned *minor) { *minor = (unsigned)gpu->index; return known(gpu); }
 int nvmlDeviceGetArchitecture(Gpu *gpu, unsigned *arch) { *arch = set.generation->arch; return known(gpu); }
 
 int nvmlDeviceGetName(Gpu *gpu, char *name, unsigned length) {
@@ -107,13 +106,17 @@ int nvmlDeviceGetPciInfo_v3(Gpu *gpu, Pci *pci) {
     strncpy(pci->legacy, pci->bus_id + 4, sizeof pci->legacy - 1);
     return known(gpu);
 }
-SAME(nvmlDeviceGetPciInfo_v2, (Gpu *gpu, Pci *pci), (gpu, pci), nvmlDeviceGetPciInfo_v3)
 SAME(nvmlDeviceGetPciInfo, (Gpu *gpu, Pci *pci), (gpu, pci), nvmlDeviceGetPciInfo_v3)
 
 int nvmlDeviceGetMigMode(Gpu *gpu, unsigned *current, unsigned *pending) {
     if (!set.generation->has_mig) return NOT_SUPPORTED;
     *current = *pending = set.mig == gpu->index;
     return known(gpu);
+}
+
+int nvmlDeviceGetC2cModeInfoV(Gpu *gpu, unsigned *enabled) { /* the link of a Grace Hopper */
+    *enabled = 1;
+    return set.module_only ? known(gpu) : NOT_SUPPORTED;
 }
 
 /* Energy and power. */
@@ -133,8 +136,9 @@ int nvmlDeviceGetPowerUsage(Gpu *gpu, unsigned *mw) {
 
 static int has_field(const Field *field) {
     if (field->field == FIELD_ENERGY) return !set.no_counter;
-    if (!set.generation->has_fields || field->scope != (set.module_only ? 1u : 0u) || set.no_power) return 0;
-    return field->field == FIELD_AVERAGE || (field->field == FIELD_INSTANT && !set.no_instant);
+    if (field->scope != (set.module_only ? 1u : 0u) || set.no_power) return 0;
+    if (field->field == FIELD_INSTANT) return set.generation->has_instant && !set.no_instant;
+    return field->field == FIELD_AVERAGE && set.generation->has_average;
 }
 
 int nvmlDeviceGetFieldValues(Gpu *gpu, int count, Field *values) {
@@ -197,7 +201,6 @@ static int clock_mhz(Gpu *gpu, unsigned type, unsigned *mhz) {
 
 int nvmlDeviceGetClockInfo(Gpu *gpu, unsigned type, unsigned *mhz) { return clock_mhz(gpu, type, mhz); }
 int nvmlDeviceGetMaxClockInfo(Gpu *gpu, unsigned type, unsigned *mhz) { return clock_mhz(gpu, type, mhz); }
-int nvmlDeviceGetClock(Gpu *gpu, unsigned type, unsigned id, unsigned *mhz) { (void)id; return clock_mhz(gpu, type, mhz); }
 
 int nvmlDeviceGetUtilizationRates(Gpu *gpu, Utilization *utilization) {
     DEVICE(OTHER);
@@ -241,8 +244,6 @@ int nvmlDeviceGetComputeRunningProcesses_v3(Gpu *gpu, unsigned *count, Process *
     for (unsigned i = 0; i < *count; i++) processes[i] = (Process){(unsigned)set.pids[i], MEMORY_USED, ~0u, ~0u};
     return OK;
 }
-SAME(nvmlDeviceGetComputeRunningProcesses_v2, (Gpu *gpu, unsigned *count, Process *processes), (gpu, count, processes),
-     nvmlDeviceGetComputeRunningProcesses_v3)
 
 int nvmlDeviceGetGraphicsRunningProcesses_v3(Gpu *gpu, unsigned *count, Process *processes) {
     DEVICE(OTHER);
@@ -250,5 +251,3 @@ int nvmlDeviceGetGraphicsRunningProcesses_v3(Gpu *gpu, unsigned *count, Process 
     *count = 0;
     return OK;
 }
-SAME(nvmlDeviceGetGraphicsRunningProcesses_v2, (Gpu *gpu, unsigned *count, Process *processes), (gpu, count, processes),
-     nvmlDeviceGetGraphicsRunningProcesses_v3)

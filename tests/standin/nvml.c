@@ -34,22 +34,28 @@ enum { USAGE_SHORT, USAGE_MEAN };
 enum { MAX_GPUS = 8, MAX_LIST = 64 };
 
 typedef struct { int index; } Gpu;
-typedef struct { const char *key, *name; unsigned arch; int usage, has_fields, has_mig; double period, window; } Generation;
+typedef struct {
+    const char *key, *name;
+    unsigned arch;
+    int usage, has_instant, has_average, has_mig;
+    double period, window;
+} Generation;
 
 static const Generation generations[] = { /* update and averaging after Yang et al., arXiv 2312.02741 */
-    {"H100", "NVIDIA H100 80GB HBM3", 9, USAGE_MEAN, 1, 1, 0.1, 0.025},
-    {"A100", "NVIDIA A100-SXM4-80GB", 7, USAGE_SHORT, 1, 1, 0.1, 0.025},
-    {"ADA", "NVIDIA GeForce RTX 4090", 8, USAGE_MEAN, 1, 0, 0.1, 0.1},
-    {"TURING", "NVIDIA GeForce RTX 2080 Ti", 6, USAGE_SHORT, 0, 0, 0.1, 0.1},
-    {"V100", "Tesla V100-SXM2-32GB", 5, USAGE_SHORT, 0, 0, 0.02, 0.01},
-    {"PASCAL", "Tesla P100-PCIE-16GB", 4, USAGE_SHORT, 0, 0, 0.02, 0.01},
+    {"H100", "NVIDIA H100 80GB HBM3", 9, USAGE_MEAN, 1, 1, 1, 0.1, 0.025},
+    {"A100", "NVIDIA A100-SXM4-80GB", 7, USAGE_SHORT, 1, 1, 1, 0.1, 0.025},
+    {"ADA", "NVIDIA GeForce RTX 4090", 8, USAGE_MEAN, 1, 1, 0, 0.1, 0.1},
+    {"TURING", "NVIDIA GeForce RTX 2080 Ti", 6, USAGE_SHORT, 0, 0, 0, 0.1, 0.1},
+    {"V100", "Tesla V100-SXM2-32GB", 5, USAGE_SHORT, 0, 0, 0, 0.02, 0.01},
+    {"PASCAL", "Tesla P100-PCIE-16GB", 4, USAGE_SHORT, 1, 0, 0, 0.02, 0.01},
 };
 static const double SHIFT_S = 0.013, MEAN_WINDOW_S = 1, START_J = 1e6, STEP_BACK_J = 5;
 
 static Gpu gpus[MAX_GPUS];
 static int users, is_set_up;
 static struct {
-    int gpus, no_counter, no_instant, no_power, no_state, module_only, fail_code, fail_only, mig, unlike, num_pids, num_resets;
+    int gpus, no_counter, no_instant, no_power, no_state, module_only, fail_code, fail_only, mig, unlike;
+    int num_pids, num_resets;
     double counter_period, counter_phase, counter_jitter, power_period, power_window, power_phase, gain, power_gain;
     double stuck_from, fail_from, fail_until, lost_at, negative_at, nan_from, limit_w, call_s;
     double resets[MAX_LIST], pids[MAX_LIST];
@@ -79,7 +85,8 @@ static int list(const char *name, double *values) {
 }
 
 void standin_setup(void) {
-    const char *wanted = getenv("STANDIN_GENERATION"), *wave_text = getenv("STANDIN_WAVE"), *only = getenv("STANDIN_FAIL_ONLY");
+    const char *wanted = getenv("STANDIN_GENERATION"), *wave_text = getenv("STANDIN_WAVE");
+    const char *only = getenv("STANDIN_FAIL_ONLY");
     set.generation = NULL;
     for (size_t i = 0; i < sizeof generations / sizeof *generations; i++)
         if (!strcmp(generations[i].key, wanted && *wanted ? wanted : "H100")) set.generation = &generations[i];
