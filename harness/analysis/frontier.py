@@ -50,10 +50,14 @@ class Reached:
 def select_boundary(readings: Sequence[EnergyReading]) -> tuple[EnergyReading, ...]:
     """Return the readings of the headline boundary: the accelerators alone where there are any, else CPU and DRAM.
 
-    A whole-system reading counts only where nothing else does, since it contains the others. Where two sensors read
-    one device, the better grade counts.
+    A whole-system reading counts only where nothing else is measured, since it contains the others; beside CPU and DRAM
+    that are only modelled it counts. Where two sensors read one device, the better grade counts.
     """
-    for domains in (("gpu",), ("cpu", "dram"), ("system",)):
+    order: tuple[tuple[str, ...], ...] = (("gpu",), ("cpu", "dram"), ("system",))
+    parts = [reading for reading in readings if reading.domain != "system"]
+    if all(reading.method == "modelled" for reading in parts):
+        order = (("system",), ("gpu",), ("cpu", "dram")) if _has_measured_system(readings) else order
+    for domains in order:
         best: dict[tuple[str, int], EnergyReading] = {}
         for reading in readings:
             key = (reading.domain, reading.device_index)
@@ -62,6 +66,10 @@ def select_boundary(readings: Sequence[EnergyReading]) -> tuple[EnergyReading, .
         if best:
             return tuple(best.values())
     return ()
+
+
+def _has_measured_system(readings: Sequence[EnergyReading]) -> bool:
+    return any(reading.domain == "system" and reading.method != "modelled" for reading in readings)
 
 
 def sum_boundary(readings: Sequence[EnergyReading]) -> BoundaryEnergy:
