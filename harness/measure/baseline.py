@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 
 from harness.core.records import Finding
-from harness.measure.reading import mean_power_w
 from harness.measure.meter import Meter
+from harness.measure.reading import mean_power_w
 from harness.measure.window import Window
 
 # Idle power before and after that differs by more than this makes net energy doubtful.

@@ -61,12 +61,16 @@ def _describe(reading: EnergyReading, duration_s: float) -> list[str]:
     if reading.energy_j is None:
         lines.append(f"{'':18}{reading.reason}")
     else:
-        spread = "" if reading.uncertainty_j is None else f" \u00b1 {format_digits(reading.uncertainty_j)} J (95%, timing)"
+        spread = (
+            "" if reading.uncertainty_j is None else f" \u00b1 {format_digits(reading.uncertainty_j)} J (95%, timing)"
+        )
         gain = "" if reading.gain_error is None else f" \u00b1 {reading.gain_error:.0%} (sensor gain)"
         peak = "" if reading.peak_power_w is None else f", peak {format_digits(reading.peak_power_w)} W"
         lines.append(f"{'':18}{_watts(reading.energy_j, duration_s)} mean{peak};{spread}{gain or ''}".rstrip(";"))
     if reading.net_energy_j is not None:
-        lines.append(f"{'':18}{_joules(reading.net_energy_j)} above {format_digits(reading.idle_w or 0.0)} W of idle power")
+        lines.append(
+            f"{'':18}{_joules(reading.net_energy_j)} above {format_digits(reading.idle_w or 0.0)} W of idle power"
+        )
     covered = "" if reading.coverage is None else f", {reading.coverage:.0%} covered"
     lines.append(f"{'':18}grade {reading.grade} ({word}), {reading.method}, {reading.num_samples} samples{covered}")
     return lines
@@ -96,7 +100,9 @@ def command_to_json(result: CommandEnergy) -> dict[str, Any]:
             {
                 "begin_s": stretch.begin_s,
                 "end_s": stretch.end_s,
-                "readings": [_reading_to_json(reading, stretch.end_s - stretch.begin_s) for reading in stretch.readings],
+                "readings": [
+                    _reading_to_json(reading, stretch.end_s - stretch.begin_s) for reading in stretch.readings
+                ],
             }
             for stretch in result.stretches
         ]

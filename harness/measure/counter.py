@@ -74,8 +74,8 @@ def power_around(samples: Samples, edge_s: float, period_s: float) -> FloatArray
 def cut_at_falls(rows: RowArray, begin_s: float, end_s: float) -> tuple[RowArray, float | None]:
     """Return the rows between the falls of the counter around a window, and how far it fell inside (J) if it did."""
     falls = np.flatnonzero(np.diff(rows["energy_j"]) < 0)
-    first, last = 0, rows.size
-    for fall in falls:
+    first, last = 0, int(rows.size)
+    for fall in falls.tolist():
         if rows["time_s"][fall + 1] <= begin_s:
             first = fall + 1
         elif rows["time_s"][fall] >= end_s:
@@ -95,9 +95,7 @@ def _explain(name: str, edge_s: float, near: RowArray, period_s: float, failed: 
     return unknown("sensor_failed", f"the counter could not be read at the window's {name}{failed}")
 
 
-def _find_jump_w(
-    info: SensorInfo, samples: Samples, edges_s: tuple[float, float], ticks: Ticks
-) -> float | None:
+def _find_jump_w(info: SensorInfo, samples: Samples, edges_s: tuple[float, float], ticks: Ticks) -> float | None:
     """Return a rate of the counter that no device could draw, or ``None``."""
     inside = (ticks.times_s >= edges_s[0]) & (ticks.times_s <= edges_s[1])
     times_s, energy_j, halves_s = ticks.times_s[inside], ticks.energy_j[inside], ticks.halves_s[inside]

@@ -9,6 +9,7 @@ faster than the counter ticks).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -156,7 +157,9 @@ def _try_step(slopes_w: FloatArray, k: int, share: float, step_j: float) -> tupl
         return share * step_j, 0.0
     at = min(1.0, max(0.0, at))
     stepped_w = before_w * min(share, at) + after_w * max(0.0, share - at)
-    drift_w = abs(before_w - float(slopes_w[max(0, k - 2)])) + abs(float(slopes_w[min(slopes_w.size - 1, k + 2)]) - after_w)
+    drift_w = abs(before_w - float(slopes_w[max(0, k - 2)])) + abs(
+        float(slopes_w[min(slopes_w.size - 1, k + 2)]) - after_w
+    )
     return stepped_w * step_j / mean_w, max(0.0, 1 - drift_w / abs(jump_w))
 
 
@@ -188,7 +191,7 @@ def combine_edges_j(begin: EdgeEnergy, end: EdgeEnergy, duration_s: float, highe
     length_s = max(begin.length_s, end.length_s)
     if highest_w is None or duration_s >= SHORT_TICKS * length_s:
         return half_j
-    hard_j = float(np.hypot(*(bound_course_j(e.share, e.step_j, e.length_s, 0.0, highest_w) for e in (begin, end))))
+    hard_j = math.hypot(*(bound_course_j(e.share, e.step_j, e.length_s, 0.0, highest_w) for e in (begin, end)))
     if begin.interval == end.interval:
         energy_j = end.energy_j - begin.energy_j
         hard_j = min(hard_j, max(energy_j, min(end.step_j, highest_w * duration_s) - energy_j))

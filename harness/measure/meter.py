@@ -22,9 +22,9 @@ from harness.measure.sampled import find_lag_s
 from harness.measure.sampler import Sampler, ThreadSampler, has_passed, longest_wait_s
 from harness.measure.state import find_state_problems, hottest_c
 from harness.measure.ticks import Period, measure_period
+from harness.measure.totals import sum_known
 from harness.measure.window import Window, WindowReading
 from harness.sensors import Sensor
-from harness.measure.totals import sum_known
 
 MAX_TRACE_POINTS = 2000
 _LOOK_AGAIN_S = 0.002
@@ -78,7 +78,7 @@ class Meter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop sampling once the last window's edge has been passed; closed windows keep or still get their readings."""
+        """Stop sampling once the last window's edge has been passed; closed windows still get their readings."""
         if self.closed_windows and error is None:
             last = max(self.closed_windows, key=lambda w: w.end_abs_s)
             self._wait_past(last.end_abs_s)
@@ -122,7 +122,7 @@ class Meter:
         self.idle_w = tuple(mean_power_w(reading, window.duration_s) for reading in window.readings)
 
     def period(self, i: int) -> Period | None:
-        """Return the update period of sensor `i`, measured at the start; ``None`` unless it is a counter that ticked."""
+        """Return the update period of sensor `i`, measured at the start; ``None`` unless a counter ticked."""
         if self.sampler.infos[i].method != "counter":
             return None
         if i not in self._periods:
@@ -201,7 +201,7 @@ class Meter:
         return {"series": series, "windows": windows}
 
     def _wait_past(self, edge_s: float) -> None:
-        """Wait until every sensor has been seen far enough past `edge_s`, or has had the time to, or cannot any more."""
+        """Wait until every sensor has been seen far enough past `edge_s`, or cannot be any more."""
         self.sampler.refresh()
         if not self._running:
             return

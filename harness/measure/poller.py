@@ -27,7 +27,7 @@ FIRST_TICKS = 4
 FIRST_TICKS_LIMIT_S = 0.6
 
 Signal = Literal["", "mark", "stop"]
-# (sensor, time_s, energy_j, power_w, read_s, failed)
+# Takes one row: sensor, time (s), energy (J), power (W), length of the read (s), what failed.
 WriteRow = Callable[[int, float, float, float, float, int], None]
 
 
@@ -63,8 +63,9 @@ class Poller:
         self._has_state = [True] * len(self._sensors)
 
     def run(self, wait: Callable[[float], Signal]) -> None:
-        """Poll until `wait(seconds)` answers ``stop``; ``mark`` starts a dense stretch. After a stop the last stretch
-        is finished first, so that the window that just closed gets its tick.
+        """Poll until `wait(seconds)` answers ``stop``; ``mark`` starts a dense stretch.
+
+        After a stop the last stretch is finished first, so that the window that just closed gets its tick.
         """
         start_s = now_s()
         due_s = [start_s] * len(self._sensors)
@@ -97,8 +98,9 @@ class Poller:
             stopping = signal == "stop"
 
     def begin(self) -> None:
-        """Read everything, and counters densely until each has ticked a few times: the first window needs the ticks
-        before it.
+        """Read everything, and counters densely until each has ticked a few times.
+
+        The first window needs the ticks before it.
         """
         for i in range(len(self._sensors)):
             self.read(i)
@@ -116,7 +118,7 @@ class Poller:
             time.sleep(DENSE_INTERVAL_S)
 
     def read(self, i: int, *, with_power: bool = True) -> float:
-        """Read sensor `i` once and return its energy (J); a failure becomes NaN and is reported, so that the run goes on."""
+        """Read sensor `i` once and return its energy (J); a failure becomes NaN and is reported."""
         sensor = self._sensors[i]
         failed = 0
         before_s = now_s()
@@ -155,7 +157,7 @@ class Poller:
                 continue
             try:
                 state = sensor.read_state()
-            except Exception:  # noqa: BLE001 - a label beside the energy; its failure is not the energy's
+            except Exception:  # noqa: BLE001, S112 - a label beside the energy; its failure is not the energy's
                 continue
             if state is None:
                 self._has_state[i] = False

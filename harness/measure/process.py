@@ -174,7 +174,9 @@ class ProcessSampler:
         if "error" in event:
             self.samples[event["sensor"]].last_error = event["error"]
         elif "state" in event:
-            fields = {key: tuple(value) if isinstance(value, list) else value for key, value in event["state"].items()}
+            fields: dict[str, Any] = {
+                key: tuple(value) if isinstance(value, list) else value for key, value in event["state"].items()
+            }
             self.states.append(StateSample(event["sensor"], event["time_s"], DeviceState(**fields)))
 
 

@@ -19,7 +19,7 @@ MAX_EDGE_SHARE = 0.05
 MAX_CROSSCHECK_GAP = 0.1
 
 
-def read_window(
+def read_window(  # noqa: PLR0917 - the meter calls it, once for each sensor
     info: SensorInfo,
     samples: Samples,
     edges_s: tuple[float, float],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from harness.core.records import Finding, SensorInfo
@@ -60,14 +62,14 @@ def read_power(
         level_w = float(near_w.mean()) if near_w.size else float(power_w.mean())
         halves_j.append(max(_EDGE_SHARE * range_w * resolution_s / 2, _HIDDEN_SHARE * level_w * step_s))
     duration_s = edges_s[1] - edges_s[0]
-    half_j = float(np.hypot(*halves_j)) + _RESOLUTION_W * duration_s
+    half_j = math.hypot(*halves_j) + _RESOLUTION_W * duration_s
     findings: tuple[Finding, ...] = ()
     blind = blind_share(info)
     if blind > 0 and info.method == "sampled":
         mean_w = result.energy_j / duration_s
         highest_w = max(info.power_limit_w or 0.0, float(power_w.max()))
         half_j += blind * max(mean_w, highest_w - mean_w) * duration_s
-        text = f"the sensor sees {1 - blind:.0%} of the time; a load in step with it can hide from it, so the range is wide"
+        text = f"the sensor sees {1 - blind:.0%} of the time; a load in step with it can hide, so the range is wide"
         findings = (Finding(code="blind_sensor", severity="warning", text=text, value=blind, limit=0.0),)
     return Integral(result.energy_j, half_j, None, findings)
 

@@ -27,7 +27,7 @@ class SampleWriter:
         self._events_fd = os.open(folder / EVENTS_NAME, flags, 0o644)
         self._row = np.zeros(1, ROW)
 
-    def write_row(
+    def write_row(  # noqa: PLR0917 - the fields of a row
         self, sensor: int, time_s: float, energy_j: float, power_w: float, read_s: float, failed: int
     ) -> None:
         """Append one row."""

@@ -116,7 +116,9 @@ class ThreadSampler:
         except queue.Empty:
             return ""
 
-    def _write(self, i: int, time_s: float, energy_j: float, power_w: float, read_s: float, failed: int) -> None:
+    def _write(  # noqa: PLR0917 - the fields of a row
+        self, i: int, time_s: float, energy_j: float, power_w: float, read_s: float, failed: int
+    ) -> None:
         self.samples[i].append(time_s, energy_j, power_w, read_s, failed)
 
     def _report(self, i: int, text: str) -> None:

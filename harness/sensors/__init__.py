@@ -3,4 +3,13 @@
 from harness.sensors.base import Backend, DeviceState, Sensor, SensorStatus
 from harness.sensors.discover import SENSORS, discover_sensors, list_sensors, open_sensors
 
-__all__ = ["SENSORS", "Backend", "DeviceState", "Sensor", "SensorStatus", "discover_sensors", "list_sensors", "open_sensors"]
+__all__ = [
+    "SENSORS",
+    "Backend",
+    "DeviceState",
+    "Sensor",
+    "SensorStatus",
+    "discover_sensors",
+    "list_sensors",
+    "open_sensors",
+]
