@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 
 import numpy as np
 import pytest
@@ -91,6 +92,20 @@ def test_a_jump_that_no_device_could_draw_is_unknown(limit_w: float | None) -> N
     assert_unknown(result, "counter_jump", "more than the device can draw")
 
 
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason="wide brackets are carried by a wrong count")
+@pytest.mark.parametrize(("tick_s", "seed", "begin_s"), [(0.05, 31, 2.5), (0.0502, 19, 2.9)])
+def test_a_counter_as_fast_as_the_polls_is_not_taken_for_one_that_jumps(
+    tick_s: float, seed: int, begin_s: float
+) -> None:
+    chance = random.Random(seed)
+    device = Device(load=training(seed), tick_s=tick_s, tick_phase_s=chance.uniform(0, tick_s))
+    spans = [(2.1 + 0.4 * n, 2.1 + 0.4 * n + chance.choice([0.05, 0.3, 1, 2])) for n in range(4)]
+    samples = take_samples(device, *(edge_s for span in spans for edge_s in span), seed=seed)
+    span = next(span for span in spans if span[0] == pytest.approx(begin_s))
+    result = read_counter(device.info(), samples, span, measure_period(samples), None)
+    assert_true(result, device.load.between_j(*span))
+
+
 @pytest.mark.parametrize("lost_s", [(4.0, 5.9), (0.0, 20.0), (-1.0, 2.7)], ids=["end", "all", "start"])
 def test_a_counter_that_cannot_be_read_at_an_edge_is_unknown_with_the_sensors_words(lost_s: Span) -> None:
     result = read(Device(load=LOAD, lost_s=lost_s), why="bus error")
@@ -110,7 +125,7 @@ def test_reads_that_failed_between_the_edges_cost_nothing() -> None:
     assert_true(read(Device(load=LOAD, lost_s=(2.9, 3.9))), LOAD.between_j(*SPAN))
 
 
-@pytest.mark.xfail(strict=True, reason="a gap in the reads is called a stuck counter")
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason="a gap in the reads is called a stuck counter")
 def test_reads_that_failed_are_not_a_counter_that_stood_still() -> None:
     assert codes(read(Device(load=LOAD, lost_s=(2.9, 3.9)))) == []
 

@@ -7,8 +7,8 @@ import pytest
 from harness.core.records import EnergyReading, Finding
 from harness.measure.reading import mean_power_w, read_window, subtract_idle
 from harness.measure.samples import Samples
-from harness.measure.ticks import measure_period
-from tests.unit.measure.loads import Load, constant, pulses
+from harness.measure.ticks import Period, measure_period
+from tests.unit.measure.loads import Load, constant, pulses, training
 from tests.unit.measure.scene import POLL_S, Device, Span, take_samples
 
 SPAN = (2.0, 7.0)
@@ -118,6 +118,19 @@ def test_without_power_the_peak_comes_from_the_counter(tick_s: float) -> None:
     assert findings == []
     assert reading.crosscheck_j is None
     assert reading.peak_power_w == pytest.approx(400.0, rel=0.05)
+
+
+@pytest.mark.xfail(
+    strict=True, raises=AssertionError, reason="the peak divides by the time between ticks that are not told apart"
+)
+@pytest.mark.parametrize("tick_s", [0.02, 0.5])
+def test_the_peak_is_nothing_that_the_device_did_not_draw(tick_s: float) -> None:
+    for seed in range(40):
+        device = Device(load=training(seed), tick_s=tick_s, tick_phase_s=0.0137 * seed % tick_s, has_power=False)
+        span = (2.1, 2.4 + 0.05 * seed)
+        samples = take_samples(device, *span, seed=seed)
+        reading, _ = read_window(device.info(), samples, span, POLL_S, measure_period(samples) or Period(tick_s, 0.0))
+        assert reading.peak_power_w is None or reading.peak_power_w <= 1.1 * max(device.load.levels_w)
 
 
 def test_the_gain_of_the_sensor_stands_beside_the_uncertainty_and_not_in_it() -> None:
