@@ -101,8 +101,9 @@ def cost_to_text(cost: SamplerCost) -> str:
     """Return the cost as one line."""
     low, high = cost.slowdown - cost.slowdown_half, cost.slowdown + cost.slowdown_half
     return (
-        f"The sampler at {1 / cost.poll_interval_s:.0f} Hz over {len(cost.sensors)} sensor(s) uses {cost.cpu_share:.2%} "
-        f"of one core; a busy loop loses {cost.slowdown:+.2%} (95% interval {low:+.2%} to {high:+.2%})."
+        f"The sampler at {1 / cost.poll_interval_s:.0f} Hz over {len(cost.sensors)} sensor(s) uses "
+        f"{cost.cpu_share:.2%} of one core; a busy loop loses {cost.slowdown:+.2%} "
+        f"(95% interval {low:+.2%} to {high:+.2%})."
     )
 
 

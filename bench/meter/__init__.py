@@ -1,0 +1,1 @@
+"""The meter against its peers on waveforms whose energy is known."""
