@@ -1,5 +1,6 @@
 # isojoule: `make report` runs the main job, `make test` passes the tests. Everything is installed into .venv.
 VENV := .venv
+PEERS := .venv-peers
 BIN := $(VENV)/bin
 PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(shell command -v $(p) 2>/dev/null)))
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -9,10 +10,10 @@ STUDY := runs/iso_loss_cpu
 TYPED := harness/core harness/data harness/sensors harness/measure harness/analysis harness/report
 
 .DEFAULT_GOAL := help
-.PHONY: help report study test check bench
+.PHONY: help report study test check bench bench-meter
 
 help: ## what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 report: $(VENV)/.installed ## run the quick study (resumes) and write its report: about 12 minutes on 2 cores
 	$(BIN)/isojoule run -m experiment=iso_loss_quick
@@ -33,8 +34,15 @@ check: $(VENV)/.installed-dev ## format, lint, types, layers
 	$(BIN)/mypy --strict $(TYPED)
 	$(BIN)/lint-imports
 
-bench: ## compare with peers (none yet: see bench/README.md)
-	@cat bench/README.md
+bench: bench-meter ## compare with peers
+
+bench-meter: $(VENV)/.installed-dev $(PEERS)/.installed ## the meter against zeus, codecarbon and carbontracker: 10 minutes
+	$(BIN)/python -m bench.meter.run
+
+$(PEERS)/.installed: bench/meter/peers.txt | $(VENV)/bin/python
+	$(BIN)/python -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip --disable-pip-version-check --quiet install -r bench/meter/peers.txt
+	@touch $@
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "make: no python3 found; install Python 3.11, 3.12 or 3.13." >&2; exit 2; }

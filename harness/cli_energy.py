@@ -80,23 +80,14 @@ def measure(arguments: Sequence[str]) -> int:
 
 def add_sensors_verb(verbs: Any) -> None:
     """Add ``sensors`` to the parser."""
-    sensors = verbs.add_parser("sensors", help="list the sensors of this machine, what they cost, or calibrate them")
+    sensors = verbs.add_parser("sensors", help="list the sensors of this machine and what reading them costs")
     sensors.add_argument("--json", type=Path, metavar="FILE")
     sensors.add_argument("--no-cost", action="store_true", help="do not measure the sampler's own cost (saves 7 s)")
-    sensors.add_argument("--calibrate", action="store_true", help="fit the GPU sensors' timing under known loads")
-    sensors.add_argument("--quick", action="store_true", help="with --calibrate: shorter loads")
     sensors.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the meter")
     sensors.set_defaults(handler=_sensors)
 
 
 def _sensors(options: argparse.Namespace) -> int:
-    if options.calibrate:
-        from harness.run.calibrate import run_calibration
-
-        text, content = run_calibration(None, options.quick)
-        print(text)
-        _write(options.json, content)
-        return EXIT_OK
     from harness.measure.cost import cost_to_text, measure_cost, with_periods
     from harness.sensors.describe import describe_sensors, sensors_to_json, sensors_to_text
 

@@ -14,15 +14,16 @@ import sys
 import time
 from typing import Any
 
-PAIRS = 40
-SLICE_S = 1.0
+PAIRS = 500
+SLICE_S = 0.1
 
 
 def measure_edges(count: int = 2000) -> dict[str, Any]:
     """Return microseconds of begin and end of both meters, taken in turn in the same process."""
+    from zeus.monitor import ZeusMonitor
+
     from harness.core.config import MeasureConfig, SensorConfig
     from harness.measure import Meter
-    from zeus.monitor import ZeusMonitor
 
     zeus = ZeusMonitor(gpu_indices=[0], cpu_indices=[])
     times: dict[str, list[float]] = {"isojoule_begin": [], "isojoule_end": [], "zeus_begin": [], "zeus_end": []}
@@ -64,7 +65,8 @@ def measure_cpu(seconds: float = 30.0) -> dict[str, Any]:
 def measure_loop() -> dict[str, Any]:
     """Return how much a training loop on one thread loses with the sampler running, over alternating pairs.
 
-    Each slice with the sampler also opens and closes a window; slices without it stop the sampler's process.
+    Slices without it stop the sampler's process; they are short, so that what else the machine does falls on both alike.
+    The loop stays on one core, so that the other is free, and a window is open all the time.
     """
     import torch
 
@@ -86,23 +88,21 @@ def measure_loop() -> dict[str, Any]:
         return steps / (time.perf_counter() - began)
 
     logs = []
-    with Meter(MeasureConfig(sensor=SensorConfig(names=["nvml"]), poll_interval_s=0.05)) as meter:
+    meter_config = MeasureConfig(sensor=SensorConfig(names=["nvml"]), poll_interval_s=0.05)
+    with Meter(meter_config) as meter, meter.window("loop"):
         pid = meter.sampler.pid  # type: ignore[attr-defined]
         time.sleep(1.5)
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
         slice_speed()
         for pair in range(PAIRS):
             speed = {}
             for measured in (pair % 2 == 0, pair % 2 == 1):
                 os.kill(pid, signal.SIGCONT if measured else signal.SIGSTOP)
-                if measured:
-                    with meter.window("slice"):
-                        speed[True] = slice_speed()
-                else:
-                    speed[False] = slice_speed()
+                speed[measured] = slice_speed()
             logs.append(math.log(speed[False] / speed[True]))
         os.kill(pid, signal.SIGCONT)
     mean = statistics.fmean(logs)
-    half = 1.685 * statistics.stdev(logs) / math.sqrt(len(logs))  # one-sided 95%, t over 39 degrees of freedom
+    half = 1.648 * statistics.stdev(logs) / math.sqrt(len(logs))  # one-sided 95%, t over 499 degrees of freedom
     return {"slowdown": mean, "upper_95": mean + half, "pairs": PAIRS, "slice_s": SLICE_S}
 
 

@@ -47,7 +47,7 @@ class Trial:
     windows: tuple[tuple[float, float], ...] = ()
 
 
-def make_trials(seed: int, *, quick: bool) -> list[Trial]:
+def make_trials(seed: int, *, quick: bool) -> list[Trial]:  # noqa: C901 - the grid, read from top to bottom
     """Return all trials; random phases and window starts come from `seed`."""
     rng = random.Random(seed)
     trials: list[Trial] = []

@@ -22,7 +22,7 @@ from tests.standin.build import build_nvml
 
 ROOT = Path(__file__).parents[2]
 PEERS_PYTHON = ROOT / ".venv-peers" / "bin" / "python"
-AT_ONCE = 6
+AT_ONCE = 10
 _STARTING_S = 3.0
 
 

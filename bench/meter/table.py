@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 BEGIN, END = "<!-- meter: begin -->", "<!-- meter: end -->"
-_HEAD = "| {} | windows | bias | p95 error | covered | interval / p95 | unknown | wrong and unflagged |\n|---|---|---|---|---|---|---|---|"
+_HEAD = (
+    "| {} | windows | bias | p95 error | covered | interval / p95 | unknown | wrong and unflagged |\n"
+    "|---|---|---|---|---|---|---|---|"
+)
 
 
 def write(readme: Path, result: dict[str, Any]) -> None:

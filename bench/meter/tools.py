@@ -106,6 +106,7 @@ def run_carbontracker(windows: Sequence[tuple[float, float]], gpus: int) -> Iter
     tracker = CarbonTracker(
         epochs=len(windows), monitor_epochs=-1, epochs_before_pred=0, update_interval=1, components="gpu", verbose=0
     )
+    inner = tracker.tracker  # the last epoch takes it away
     times = []
     for pause_s, length_s in windows:
         time.sleep(pause_s)
@@ -116,7 +117,7 @@ def run_carbontracker(windows: Sequence[tuple[float, float]], gpus: int) -> Iter
         end_s = time.monotonic()
         tracker.epoch_end()
         times.append(((first_s + begin_s) / 2, (end_s + time.monotonic()) / 2))
-    energies: list[Any] = list(tracker.tracker.total_energy_per_epoch() * KWH_J / constants.PUE_2023)
+    energies: list[Any] = list(inner.total_energy_per_epoch() * KWH_J / constants.PUE_2023)
     for (_, length_s), (begin_s, end_s), energy_j in zip(windows, times, energies, strict=False):
         yield Measured(length_s, begin_s, end_s, float(energy_j), [float(energy_j)], [None], [])
 

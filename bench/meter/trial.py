@@ -1,4 +1,4 @@
-"""One trial in a process of its own: ``python -m bench.meter.trial LIBRARY_FOLDER OUT`` with the trial as JSON on stdin."""
+"""One trial in a process of its own: ``python -m bench.meter.trial LIBRARY_FOLDER OUT``, the trial as JSON on stdin."""
 
 from __future__ import annotations
 

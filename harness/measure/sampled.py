@@ -17,8 +17,9 @@ from harness.measure.samples import Samples
 
 # 95% of the error of an edge within +-half the resolution, times the levels of power around it.
 _EDGE_SHARE = 0.7
-# What a load may hide between two updates at an edge, as a share of its power over that time.
+# What a load may hide at an edge between two updates, and inside a longer mean, as shares of its power over that time.
 _HIDDEN_SHARE = 0.25
+_HIDDEN_IN_MEAN = 0.15
 _RESOLUTION_W = 0.001
 
 
@@ -55,12 +56,13 @@ def read_power(
     period_s = info.power_period_s or estimate_update_period_s(times_s, power_w, poll_interval_s)
     resolution_s = (period_s or poll_interval_s) + poll_interval_s + (info.power_window_s or 0.0)
     step_s = (period_s or poll_interval_s) + poll_interval_s
+    hidden_s = max(_HIDDEN_SHARE * step_s, _HIDDEN_IN_MEAN * (info.power_window_s or 0.0))
     halves_j = []
     for edge_s in (begin_s, end_s):
         near_w = power_w[np.abs(times_s - edge_s) <= resolution_s]
         range_w = float(np.ptp(near_w)) if near_w.size else float(np.ptp(power_w))
         level_w = float(near_w.mean()) if near_w.size else float(power_w.mean())
-        halves_j.append(max(_EDGE_SHARE * range_w * resolution_s / 2, _HIDDEN_SHARE * level_w * step_s))
+        halves_j.append(max(_EDGE_SHARE * range_w * resolution_s / 2, level_w * hidden_s))
     duration_s = edges_s[1] - edges_s[0]
     half_j = math.hypot(*halves_j) + _RESOLUTION_W * duration_s
     findings: tuple[Finding, ...] = ()
