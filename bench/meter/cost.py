@@ -65,7 +65,7 @@ def measure_cpu(seconds: float = 30.0) -> dict[str, Any]:
 def measure_loop() -> dict[str, Any]:
     """Return how much a training loop on one thread loses with the sampler running, over alternating pairs.
 
-    Slices without it stop the sampler's process; they are short, so that what else the machine does falls on both alike.
+    Slices without it stop the sampler's process; they are short, so that the rest of the machine falls on both alike.
     The loop stays on one core, so that the other is free, and a window is open all the time.
     """
     import torch
