@@ -8,7 +8,7 @@ from harness.core.records import Finding, SensorInfo
 from harness.measure.edges import EdgeEnergy, combine_edges_j, energy_at
 from harness.measure.integrate import Integral, unknown
 from harness.measure.samples import FloatArray, RowArray, Samples
-from harness.measure.ticks import CONTEXT_PERIODS, Period, Ticks, locate_ticks
+from harness.measure.ticks import CONTEXT_PERIODS, Period, find_brackets, locate_ticks
 
 # Without a measured period ticks are looked for this far around an edge.
 _DEFAULT_PERIOD_S = 0.1
@@ -48,15 +48,14 @@ def read_counter(
         near_edges.append(at_edge)
     begin, end = near_edges
     highest_w = info.power_limit_w or 2 * max(begin.high_w, end.high_w)
-    ticks = locate_ticks(rows, period)
-    jump_w = _find_jump_w(info, samples, edges_s, ticks)
+    jump_w = _find_jump_w(info, samples, edges_s, rows)
     if jump_w is not None:
         reason = f"the counter rose at {jump_w:.3g} W inside the window, more than the device can draw"
         return unknown("counter_jump", reason, jump_w)
     energy_j = end.energy_j - begin.energy_j
     if energy_j <= 0:
         return unknown("counter_stuck", "the counter did not move inside the window", 0.0)
-    still_s = _longest_still_s(ticks, begin_s, end_s)
+    still_s = _longest_still_s(rows, begin_s, end_s)
     findings: tuple[Finding, ...] = ()
     if still_s > STUCK_PERIODS * max(period_s, _DEFAULT_PERIOD_S):
         text = f"the counter stood still for {still_s:.2f} s inside the window"
@@ -95,14 +94,14 @@ def _explain(name: str, edge_s: float, near: RowArray, period_s: float, failed: 
     return unknown("sensor_failed", f"the counter could not be read at the window's {name}{failed}")
 
 
-def _find_jump_w(info: SensorInfo, samples: Samples, edges_s: tuple[float, float], ticks: Ticks) -> float | None:
+def _find_jump_w(info: SensorInfo, samples: Samples, edges_s: tuple[float, float], rows: RowArray) -> float | None:
     """Return a rate of the counter that no device could draw, or ``None``."""
-    inside = (ticks.times_s >= edges_s[0]) & (ticks.times_s <= edges_s[1])
-    times_s, energy_j, halves_s = ticks.times_s[inside], ticks.energy_j[inside], ticks.halves_s[inside]
-    if times_s.size < 2:
+    earliest_s, latest_s, energy_j = find_brackets(rows)
+    inside = (latest_s >= edges_s[0]) & (earliest_s <= edges_s[1])
+    earliest_s, latest_s, energy_j = earliest_s[inside], latest_s[inside], energy_j[inside]
+    if latest_s.size < 2:
         return None
-    shortest_s = np.diff(times_s) + halves_s[1:] + halves_s[:-1]
-    rate_w = float(np.max(np.diff(energy_j) / np.maximum(shortest_s, 1e-6)))
+    rate_w = float(np.max(np.diff(energy_j) / np.maximum(latest_s[1:] - earliest_s[:-1], 1e-6)))
     power_w = samples.between(*edges_s)["power_w"]
     seen_w = float(np.nanmax(power_w)) if np.any(~np.isnan(power_w)) else 0.0
     known_w = max(seen_w, info.power_limit_w or 0.0)
@@ -110,8 +109,9 @@ def _find_jump_w(info: SensorInfo, samples: Samples, edges_s: tuple[float, float
     return rate_w if rate_w > limit_w else None
 
 
-def _longest_still_s(ticks: Ticks, begin_s: float, end_s: float) -> float:
-    """Return the longest time between two ticks of which one at least lies in the window, at least 0 s."""
-    times_s = ticks.times_s[(ticks.times_s > begin_s) & (ticks.times_s < end_s)]
-    blur_s = 2 * float(ticks.halves_s.max(initial=0.0))
-    return float(np.diff(np.concatenate(([begin_s], times_s, [end_s]))).max()) - blur_s if times_s.size else 0.0
+def _longest_still_s(rows: RowArray, begin_s: float, end_s: float) -> float:
+    """Return the longest time inside the window over which reads showed one and the same value, at least 0 s."""
+    starts = np.append(0, np.flatnonzero(np.diff(rows["energy_j"]) != 0) + 1)
+    firsts_s = np.maximum(rows["time_s"][starts], begin_s)
+    lasts_s = np.minimum(rows["time_s"][np.append(starts[1:], rows.size) - 1], end_s)
+    return float((lasts_s - firsts_s).max(initial=0.0))

@@ -55,7 +55,7 @@ class EdgeEnergy:
     open_j: float
     low_w: float
     high_w: float
-    interval: int  # number of the tick interval that the edge lies in
+    tick_j: float  # counter value at the tick before, which tells the interval that the edge lies in
     share: float  # where in it, 0 to 1
     step_j: float = 0.0  # what the counter added over that interval
     length_s: float = 0.0
@@ -94,7 +94,9 @@ def energy_at(edge_s: float, ticks: Ticks, period: Period | None, power_w: Float
     timing_j = float(slopes_w[k]) * ((1 - share) * ticks.halves_s[k] + share * ticks.halves_s[k + 1]) * _UNIFORM_95
     levels = tuple(slopes_w[k - 2 : k + 3].tolist()) if k >= 2 else ()
     at_edge_j = float(energy_j[k]) + course_j
-    return EdgeEnergy(at_edge_j, timing_j, open_j, low_w, high_w, k, share, step_j, float(length_s), levels)
+    return EdgeEnergy(
+        at_edge_j, timing_j, open_j, low_w, high_w, float(energy_j[k]), share, step_j, float(length_s), levels
+    )
 
 
 def bound_course_j(share: float, step_j: float, length_s: float, low_w: float, high_w: float) -> float:
@@ -176,23 +178,24 @@ def _extrapolate(
     near = slopes_w[-3:] if after else slopes_w[:3]
     open_j, timing_j = abs(slope_w * away_s), slope_w * float(ticks.halves_s[nearest])
     energy_j = float(ticks.energy_j[nearest]) + slope_w * away_s
-    interval = ticks.times_s.size - 1 if after else -1
-    return EdgeEnergy(energy_j, timing_j, open_j, float(near.min()), float(near.max()), interval, 0.0)
+    tick_j = float(ticks.energy_j[-1]) if after else math.nan
+    return EdgeEnergy(energy_j, timing_j, open_j, float(near.min()), float(near.max()), tick_j, 0.0)
 
 
 def combine_edges_j(begin: EdgeEnergy, end: EdgeEnergy, duration_s: float, highest_w: float | None) -> float:
     """Return the half-width of a window's 95% interval (J) from those of its two edges.
 
     A window of less than `SHORT_TICKS` ticks shows too little of the load to say how it varies inside one: there the
-    bounds are hard, between nothing and `highest_w`, what the device can draw.
+    bounds are hard, between nothing and `highest_w`, what the device can draw, and add up: work that begins and ends
+    with the window makes both edges err to the same side.
     """
     open_j = float(np.hypot(begin.open_j, end.open_j)) * (_uncancelled(begin, end))
     half_j = float(np.sqrt(begin.timing_j**2 + end.timing_j**2 + open_j**2 + 2 * _RESOLUTION_J**2))
     length_s = max(begin.length_s, end.length_s)
     if highest_w is None or duration_s >= SHORT_TICKS * length_s:
         return half_j
-    hard_j = math.hypot(*(bound_course_j(e.share, e.step_j, e.length_s, 0.0, highest_w) for e in (begin, end)))
-    if begin.interval == end.interval:
+    hard_j = sum(bound_course_j(e.share, e.step_j, e.length_s, 0.0, highest_w) for e in (begin, end))
+    if begin.tick_j == end.tick_j:
         energy_j = end.energy_j - begin.energy_j
         hard_j = min(hard_j, max(energy_j, min(end.step_j, highest_w * duration_s) - energy_j))
     return max(half_j, hard_j)

@@ -53,6 +53,7 @@ class ProcessSampler:
         self._reader: SampleReader | None = None
         self._mark_fd = -1
         self._stopped = False
+        self._failure: str | None = None
         self.pid: int | None = None
         self.infos: tuple[SensorInfo, ...] = ()
         self.refused: tuple[SensorStatus, ...] = ()
@@ -110,7 +111,7 @@ class ProcessSampler:
         """Return how the process ended if nobody asked it to, else ``None``."""
         code = None if self._process is None or self._stopped or not self.infos else self._process.poll()
         if code is None:
-            return None
+            return self._failure
         return f"the sampler was killed by signal {-code}" if code < 0 else f"the sampler ended with exit code {code}"
 
     def stop(self) -> None:
@@ -118,6 +119,7 @@ class ProcessSampler:
         process = self._process
         if process is None or self._stopped:
             return
+        self._failure = self.failure()
         self._stopped = True
         assert process.stdin is not None  # noqa: S101 - as asked for in start
         with contextlib.suppress(OSError):

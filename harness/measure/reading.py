@@ -12,11 +12,13 @@ from harness.measure.counter import read_counter
 from harness.measure.integrate import Integral
 from harness.measure.sampled import blind_share, find_lag_s, read_power
 from harness.measure.samples import RowArray, Samples
-from harness.measure.ticks import Period, locate_ticks
+from harness.measure.ticks import Period, Ticks, locate_ticks
 
 # Findings: an uncertainty, or a gap between counter and integrated power, above these shares of the energy.
 MAX_EDGE_SHARE = 0.05
 MAX_CROSSCHECK_GAP = 0.1
+# A peak is read off ticks whose distance is known to this share.
+_MAX_APART_ERROR = 0.05
 
 
 def read_window(  # noqa: PLR0917 - the meter calls it, once for each sensor
@@ -128,12 +130,23 @@ def _find_peak_w(
     seen_w = float(power_w.max()) if power_w.size else None
     if info.method != "counter":
         return seen_w
-    ticks = locate_ticks(rows[(rows["time_s"] >= edges_s[0]) & (rows["time_s"] <= edges_s[1])], period)
-    if ticks.times_s.size < 2 or (period is not None and period.period_s < interval_s / 10):
+    if period is not None and period.period_s < interval_s / 10:
         slope_w = _slope_peak_w(rows, edges_s, interval_s)
     else:
-        slope_w = float(np.max(np.diff(ticks.energy_j) / np.maximum(np.diff(ticks.times_s), 1e-9)))
+        slope_w = _steepest_w(
+            locate_ticks(rows[(rows["time_s"] >= edges_s[0]) & (rows["time_s"] <= edges_s[1])], period)
+        )
     return max((w for w in (seen_w, slope_w) if w is not None), default=None)
+
+
+def _steepest_w(ticks: Ticks) -> float | None:
+    """Return the highest mean power between two ticks, near or far, of those whose distance is known well."""
+    slopes_w = []
+    for hop in (1, 2, 4, 8, 16, 32):
+        apart_s = ticks.times_s[hop:] - ticks.times_s[:-hop]
+        known = ticks.halves_s[hop:] + ticks.halves_s[:-hop] <= _MAX_APART_ERROR * apart_s
+        slopes_w.extend(((ticks.energy_j[hop:] - ticks.energy_j[:-hop])[known] / apart_s[known]).tolist())
+    return max(slopes_w, default=None)
 
 
 def _slope_peak_w(rows: RowArray, edges_s: tuple[float, float], interval_s: float) -> float | None:

@@ -10,13 +10,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.measure.poller import STARTUP_S
 from harness.measure.samples import FloatArray, RowArray, Samples
 
 # A tick is precise when its bracket is at most this share of the period.
 _PRECISE_SHARE = 0.15
+# ... and at most so many times as wide as is typical.
+_PRECISE_FACTOR = 3.0
 _MIN_TICKS = 4
+# So many of the narrowest brackets are carried to the others.
+_NUM_SOURCES = 8
 # Counters faster than a few dense reads are known at every read, up to one period late.
 FAST_PERIOD_S = 0.004
 # Around an edge only this many periods are looked at.
@@ -77,13 +82,14 @@ def fit_period(rows: RowArray) -> Period | None:
     middles_s, halves_s = (earliest_s + latest_s) / 2, (latest_s - earliest_s) / 2
     steps_s = np.diff(middles_s)
     rough_s = float(np.median(steps_s))
-    precise = halves_s <= _PRECISE_SHARE * rough_s
+    # a tick that was merely polled is no match for one that was read densely
+    precise = halves_s <= min(_PRECISE_SHARE * rough_s, _PRECISE_FACTOR * float(np.median(halves_s)))
     both = precise[1:] & precise[:-1] & (np.abs(steps_s - rough_s) < 0.5 * rough_s)
     if both.sum() < _MIN_TICKS - 1:
         return None
-    # ticks are numbered, so that the error of one bracket is spread over all periods between
+    # ticks are numbered step by step, so that the error of one bracket is spread over all periods between
     first_s, last_s = middles_s[precise][0], middles_s[precise][-1]
-    number = np.round((middles_s[precise] - first_s) / rough_s)
+    number = np.append(0.0, np.cumsum(np.round(np.diff(middles_s[precise]) / rough_s)))
     if number[-1] < _MIN_TICKS - 1:
         return None
     slope_s = float(np.polyfit(number, middles_s[precise], 1)[0])
@@ -105,26 +111,38 @@ def locate_ticks(rows: RowArray, period: Period | None) -> Ticks:
         return Ticks(rows["time_s"] - period.period_s / 2, half_s, rows["energy_j"].astype(np.float64))
     earliest_s, latest_s, energy_j = find_brackets(rows)
     if period is not None and earliest_s.size:
-        # only the last tick inside a long bracket has the new value
+        # only the last tick inside a long bracket has the new value; in a short one there is no other
+        alone = latest_s - earliest_s < period.period_s - period.jitter_s
         earliest_s = np.maximum(earliest_s, latest_s - (period.period_s + period.jitter_s))
-        earliest_s, latest_s = _tighten(earliest_s, latest_s, period)
+        earliest_s, latest_s = _tighten(earliest_s, latest_s, alone, period)
     return Ticks((earliest_s + latest_s) / 2, (latest_s - earliest_s) / 2, energy_j)
 
 
-def _tighten(earliest_s: FloatArray, latest_s: FloatArray, period: Period) -> tuple[FloatArray, FloatArray]:
-    """Carry each precise bracket to its neighbours: the next tick comes one period later, give or take the jitter."""
+def _tighten(
+    earliest_s: FloatArray, latest_s: FloatArray, alone: NDArray[np.bool_], period: Period
+) -> tuple[FloatArray, FloatArray]:
+    """Carry the narrowest brackets to all others: ticks lie whole periods apart, give or take the jitter.
+
+    Before a tick that is `alone` in its bracket the tick before came just one period earlier. Where a bracket allows
+    several counts of periods, what all of them leave open stays open.
+    """
     earliest_s, latest_s = earliest_s.copy(), latest_s.copy()
-    order = np.concatenate((np.arange(1, earliest_s.size), np.arange(earliest_s.size - 2, -1, -1)))
-    sources = np.concatenate((np.arange(earliest_s.size - 1), np.arange(earliest_s.size - 1, 0, -1)))
-    for target, source in zip(order, sources, strict=True):
-        gap_s = (earliest_s[target] + latest_s[target] - earliest_s[source] - latest_s[source]) / 2
-        count = np.round(gap_s / period.period_s)
-        if count == 0:
-            continue
-        slack_s = period.jitter_s + abs(count) * period.error_s
-        low_s = earliest_s[source] + count * period.period_s - slack_s
-        high_s = latest_s[source] + count * period.period_s + slack_s
-        low_s, high_s = max(low_s, earliest_s[target]), min(high_s, latest_s[target])
-        if low_s <= high_s:  # else the counter left its rhythm here, and the reads are believed
-            earliest_s[target], latest_s[target] = low_s, high_s
+    places = np.arange(earliest_s.size)
+    for source in np.argsort(latest_s - earliest_s, kind="stable")[:_NUM_SOURCES]:
+        lowest_s, highest_s = earliest_s - latest_s[source], latest_s - earliest_s[source]
+        far = np.maximum(1.0, np.maximum(np.abs(lowest_s), np.abs(highest_s)) / period.period_s)
+        slack_s = np.sqrt(far) * period.jitter_s + far * period.error_s
+        # the fewest and the most periods that can lie between
+        fewest = np.ceil((lowest_s - slack_s) / period.period_s)
+        most = np.floor((highest_s + slack_s) / period.period_s)
+        fewest = np.where(places > source, np.maximum(fewest, 1.0), fewest)
+        most = np.where(places < source, np.minimum(most, -1.0), most)
+        if alone[source]:
+            fewest = np.where(places == source - 1, np.maximum(fewest, -1.0), fewest)
+        # none: the counter left its rhythm there, and the reads are believed
+        carried = (fewest <= most) & (places != source)
+        low_s = earliest_s[source] + fewest * period.period_s - slack_s
+        high_s = latest_s[source] + most * period.period_s + slack_s
+        earliest_s = np.where(carried, np.maximum(low_s, earliest_s), earliest_s)
+        latest_s = np.where(carried, np.minimum(high_s, latest_s), latest_s)
     return earliest_s, latest_s

@@ -92,7 +92,6 @@ def test_a_jump_that_no_device_could_draw_is_unknown(limit_w: float | None) -> N
     assert_unknown(result, "counter_jump", "more than the device can draw")
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="wide brackets are carried by a wrong count")
 @pytest.mark.parametrize(("tick_s", "seed", "begin_s"), [(0.05, 31, 2.5), (0.0502, 19, 2.9)])
 def test_a_counter_as_fast_as_the_polls_is_not_taken_for_one_that_jumps(
     tick_s: float, seed: int, begin_s: float
@@ -125,7 +124,6 @@ def test_reads_that_failed_between_the_edges_cost_nothing() -> None:
     assert_true(read(Device(load=LOAD, lost_s=(2.9, 3.9))), LOAD.between_j(*SPAN))
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="a gap in the reads is called a stuck counter")
 def test_reads_that_failed_are_not_a_counter_that_stood_still() -> None:
     assert codes(read(Device(load=LOAD, lost_s=(2.9, 3.9)))) == []
 
