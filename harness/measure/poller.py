@@ -6,6 +6,7 @@ It runs in the sampler's own process (`harness.measure.child`) or in a thread ov
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -25,6 +26,10 @@ STATE_INTERVAL_S = 1.0
 # Before anything is measured, each counter is seen to tick this often, or so long (s) is waited for it.
 FIRST_TICKS = 4
 FIRST_TICKS_LIMIT_S = 0.6
+
+# A sensor that waits for its answers is read so much less often than they take, and waited for so long (s) at the end.
+SLOW_FACTOR = 1.5
+SLOW_PATIENCE_S = 2.5
 
 Signal = Literal["", "mark", "stop"]
 # Takes one row: sensor, time (s), energy (J), power (W), length of the read (s), what failed.
@@ -59,23 +64,38 @@ class Poller:
             max(poll_interval_s, MODELLED_INTERVAL_S) if sensor.info.method == "modelled" else poll_interval_s
             for sensor in self._sensors
         )
-        self._counters = tuple(i for i, sensor in enumerate(self._sensors) if sensor.info.method == "counter")
+        self._slow = tuple(i for i, sensor in enumerate(self._sensors) if sensor.waits_for_answer)
+        self._quick = tuple(i for i in range(len(self._sensors)) if i not in self._slow)
+        self._counters = tuple(i for i in self._quick if self._sensors[i].info.method == "counter")
         self._has_state = [True] * len(self._sensors)
+        self._ended = threading.Event()
 
     def run(self, wait: Callable[[float], Signal]) -> None:
         """Poll until `wait(seconds)` answers ``stop``; ``mark`` starts a dense stretch.
 
         After a stop the last stretch is finished first, so that the window that just closed gets its tick.
         """
+        threads = [threading.Thread(target=self._poll_slow, args=(i,), daemon=True) for i in self._slow]
+        for thread in threads:
+            thread.start()
+        try:
+            self._poll_quick(wait)
+        finally:
+            self._ended.set()
+            for thread in threads:
+                thread.join(SLOW_PATIENCE_S)
+
+    def _poll_quick(self, wait: Callable[[float], Signal]) -> None:
         start_s = now_s()
-        due_s = [start_s] * len(self._sensors)
+        due_s = dict.fromkeys(self._quick, start_s)
         state_due_s = start_s + STARTUP_S
         stopping = False
         while self._sensors and not (stopping and not self._waiting):
             now = now_s()
             read_now = set()
-            for i, interval_s in enumerate(self.intervals_s):
+            for i in self._quick:
                 if now >= due_s[i]:
+                    interval_s = self.intervals_s[i]
                     self.read(i)
                     read_now.add(i)
                     due_s[i] += interval_s * (math.floor((now - due_s[i]) / interval_s) + 1)
@@ -88,7 +108,7 @@ class Poller:
             if not dense and now >= state_due_s:
                 self._read_states()
                 state_due_s = now_s() + STATE_INTERVAL_S
-            sleep_s = DENSE_INTERVAL_S if dense else min(due_s) - now_s()
+            sleep_s = DENSE_INTERVAL_S if dense else min(due_s.values(), default=now + MODELLED_INTERVAL_S) - now_s()
             if stopping:
                 time.sleep(DENSE_INTERVAL_S)
                 continue
@@ -97,13 +117,26 @@ class Poller:
                 self._begin_dense()
             stopping = signal == "stop"
 
+    def _poll_slow(self, i: int) -> None:
+        """Read a sensor that waits for its answers, by itself: it holds up nothing else."""
+        due_s = now_s()
+        while not self._ended.wait(max(0.0, due_s - now_s())):
+            self.read(i)
+            interval_s = self.intervals_s[i]
+            due_s += interval_s * max(1, math.ceil((now_s() - due_s) / interval_s))
+
     def begin(self) -> None:
         """Read everything, and counters densely until each has ticked a few times.
 
-        The first window needs the ticks before it.
+        The first window needs the ticks before it. A sensor that waits for its answers is read no more often than it
+        gives them.
         """
         for i in range(len(self._sensors)):
+            began_s = now_s()
             self.read(i)
+            if i in self._slow:
+                interval_s = max(self.intervals_s[i], SLOW_FACTOR * (now_s() - began_s))
+                self.intervals_s = (*self.intervals_s[:i], interval_s, *self.intervals_s[i + 1 :])
         until_s = now_s() + FIRST_TICKS_LIMIT_S
         ticks_left = dict.fromkeys(self._counters, FIRST_TICKS)
         latest_j = dict.fromkeys(self._counters, math.nan)
@@ -135,6 +168,8 @@ class Poller:
             except Exception as error:  # noqa: BLE001 - the same
                 failed |= FAILED_POWER
                 self._note(i, error)
+            if math.isnan(energy_j):
+                after_s = now_s()
         self._write(i, (before_s + after_s) / 2, energy_j, power_w, after_s - before_s, failed)
         before_j = self._waiting.get(i)
         if before_j is not None and energy_j != before_j and not math.isnan(energy_j):
@@ -148,7 +183,7 @@ class Poller:
         """Read everything at once, then wait for each counter's next tick."""
         self._waiting = dict.fromkeys(self._counters, math.nan)
         self._wait_until_s = now_s() + DENSE_LIMIT_S
-        for i in range(len(self._sensors)):
+        for i in self._quick:
             self.read(i)
 
     def _read_states(self) -> None:

@@ -25,14 +25,12 @@ class SampleWriter:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         self._rows_fd = os.open(folder / SAMPLES_NAME, flags, 0o644)
         self._events_fd = os.open(folder / EVENTS_NAME, flags, 0o644)
-        self._row = np.zeros(1, ROW)
 
     def write_row(  # noqa: PLR0917 - the fields of a row
         self, sensor: int, time_s: float, energy_j: float, power_w: float, read_s: float, failed: int
     ) -> None:
-        """Append one row."""
-        self._row[0] = (time_s, energy_j, power_w, read_s, sensor, failed)
-        os.write(self._rows_fd, self._row.tobytes())
+        """Append one row, from any thread."""
+        os.write(self._rows_fd, np.array([(time_s, energy_j, power_w, read_s, sensor, failed)], ROW).tobytes())
 
     def write_event(self, **event: Any) -> None:
         """Append one event as a line of JSON."""

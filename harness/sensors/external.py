@@ -1,7 +1,6 @@
 """A meter outside the machine: a smart plug, a rack PDU or IPMI, asked by HTTP or by a command.
 
-Grade B, its gain and its update period unknown. Each read asks the meter and waits for its answer, up to `timeout_s`;
-answers that lack the number are errors, never 0.
+Grade B, gain and update period unknown. A read waits up to `timeout_s`; no number in the answer is an error, never 0.
 """
 
 from __future__ import annotations
@@ -33,6 +32,8 @@ _SHOWN_CHARACTERS = 80
 
 class ExternalSensor(Sensor):
     """One number in watts, one in joules, or both, out of one meter's answer."""
+
+    waits_for_answer = True
 
     def __init__(self, config: ExternalMeterConfig) -> None:
         """Check the configuration, raising `ConfigError` that says what to set; the meter is not asked yet."""

@@ -13,10 +13,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
-from harness.core.config import MeasureConfig, SensorConfig
+from harness.core.clock import now_s
+from harness.core.config import ExternalMeterConfig, MeasureConfig, SensorConfig
 from harness.core.errors import ConfigError, SensorError
 from harness.measure import Meter, Window
 from harness.measure.process import ProcessSampler
@@ -141,6 +143,22 @@ def test_a_killed_sampler_is_still_told_once_the_meter_has_closed() -> None:
             time.sleep(0.3)
     assert "killed by signal 9" in (hit.readings[0].reason or "")
     assert "sampler_ended" in [finding.code for finding in meter.findings]
+
+
+def test_a_meter_that_answers_slowly_covers_its_window_and_holds_up_nothing_else() -> None:
+    slow = ExternalMeterConfig(command="sh -c 'sleep 0.4; echo 42'")
+    with Meter(MeasureConfig(sensor=SensorConfig(names=["synthetic", "external"], external=slow))) as meter:
+        with meter.window("work") as window:
+            begin_s = now_s()
+            time.sleep(2.5)
+            end_s = now_s()
+        rows = meter.sampler.samples[0].between(begin_s, end_s)
+    counter, plug = window.readings
+    assert counter.energy_j == pytest.approx(POWER_W * window.duration_s, rel=0.01)
+    assert float(np.median(np.diff(rows["time_s"]))) < 0.1  # the meter's answers take four times as long
+    assert plug.energy_j == pytest.approx(42.0 * window.duration_s, rel=0.01)
+    assert plug.coverage == 1.0
+    assert 2 <= plug.num_samples <= 6
 
 
 @pytest.fixture(params=["alone", "fork"])
