@@ -41,7 +41,7 @@ class Poller:
 
     Args:
         sensors: open sensors.
-        poll_interval_s: the fixed rate; a modelled sensor is read no more often than `MODELLED_INTERVAL_S`.
+        poll_interval_s: the fixed rate; a model and a meter that answers slowly are read less often.
         write: takes one row as it is read.
         report: takes a sensor's place and the message of a read that failed, once for each new message.
         tell_state: takes a sensor's place and its `DeviceState`, about once a second.
@@ -60,11 +60,8 @@ class Poller:
         self._errors: dict[int, str] = {}  # the latest message of each sensor
         self._waiting: dict[int, float] = {}  # counter that must tick -> its value when the wait began
         self._wait_until_s = 0.0
-        self.intervals_s = tuple(
-            max(poll_interval_s, MODELLED_INTERVAL_S) if sensor.info.method == "modelled" else poll_interval_s
-            for sensor in self._sensors
-        )
-        self._slow = tuple(i for i, sensor in enumerate(self._sensors) if sensor.waits_for_answer)
+        self.intervals_s = tuple(max(poll_interval_s, _shortest_interval_s(sensor)) for sensor in self._sensors)
+        self._slow = tuple(i for i, sensor in enumerate(self._sensors) if sensor.answer_s is not None)
         self._quick = tuple(i for i in range(len(self._sensors)) if i not in self._slow)
         self._counters = tuple(i for i in self._quick if self._sensors[i].info.method == "counter")
         self._has_state = [True] * len(self._sensors)
@@ -128,15 +125,10 @@ class Poller:
     def begin(self) -> None:
         """Read everything, and counters densely until each has ticked a few times.
 
-        The first window needs the ticks before it. A sensor that waits for its answers is read no more often than it
-        gives them.
+        The first window needs the ticks before it.
         """
         for i in range(len(self._sensors)):
-            began_s = now_s()
             self.read(i)
-            if i in self._slow:
-                interval_s = max(self.intervals_s[i], SLOW_FACTOR * (now_s() - began_s))
-                self.intervals_s = (*self.intervals_s[:i], interval_s, *self.intervals_s[i + 1 :])
         until_s = now_s() + FIRST_TICKS_LIMIT_S
         ticks_left = dict.fromkeys(self._counters, FIRST_TICKS)
         latest_j = dict.fromkeys(self._counters, math.nan)
@@ -204,6 +196,13 @@ class Poller:
         if self._errors.get(i) != text:
             self._errors[i] = text
             self._report(i, text)
+
+
+def _shortest_interval_s(sensor: Sensor) -> float:
+    """Return how often at most a sensor is worth reading: a model slowly, a meter no more often than it answers."""
+    if sensor.info.method == "modelled":
+        return MODELLED_INTERVAL_S
+    return SLOW_FACTOR * (sensor.answer_s or 0.0)
 
 
 def _finite(value: float | None) -> float:

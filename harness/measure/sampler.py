@@ -85,7 +85,6 @@ class ThreadSampler:
         """See every counter tick a few times and begin polling; nothing to do without sensors."""
         if self._sensors and self._thread is None:
             self._poller.begin()
-            self.intervals_s = self._poller.intervals_s
             self._thread = threading.Thread(
                 target=self._poller.run, args=(self._wait,), name="isojoule-sampler", daemon=True
             )

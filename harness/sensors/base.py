@@ -29,12 +29,13 @@ class Sensor(Protocol):
     """One energy source of one device and domain; the base gives a sensor that reads nothing.
 
     A read returns ``None`` for a quantity that the sensor does not have, and raises `SensorError` for one that it has
-    and could not read this time. Reads come from several threads, one at a time. A sensor whose read `waits_for_answer`
-    (of a network or a program) is polled from a thread of its own.
+    and could not read this time. Reads come from several threads, one at a time. `answer_s` is how long
+    a read waits for the answer of a network or a program (s), ``None`` for one that does not; a sensor that waits is
+    polled from a thread of its own.
     """
 
     info: SensorInfo
-    waits_for_answer: bool = False
+    answer_s: float | None = None
 
     def read_energy_j(self) -> float | None:
         """Return the energy since an arbitrary start, in joules; only differences mean anything."""

@@ -33,7 +33,7 @@ _SHOWN_CHARACTERS = 80
 class ExternalSensor(Sensor):
     """One number in watts, one in joules, or both, out of one meter's answer."""
 
-    waits_for_answer = True
+    answer_s: float | None = 0.0
 
     def __init__(self, config: ExternalMeterConfig) -> None:
         """Check the configuration, raising `ConfigError` that says what to set; the meter is not asked yet."""
@@ -97,14 +97,14 @@ class ExternalSensor(Sensor):
 
     def _ask(self) -> None:
         """Ask the meter and keep its answer or its failure; a failure holds as long, so that one poll waits once."""
-        self._answer, self._failure = None, None
+        self._answer, self._failure, began_s = None, None, now_s()
         try:
             text = self._run() if self._argv else self._get()
         except (OSError, subprocess.SubprocessError, http.client.HTTPException, UnicodeError) as error:
             self._failure = f"failed: {_explain(error)}"
         else:
             self._answer = _parse(text)
-        self._asked_s = now_s()
+        self.answer_s, self._asked_s = now_s() - began_s, now_s()
 
     def _get(self) -> str:
         headers = {"Accept": "application/json"}

@@ -37,6 +37,17 @@ def test_of_two_sensors_of_one_device_only_the_better_counts():
     assert [r.energy_j for r in chosen] == [7.0]
 
 
+def test_a_measured_system_counts_only_where_its_parts_are_modelled():
+    meter = reading(60.0, "B", "system", method="sampled")
+    model = [reading(7.0, "C", "cpu", method="modelled"), reading(1.0, "C", "dram", method="modelled")]
+    assert select_boundary([*model, meter]) == (meter,)
+    rapl = reading(8.0, "A", "cpu", method="counter")
+    assert select_boundary([rapl, model[1], meter]) == (rapl, model[1])
+    modelled_system = reading(60.0, "C", "system", method="modelled")
+    assert select_boundary([*model, modelled_system]) == tuple(model)
+    assert select_boundary([meter]) == (meter,)
+
+
 def test_simulated_readings_are_named_and_never_count_as_hardware():
     energy = sum_boundary([reading(7.0, "A", simulated=True)])
     assert (energy.simulated, energy.grade) == (True, "D")

@@ -147,13 +147,13 @@ def test_a_killed_sampler_is_still_told_once_the_meter_has_closed() -> None:
 
 def test_a_meter_that_answers_slowly_covers_its_window_and_holds_up_nothing_else() -> None:
     slow = ExternalMeterConfig(command="sh -c 'sleep 0.4; echo 42'")
-    with Meter(MeasureConfig(sensor=SensorConfig(names=["synthetic", "external"], external=slow))) as meter:
-        with meter.window("work") as window:
-            begin_s = now_s()
-            time.sleep(2.5)
-            end_s = now_s()
-        rows = meter.sampler.samples[0].between(begin_s, end_s)
+    config = MeasureConfig(sensor=SensorConfig(names=["synthetic", "external"], external=slow))
+    with Meter(config) as meter, meter.window("work") as window:
+        begin_s = now_s()
+        time.sleep(2.5)
+        end_s = now_s()
     counter, plug = window.readings
+    rows = meter.sampler.samples[0].between(begin_s, end_s)
     assert counter.energy_j == pytest.approx(POWER_W * window.duration_s, rel=0.01)
     assert float(np.median(np.diff(rows["time_s"]))) < 0.1  # the meter's answers take four times as long
     assert plug.energy_j == pytest.approx(42.0 * window.duration_s, rel=0.01)
