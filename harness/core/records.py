@@ -43,7 +43,8 @@ class SensorInfo:
 
     `update_period_s` is how often the quantity that gives the energy changes. The power beside it changes every
     `power_period_s` and is the mean over the `power_window_s` before that; a window shorter than the period leaves the
-    sensor blind for the rest. `power_limit_w` is the most that the device may draw for long. `gain_error` is the
+    sensor blind for the rest; it is shown `power_delay_s` after that mean ended, as far as a calibration found out, whose
+    time (UTC) is `calibrated_on`. `power_limit_w` is the most that the device may draw for long. `gain_error` is the
     systematic error of every reading, relative (0.05: 5%); it is never part of a window's `uncertainty_j`.
     """
 
@@ -61,6 +62,8 @@ class SensorInfo:
     power_window_s: float | None = None
     power_limit_w: float | None = None
     gain_error: float | None = None
+    power_delay_s: float | None = None
+    calibrated_on: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
