@@ -43,9 +43,10 @@ class SensorInfo:
 
     `update_period_s` is how often the quantity that gives the energy changes. The power beside it changes every
     `power_period_s` and is the mean over the `power_window_s` before that; a window shorter than the period leaves the
-    sensor blind for the rest; it is shown `power_delay_s` after that mean ended, as far as a calibration found out, whose
-    time (UTC) is `calibrated_on`. `power_limit_w` is the most that the device may draw for long. `gain_error` is the
-    systematic error of every reading, relative (0.05: 5%); it is never part of a window's `uncertainty_j`.
+    sensor blind for the rest. `power_delay_s` is how long after that mean ended it is shown, where a calibration found
+    out; `calibrated_on` is the time (UTC) of the calibration that periods are taken from. `power_limit_w` is the most
+    that the device may draw for long. `gain_error` is the systematic error of every reading, relative (0.05: 5%); it is
+    never part of a window's `uncertainty_j`.
     """
 
     __pydantic_config__ = _STRICT

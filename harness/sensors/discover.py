@@ -39,12 +39,11 @@ def list_sensors(config: SensorConfig | None = None) -> list[SensorStatus]:
     return statuses
 
 
-def read_infos(
-    names: Iterable[str], config: SensorConfig | None = None
-) -> tuple[list[SensorInfo], list[SensorStatus]]:
+def read_infos(names: Iterable[str], config: SensorConfig | None = None) -> tuple[list[SensorInfo], list[SensorStatus]]:
     """Open the sensors of each name, return what they say about themselves, and close them; skips what does not open.
 
-    Beside the infos stand the sensors whose calibration is not used. Unlike `open_sensors` this keeps sensors of the same domain apart: it is for a list, not for a measurement.
+    Beside the infos stand the sensors whose calibration is not used. Unlike `open_sensors` this keeps sensors of the
+    same domain apart: it is for a list, not for a measurement.
     """
     infos: list[SensorInfo] = []
     ignored: list[SensorStatus] = []

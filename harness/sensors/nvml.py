@@ -1,8 +1,7 @@
 """NVIDIA GPUs through NVML (nvidia-ml-py): the energy counter where there is one (Volta and newer), else power.
 
-Only GPUs that CUDA_VISIBLE_DEVICES shows are opened, under the index that CUDA gives them. Units here are NVML's own
-(mJ, mW). Source: NVML API reference, ``nvmlDeviceGetTotalEnergyConsumption``, ``nvmlDeviceGetPowerUsage``, and the
-fields ``NVML_FI_DEV_POWER_AVERAGE`` (185) and ``NVML_FI_DEV_POWER_INSTANT`` (186).
+Only GPUs that CUDA_VISIBLE_DEVICES shows are opened, under CUDA's index. Units here are NVML's own (mJ, mW). Source:
+NVML reference, ``nvmlDeviceGetTotalEnergyConsumption``, ``nvmlDeviceGetPowerUsage``, the fields 185 (average) and 186.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 One file per device UUID under ``$ISOJOULE_PROFILES``, else ``$XDG_CONFIG_HOME/isojoule/profiles``, else
 ``~/.config/isojoule/profiles``. A profile tells timing, and how the GPU's own readings agree with each other. It cannot
-tell an absolute gain, for which a meter outside the machine would be needed: `SensorInfo.gain_error` stays as documented.
+tell an absolute gain, which takes a meter outside the machine: `SensorInfo.gain_error` stays as documented.
 """
 
 from __future__ import annotations
