@@ -80,7 +80,7 @@ def find_updates(times_s: FloatArray, power_w: FloatArray) -> tuple[Fit, Updates
         for k in range(count if 0 < count <= _MAX_COUNT else 1)
     ]
     filled = np.array([*held, (middles_s[-1], after_w[-1])])
-    return period, Updates(filled[:, 0], filled[:, 1], read_s / 2)
+    return period, Updates(filled[:, 0], filled[:, 1], read_s)
 
 
 def fit_response(updates: Updates, busy: BusyTime) -> Response:

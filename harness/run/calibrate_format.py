@@ -33,10 +33,10 @@ def calibration_to_text(result: CalibrationResult) -> str:
 
     lines = [
         f"{profile.device}, driver {profile.driver_version or 'unknown'}",
-        f"  counter   updated every {ms('counter period', profile.counter_period_s)}, "
-        f"jitter {ms('counter jitter', profile.counter_jitter_s)}",
-        f"  idle      {show('idle power', profile.idle_w, 1, ' W')}, "
-        f"after the loads {show('idle drift', profile.idle_drift_w, 1, ' W')} more",
+        f"  counter   updated every {ms('counter period', profile.counter_period_s)}",
+        f"  jitter    {ms('counter jitter', profile.counter_jitter_s)}",
+        f"  idle      {show('idle power', profile.idle_w, 1, ' W')}",
+        f"  drift     {show('idle drift', profile.idle_drift_w, 1, ' W')} after the loads",
         f"  reads     every {profile.read_interval_s * 1e3:.2f} ms",
         "",
         "  " + "".join(f"{title:<{_WIDTH}}" for title in ("signal", "period", "window", "delay", "lag")).rstrip(),

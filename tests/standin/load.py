@@ -1,4 +1,4 @@
-"""A load for the stand-in NVML: what it is told to play it writes into the file that ``STANDIN_WAVE=load:FILE`` follows."""
+"""A load for the stand-in NVML: what it is told to play it writes into the file that ``load:FILE`` follows."""
 
 from __future__ import annotations
 
