@@ -28,6 +28,8 @@ SETTLE_S = 1.5
 _MIN_SPAN_S = 0.8
 # As in `harness.measure.sampled`: 95% of the error of an edge within the resolution, times the range of power.
 _EDGE_SHARE = 0.7
+# Ticks known this well (half-width, s) count; whole periods of a square wave lie between two of them but for this share.
+_PRECISE_S, _WHOLE_SHARE = 0.003, 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class _Timing:
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """Two ticks of the counter: their times, the half-width of those (s), and the energy between (J)."""
+    """Two ticks of the counter: their times, how far those may be off (s), and the energy between (J)."""
 
     begin_s: float
     end_s: float
@@ -111,7 +113,7 @@ def measure_agreement(trace: TraceArray, name: str, phase: Phase | None, timing:
     begin_s = phase.begin_s + (margin_s if phase.period_s is not None else max(SETTLE_S, margin_s))
     span = _find_span(cut(trace, begin_s, phase.end_s - margin_s), phase.period_s)
     if span is None:
-        return Fit(None, None, "the load was too short for this signal, or the counter did not tick")
+        return Fit(None, None, "no two ticks of the counter lie right inside the load, as far as this signal tells it")
     times_s, power_w = trace["time_s"], trace[f"{name}_w"]
     known = ~np.isnan(power_w)
     shift_s = timing.lag_s or 0.0
@@ -177,7 +179,7 @@ def _find_span(rows: TraceArray, multiple_of_s: float | None) -> _Span | None:
     if earliest_s.size < 2:
         return None
     middles_s, halves_s = (earliest_s + latest_s) / 2, (latest_s - earliest_s) / 2
-    precise = np.flatnonzero(halves_s <= 2 * float(np.median(halves_s)))
+    precise = np.flatnonzero(halves_s <= max(2 * float(np.median(halves_s)), _PRECISE_S))
     begins, ends = np.meshgrid(precise, precise, indexing="ij")
     length_s = middles_s[ends] - middles_s[begins]
     longest_s = float(length_s.max())
@@ -187,12 +189,13 @@ def _find_span(rows: TraceArray, multiple_of_s: float | None) -> _Span | None:
     if multiple_of_s is not None:
         whole = np.round(length_s / multiple_of_s)
         off_s = np.abs(length_s - whole * multiple_of_s) - 1e-4 * length_s
-        off_s[(whole < 1) | (length_s < 0.6 * longest_s)] = np.inf
+        enough = max(1, math.floor(0.6 * longest_s / multiple_of_s))
+        off_s[(whole < enough) | (off_s > _WHOLE_SHARE * multiple_of_s)] = np.inf
         if not np.isfinite(off_s).any():
             return None
     place = np.unravel_index(int(np.argmin(off_s)), off_s.shape)
     i, j = int(begins[place]), int(ends[place])
-    half_s = float(max(halves_s[i], halves_s[j]))
+    half_s = float(max(halves_s[i], halves_s[j], off_s[place] if multiple_of_s is not None else 0.0))
     return _Span(float(middles_s[i]), float(middles_s[j]), half_s, float(energy_j[j] - energy_j[i]))
 
 

@@ -9,8 +9,8 @@ from harness.measure.fit import FAST, FAST_SHIFTED, IDLE, IDLE_AFTER, PROBE, SLO
 from harness.measure.trace import Phase
 
 SLOW_PERIOD_S, FAST_PERIOD_S = 1.0, 0.1
-# Steps of the irregular load (s): many that fall inside an update, some as long as the longest mean.
-_PROBE_STEPS_S = (0.04, 0.06, 0.09, 0.13, 0.18, 0.25, 0.4, 0.7)
+# Steps of the irregular load (s): many that fall inside an update, some that a mean over a second feels.
+_PROBE_STEPS_S = (0.04, 0.05, 0.06, 0.07, 0.09, 0.11, 0.13, 0.16, 0.5)
 _SEED = 7
 
 
@@ -39,7 +39,7 @@ class Plan:
         return self.idle_s + self.steady_s + self.slow_s + 2 * self.fast_s + self.probe_s + self.idle_after_s
 
 
-QUICK_PLAN = Plan(idle_s=3.0, steady_s=3.5, slow_s=4.0, fast_s=2.2, probe_s=6.0, idle_after_s=3.0)
+QUICK_PLAN = Plan(idle_s=3.0, steady_s=3.5, slow_s=4.0, fast_s=2.2, probe_s=7.0, idle_after_s=3.0)
 FULL_PLAN = Plan(idle_s=15.0, steady_s=15.0, slow_s=20.0, fast_s=8.0, probe_s=30.0, idle_after_s=12.0)
 
 

@@ -23,7 +23,8 @@ _MAX_COUNT = 20  # periods between two changes that are still counted
 _MIN_WINDOW_S, _MAX_WINDOW_S, _MAX_DELAY_S = 0.001, 2.5, 0.5
 _MIN_EXPLAINED = 0.9
 # Updates that saw a part of a switch: without them a window could be of any length.
-_MIN_PARTIAL = 6
+_MIN_PARTIAL = 4
+_MIN_UPDATES = 24
 _PARTIAL = (0.03, 0.97)
 _FINE_S = 2e-5
 
@@ -66,7 +67,7 @@ def find_updates(times_s: FloatArray, power_w: FloatArray) -> tuple[Fit, Updates
         return Fit(None, None, f"it changes at almost every read, so within {2 * read_s * 1e3:.1f} ms"), None
     middles_s = (times_s[changed] + times_s[changed + 1]) / 2
     precise = times_s[changed + 1] - times_s[changed] <= 2 * read_s
-    middles_s, after_w = middles_s[precise], power_w[changed + 1][precise]
+    middles_s = middles_s[precise]
     gaps_s = np.diff(middles_s)
     rough_s = _find_rhythm(gaps_s, read_s)
     if rough_s is None:
@@ -74,13 +75,18 @@ def find_updates(times_s: FloatArray, power_w: FloatArray) -> tuple[Fit, Updates
     period = _refine(middles_s, gaps_s, rough_s, read_s)
     assert period.value is not None  # noqa: S101 - a rough period was found
     counts = np.round(gaps_s / period.value).astype(np.int64)
-    held = [
-        (middles_s[i] + k * period.value, after_w[i])
-        for i, count in enumerate(counts)
-        for k in range(count if 0 < count <= _MAX_COUNT else 1)
-    ]
-    filled = np.array([*held, (middles_s[-1], after_w[-1])])
-    return period, Updates(filled[:, 0], filled[:, 1], read_s)
+    updates_s = np.array(
+        [
+            start_s + k * period.value
+            for start_s, count in zip(middles_s, [*counts, 1], strict=True)
+            for k in range(count if 0 < count <= _MAX_COUNT else 1)
+        ]
+    )
+    # the read in the middle of the time that a value is held; a reader that slept through that time saw no update
+    halfway_s = updates_s + period.value / 2
+    place = np.minimum(np.searchsorted(times_s, halfway_s), times_s.size - 1)
+    seen = np.abs(times_s[place] - halfway_s) < period.value / 4
+    return period, Updates(updates_s[seen], power_w[place[seen]], read_s)
 
 
 def fit_response(updates: Updates, busy: BusyTime) -> Response:
@@ -90,7 +96,7 @@ def fit_response(updates: Updates, busy: BusyTime) -> Response:
     """
     times_s, power_w = updates.times_s, updates.power_w
     spread = float(np.sum((power_w - power_w.mean()) ** 2)) if power_w.size else 0.0
-    if power_w.size < 4 * _MIN_PARTIAL or spread == 0:
+    if power_w.size < _MIN_UPDATES or spread == 0:
         return _unknown(f"{power_w.size} updates under a changing load do not tell it")
     window_s, delay_s = _search(times_s, power_w, busy)
     share, residual_w, levels = _explain(times_s, power_w, busy, window_s, delay_s)

@@ -19,12 +19,11 @@ ROOT = Path(__file__).parents[2]
 CALIBRATE = """
 import json, sys
 from pathlib import Path
-from harness.measure.loadplan import Plan
 from harness.run.calibrate import run_calibration
 from harness.run.calibrate_format import calibration_to_json, calibration_to_text
 from tests.standin.load import FileLoad
 load = FileLoad(Path(sys.argv[1]))
-(result,) = run_calibration(quick=True, plan=Plan(2.5, 3.2, 3.2, 2.1, 5.0, 2.5), make_load=lambda index: load)
+(result,) = run_calibration(quick=True, make_load=lambda index: load)
 print(json.dumps([calibration_to_json(result), calibration_to_text(result), load.closed]))
 """
 # One burst, seen at the same time by a meter that knows the documented timing and by one that knows the measured one.
@@ -100,8 +99,8 @@ def calibrated(library: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
         folder = tmp_path_factory.mktemp(name)
         wave = folder / "wave"
         wave.touch()
-        settings = {**settings, "STANDIN_GENERATION": name, "STANDIN_WAVE": f"load:{wave}"}
-        where = environ(library, ISOJOULE_PROFILES=str(folder / "profiles"), **settings)
+        told = {**settings, "STANDIN_GENERATION": name, "STANDIN_WAVE": f"load:{wave}"}
+        where = environ(library, ISOJOULE_PROFILES=str(folder / "profiles"), **told)
         command = [sys.executable, "-c", CALIBRATE, str(wave)]
         process = subprocess.Popen(command, env=where, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         running[name] = (process, folder / "profiles")

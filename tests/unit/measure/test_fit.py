@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -63,7 +64,7 @@ def test_noise_jitter_and_a_stalled_reader_widen_the_intervals_and_move_nothing(
             "average": dataclasses.replace(SECOND_MEAN, noise_w=1.0),
         },
         jitter_s=0.004,
-        stalls=((7.3, 0.05), (12.0, 0.15), (21.0, 0.03)),
+        stalls=((7.3, 0.05), (12.0, 0.15), (20.0, 0.27), (21.0, 0.03), (22.1, 0.08)),
     )
     calm, fit = fit_trace(*play(clean)), fit_trace(*play(noisy))
     for name, truth_s in (("instant", 0.025), ("average", 1.0)):
@@ -160,7 +161,7 @@ def test_plans_keep_their_promise_of_time_and_are_gapless() -> None:
     assert FULL_PLAN.duration_s <= 120
     laid = lay_out(QUICK_PLAN, 3.0)
     assert laid[-1][0].end_s == pytest.approx(3.0 + QUICK_PLAN.duration_s, abs=0.1)
-    for (phase, steps), (following, _) in zip(laid, laid[1:], strict=False):
+    for (phase, steps), (following, _) in itertools.pairwise(laid):
         assert phase.end_s == following.begin_s
         assert sum(step.duration_s for step in steps) == pytest.approx(phase.end_s - phase.begin_s)
 
