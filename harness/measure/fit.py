@@ -28,7 +28,7 @@ SETTLE_S = 1.5
 _MIN_SPAN_S = 0.8
 # As in `harness.measure.sampled`: 95% of the error of an edge within the resolution, times the range of power.
 _EDGE_SHARE = 0.7
-# Ticks known this well (half-width, s) count; whole periods of a square wave lie between two of them but for this share.
+# Ticks known this well count (half-width, s); how far two may lie from whole periods of a square wave (share of one).
 _PRECISE_S, _WHOLE_SHARE = 0.003, 0.02
 
 
