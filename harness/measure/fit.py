@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.measure.poller import STARTUP_S
 from harness.measure.response import combine_lag, find_updates, fit_response
 from harness.measure.samples import FloatArray
-from harness.measure.ticks import find_brackets, fit_period
+from harness.measure.ticks import find_brackets
 from harness.measure.trace import SIGNALS, BusyTime, Phase, Switch, TraceArray, counter_rows, cut, find_phase
 from harness.sensors.profile import Fit, SignalFit
 
@@ -86,14 +85,17 @@ def fit_counter(trace: TraceArray) -> tuple[Fit, Fit]:
         reason = "the GPU has no energy counter"
         return Fit(None, None, reason), Fit(None, None, reason)
     period, updates = find_updates(known["time_s"], known["counter_j"])
-    if updates is None:
+    if updates is None or period.value is None:
         return period, Fit(None, None, period.reason)
-    starts = np.searchsorted(known["time_s"], np.arange(known["time_s"][0], known["time_s"][-1], STARTUP_S))
-    stretches = [fit_period(counter_rows(part)) for part in np.split(known, starts[1:])]
-    strays_s = [stretch.jitter_s for stretch in stretches if stretch is not None]
-    if not strays_s:
-        return period, Fit(None, None, "too few ticks were seen precisely")
-    return period, Fit(max(strays_s), float(np.median(np.diff(known["time_s"]))))
+    earliest_s, latest_s, _ = find_brackets(counter_rows(known))
+    steps_s = np.diff(earliest_s + latest_s) / 2
+    blurs_s = (latest_s[1:] - earliest_s[1:] + latest_s[:-1] - earliest_s[:-1]) / 2
+    # a step counts as far as its own two brackets prove that it strayed: a reader held up proves nothing
+    single = np.abs(steps_s - period.value) < period.value / 2
+    if not single.any():
+        return period, Fit(None, None, "too few ticks in a row were seen")
+    strays_s = np.maximum(0.0, np.abs(steps_s - period.value) - blurs_s)[single]
+    return period, Fit(float(strays_s.max()), float(np.median(blurs_s[single])))
 
 
 def measure_agreement(trace: TraceArray, name: str, phase: Phase | None, timing: _Timing) -> Fit:
