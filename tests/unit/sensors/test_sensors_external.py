@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import json
 import shlex
@@ -35,9 +36,10 @@ class Plug:
             def do_GET(self) -> None:
                 plug.num_asked += 1
                 time.sleep(plug.delay_s)
-                self.send_response(plug.status)
-                self.end_headers()
-                self.wfile.write(plug.body)
+                with contextlib.suppress(BrokenPipeError):  # who asked did not wait for it
+                    self.send_response(plug.status)
+                    self.end_headers()
+                    self.wfile.write(plug.body)
 
             def log_message(self, *_: Any) -> None:
                 pass
