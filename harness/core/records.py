@@ -148,7 +148,9 @@ class FlopCount:
 
     `forward_per_token` and `train_per_token` (forward and backward) are nominal at the run's context length with full
     (not causally halved) attention, which is what the kernels' operand shapes say. `traced_total` and `formula_total`
-    describe the same checked step; `relative_gap` is (traced - formula) / formula.
+    describe the same checked step; `relative_gap` is (traced - formula) / formula. `executed_train_per_token` counts
+    what the experts really multiplied over the run: dropped choices cost nothing, padding does; `dropped_share` is the
+    share of choices that were dropped. Both are ``None`` for a dense model.
     """
 
     __pydantic_config__ = _STRICT
@@ -159,6 +161,8 @@ class FlopCount:
     formula_total: float | None = None
     traced_total: float | None = None
     relative_gap: float | None = None
+    executed_train_per_token: float | None = None
+    dropped_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

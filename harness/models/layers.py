@@ -1,6 +1,6 @@
-"""Layers that both families share: RMSNorm, rotary position embedding, SwiGLU.
+"""Layers that all families share: RMSNorm and SwiGLU.
 
-Shape suffixes: B batch, T time, D model width, H heads, K head width, F feed-forward width.
+Shape suffixes: D model width, F feed-forward width.
 """
 
 from __future__ import annotations
@@ -21,20 +21,6 @@ class RMSNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Normalise the last dimension; the shape stays."""
         return F.rms_norm(x, (self.weight.numel(),), self.weight, self.eps)
-
-
-def rope_table(d_head: int, num_positions: int, theta: float, device: torch.device) -> Tensor:
-    """Return cosines and sines, shape (2, num_positions, d_head / 2), fp32 (Su et al., 2021)."""
-    frequencies = theta ** (-torch.arange(0, d_head, 2, device=device, dtype=torch.float32) / d_head)
-    angles = torch.outer(torch.arange(num_positions, device=device, dtype=torch.float32), frequencies)
-    return torch.stack((angles.cos(), angles.sin()))
-
-
-def apply_rope(x_BHTK: Tensor, table: Tensor) -> Tensor:
-    """Rotate pairs (i, i + K/2) of each head by the angles of `table` (2, T, K/2)."""
-    cos, sin = table[0].to(x_BHTK.dtype), table[1].to(x_BHTK.dtype)
-    first, second = x_BHTK.chunk(2, dim=-1)
-    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
 
 
 class SwiGLU(nn.Module):

@@ -8,7 +8,7 @@ import torch
 from harness.core.config import MeasureConfig
 from harness.measure import Meter
 from harness.models import build_model
-from tests.unit.models.test_models import DENSE, MOE
+from tests.unit.models.configs import DENSE, MOE
 
 pytestmark = [
     pytest.mark.gpu,
