@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from harness.core.config import ModelConfig
 from harness.core.model_config import head_dims
 from harness.core.registry import Registry
+from harness.models.fused import rotated_heads
 from harness.models.layers import RMSNorm
 from harness.models.rope import apply_rope, softmax_scale
 
@@ -39,6 +40,7 @@ class GroupedQueryAttention(nn.Module):
         self.qkv = nn.Linear(config.d_model, num_rows, bias=config.qkv_bias)
         self.out = nn.Linear(self.num_heads * self.d_head, config.d_model, bias=False)
         self.scale = softmax_scale(config)
+        self.normed = config.qk_norm
         self.norm_per_head = config.qk_norm_width == "head"
         self.q_norm = self._build_norm(config, self.num_heads)
         self.k_norm = self._build_norm(config, self.num_kv_heads)
@@ -49,14 +51,12 @@ class GroupedQueryAttention(nn.Module):
         With a cache, T must be the whole prompt (empty cache) or 1 (one decoded token).
         """
         batch, time, _ = x_BTD.shape
-        widths = [n * self.d_head for n in (self.num_heads, self.num_kv_heads, self.num_kv_heads)]
-        q, k, v = self.qkv(x_BTD).split(widths, dim=-1)
-        if not self.norm_per_head:
-            q, k = self.q_norm(q), self.k_norm(k)
-        q, k, v = (part.reshape(batch, time, -1, self.d_head).transpose(1, 2) for part in (q, k, v))
-        if self.norm_per_head:
-            q, k = self.q_norm(q), self.k_norm(k)
-        q, k = apply_rope(q, rope), apply_rope(k, rope)
+        qkv = self.qkv(x_BTD)
+        if self.normed:
+            q, k, v = self._norm_heads(qkv.view(batch, time, -1, self.d_head))
+            q, k = apply_rope(q, rope), apply_rope(k, rope)
+        else:
+            q, k, v = rotated_heads(qkv.view(batch, time, -1, self.d_head), rope, self.num_heads, self.num_kv_heads)
         mask = None
         if cache is not None:
             k, v, mask = cache.extend(k, v)
@@ -70,6 +70,15 @@ class GroupedQueryAttention(nn.Module):
             enable_gqa=self.num_heads != self.num_kv_heads,
         )
         return self.out(mixed.transpose(1, 2).reshape(batch, time, self.num_heads * self.d_head))
+
+    def _norm_heads(self, qkv_BTHK: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return normalised queries and keys, and values, (B, heads, T, K) each."""
+        q, k, v = qkv_BTHK.split((self.num_heads, self.num_kv_heads, self.num_kv_heads), dim=2)
+        if self.norm_per_head:
+            q, k = self.q_norm(q), self.k_norm(k)
+        else:
+            q, k = (norm(part.flatten(2)).view_as(part) for norm, part in ((self.q_norm, q), (self.k_norm, k)))
+        return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
 
     def _build_norm(self, config: ModelConfig, num_heads: int) -> nn.Module:
         if not config.qk_norm:

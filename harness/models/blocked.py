@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from harness.models.fused import swiglu_backward
 from harness.models.router import Routing
 
 
@@ -78,9 +79,7 @@ class _BlockedExperts(torch.autograd.Function):
             torch.mm(act.mul_(gate).t(), dy, out=d_down)
             d_act.mul_(gate)
             dh = torch.empty_like(h)
-            d_first, d_up = dh.chunk(2, dim=1)
-            torch.mul(d_act, silu, out=d_up)
-            torch.ops.aten.silu_backward.grad_input(d_act.mul_(up), first, grad_input=d_first)
+            swiglu_backward(d_act, first, up, silu, dh)
             torch.mm(x_ND.index_select(0, token).t(), dh, out=d_gate_up)
             grad_x.index_add_(0, token, dh @ gate_up.t())
         grad_gates_Nk = grad_gates.new_zeros(ctx.shape_Nk)

@@ -2,8 +2,8 @@
 
 ``loop`` is slow and obvious, the reference for the others. ``grouped_mm`` sorts rows by expert and lets one kernel do
 all products, ``bmm`` pads every expert to the fullest one, ``blocked`` (`harness.models.blocked`) does one expert after
-the other with its rows in the cache. ``auto`` is the faster that was measured, ``blocked`` on a CPU and ``grouped_mm``
-on a GPU. Choices whose expert is E were dropped: they cost nothing and give nothing.
+the other with its rows in the cache. ``auto`` takes the one that was measured to be faster: ``blocked`` on a CPU where
+the rows of all experts do not fit the cache, else ``grouped_mm``. Choices whose expert is E were dropped: they cost nothing and give nothing.
 
 Shape suffixes: N tokens, E experts, k chosen experts per token, D model width, F expert width, R = N * k rows, C rows
 per expert.
@@ -19,12 +19,19 @@ from torch import Tensor
 
 from harness.core.registry import Registry
 from harness.models.blocked import dispatch_blocked
+from harness.models.fused import swiglu
 from harness.models.router import Routing
 
 
+# On a CPU, bytes of all rows in and out of both products from which working through them expert by expert pays.
+BLOCKED_BYTES = 24 << 20
+
+
 def dispatch_auto(x_ND: Tensor, routing: Routing, gate_up_EDF: Tensor, down_EFD: Tensor) -> Tensor:
-    """Choose by the device."""
-    chosen = dispatch_grouped_mm if x_ND.is_cuda else dispatch_blocked
+    """Choose by the device and the size of the rows."""
+    numbers = routing.experts_Nk.numel() * (2 * x_ND.shape[1] + 3 * down_EFD.shape[1])
+    blocked = not x_ND.is_cuda and numbers * x_ND.element_size() >= BLOCKED_BYTES
+    chosen = dispatch_blocked if blocked else dispatch_grouped_mm
     return chosen(x_ND, routing, gate_up_EDF, down_EFD)
 
 
@@ -44,15 +51,15 @@ def dispatch_loop(x_ND: Tensor, routing: Routing, gate_up_EDF: Tensor, down_EFD:
 def dispatch_grouped_mm(x_ND: Tensor, routing: Routing, gate_up_EDF: Tensor, down_EFD: Tensor) -> Tensor:
     """Sort rows by expert, one grouped matrix product per projection, gather back in the tokens' order."""
     num_tokens, top_k = routing.experts_Nk.shape
-    order_R = torch.argsort(routing.experts_Nk.flatten(), stable=True)
+    order_R = torch.argsort(routing.experts_Nk.flatten().int(), stable=True)
     ends_E = routing.load_E.cumsum(0).to(torch.int32)
     dtype = _matmul_dtype(x_ND)
     rows_RD = x_ND.to(dtype).index_select(0, order_R // top_k)
     lost_Nk = routing.experts_Nk == gate_up_EDF.shape[0] if routing.dropped is not None else None
     if lost_Nk is not None:  # the kernel leaves rows of no expert as they were, here and in the backward pass
         rows_RD = rows_RD.masked_fill(lost_Nk.flatten()[order_R, None], 0.0)
-    gate_RF, up_RF = F.grouped_mm(rows_RD, gate_up_EDF.to(dtype), offs=ends_E).chunk(2, dim=-1)
-    y_RD = F.grouped_mm(F.silu(gate_RF) * up_RF, down_EFD.to(dtype), offs=ends_E)
+    act_RF = swiglu(F.grouped_mm(rows_RD, gate_up_EDF.to(dtype), offs=ends_E))
+    y_RD = F.grouped_mm(act_RF, down_EFD.to(dtype), offs=ends_E)
     place_R = torch.empty_like(order_R).scatter_(0, order_R, torch.arange(order_R.numel(), device=order_R.device))
     y_NkD = y_RD.index_select(0, place_R).view(num_tokens, top_k, -1)
     if lost_Nk is not None:
@@ -76,8 +83,8 @@ def dispatch_bmm(x_ND: Tensor, routing: Routing, gate_up_EDF: Tensor, down_EFD: 
     dtype = _matmul_dtype(x_ND)
     padded = x_ND.new_zeros(num_experts * capacity, d_model, dtype=dtype)
     padded = padded.index_copy(0, place_R, x_ND.to(dtype)[token_R])
-    gate_ECF, up_ECF = torch.bmm(padded.view(num_experts, capacity, d_model), gate_up_EDF.to(dtype)).chunk(2, dim=-1)
-    y_RD = torch.bmm(F.silu(gate_ECF) * up_ECF, down_EFD.to(dtype)).flatten(0, 1)[place_R]
+    act_ECF = swiglu(torch.bmm(padded.view(num_experts, capacity, d_model), gate_up_EDF.to(dtype)))
+    y_RD = torch.bmm(act_ECF, down_EFD.to(dtype)).flatten(0, 1)[place_R]
     y_RD = y_RD * routing.gates_Nk[token_R, slot_R, None].to(dtype)
     return x_ND.new_zeros(num_tokens, d_model).index_add(0, token_R, y_RD.to(x_ND.dtype))
 
