@@ -37,11 +37,11 @@ class KVCache:
             first.index_copy_(2, self.position, first_BGTK.to(first.dtype))
             second.index_copy_(2, self.position, second_BGTK.to(second.dtype))
             return first, second, (self._places <= self.position)[None, None, None]
-        end = self.length + first_BGTK.shape[2]
-        first[:, :, self.length : end] = first_BGTK
-        second[:, :, self.length : end] = second_BGTK
-        self.length = end
-        return first[:, :, :end], second[:, :, :end], None
+        time = first_BGTK.shape[2]
+        first.narrow(2, self.length, time).copy_(first_BGTK)
+        second.narrow(2, self.length, time).copy_(second_BGTK)
+        self.length += time
+        return first.narrow(2, 0, self.length), second.narrow(2, 0, self.length), None
 
     def rewind(self, length: int) -> None:
         """Forget the positions from `length` on."""

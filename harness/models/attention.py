@@ -15,6 +15,7 @@ from harness.core.model_config import head_dims
 from harness.core.registry import Registry
 from harness.models.fused import rotated_heads
 from harness.models.layers import RMSNorm
+from harness.models.linear import Linear
 from harness.models.rope import apply_rope, softmax_scale
 
 
@@ -37,8 +38,8 @@ class GroupedQueryAttention(nn.Module):
         self.num_kv_heads = config.num_kv_heads
         self.d_head = head_dims(config).d_qk
         num_rows = (self.num_heads + 2 * self.num_kv_heads) * self.d_head
-        self.qkv = nn.Linear(config.d_model, num_rows, bias=config.qkv_bias)
-        self.out = nn.Linear(self.num_heads * self.d_head, config.d_model, bias=False)
+        self.qkv = Linear(config.d_model, num_rows, bias=config.qkv_bias)
+        self.out = Linear(self.num_heads * self.d_head, config.d_model, bias=False)
         self.scale = softmax_scale(config)
         self.normed = config.qk_norm
         self.norm_per_head = config.qk_norm_width == "head"

@@ -3,7 +3,8 @@
 ``loop`` is slow and obvious, the reference for the others. ``grouped_mm`` sorts rows by expert and lets one kernel do
 all products, ``bmm`` pads every expert to the fullest one, ``blocked`` (`harness.models.blocked`) does one expert after
 the other with its rows in the cache. ``auto`` takes the one that was measured to be faster: ``blocked`` on a CPU where
-the rows of all experts do not fit the cache, else ``grouped_mm``. Choices whose expert is E were dropped: they cost nothing and give nothing.
+the rows of all experts do not fit the cache, else ``grouped_mm``. Choices whose expert is E were dropped: they cost
+nothing and give nothing.
 
 Shape suffixes: N tokens, E experts, k chosen experts per token, D model width, F expert width, R = N * k rows, C rows
 per expert.
@@ -21,7 +22,6 @@ from harness.core.registry import Registry
 from harness.models.blocked import dispatch_blocked
 from harness.models.fused import swiglu
 from harness.models.router import Routing
-
 
 # On a CPU, bytes of all rows in and out of both products from which working through them expert by expert pays.
 BLOCKED_BYTES = 24 << 20

@@ -18,14 +18,19 @@ from torch.autograd.function import once_differentiable
 
 def swiglu(gate_up: Tensor) -> Tensor:
     """Return ``silu(gate) * up`` of the two halves of the last dimension, (..., 2F) to (..., F)."""
+    if not torch.is_grad_enabled():
+        gate, up = gate_up.chunk(2, dim=-1)
+        return F.silu(gate).mul_(up)
     out: Tensor = _SwiGLU.apply(gate_up)
     return out
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """Return `x` over the root of its mean square along the last dimension, times `weight`."""
-    if x.is_cuda or not x.is_contiguous() or x.dtype != weight.dtype:
+    if x.is_cuda or x.dtype != weight.dtype:
         return F.rms_norm(x, (weight.numel(),), weight, eps)
+    if not torch.is_grad_enabled():
+        return (x * _inverse_rms(x, eps)).mul_(weight)
     out: Tensor = _RMSNorm.apply(x, weight, eps)
     return out
 
@@ -57,8 +62,7 @@ class _SwiGLU(torch.autograd.Function):
 class _RMSNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-        scale = norm.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
+        scale = _inverse_rms(x, eps)
         ctx.save_for_backward(x, weight, scale)
         return (x * scale).mul_(weight)
 
@@ -71,6 +75,10 @@ class _RMSNorm(torch.autograd.Function):
         d_normed = grad * weight
         along = (d_normed * normed).mean(dim=-1, keepdim=True)
         return d_normed.addcmul_(normed, along, value=-1).mul_(scale), d_weight, None
+
+
+def _inverse_rms(x: Tensor, eps: float) -> Tensor:
+    return torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(eps).rsqrt_()
 
 
 class _RotatedHeads(torch.autograd.Function):
@@ -98,6 +106,9 @@ class _RotatedHeads(torch.autograd.Function):
 
 def rotated_heads(qkv_BTHK: Tensor, table: Tensor, num_q: int, num_kv: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return queries and keys, rotated by `table` (2, T, K/2), and values, (B, heads, T, K) each."""
+    if not torch.is_grad_enabled():
+        q, k = _rotate(qkv_BTHK[:, :, : num_q + num_kv], table, inverse=False).transpose(1, 2).split((num_q, num_kv), 1)
+        return q, k, qkv_BTHK[:, :, num_q + num_kv :].transpose(1, 2)
     parts: tuple[Tensor, Tensor, Tensor] = _RotatedHeads.apply(qkv_BTHK, table, num_q, num_kv)
     return parts
 

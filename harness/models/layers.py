@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.models.fused import rms_norm, swiglu
+from harness.models.linear import Linear
 
 
 class RMSNorm(nn.Module):
@@ -29,8 +30,8 @@ class SwiGLU(nn.Module):
 
     def __init__(self, d_model: int, d_ff: int) -> None:
         super().__init__()
-        self.gate_up = nn.Linear(d_model, 2 * d_ff, bias=False)
-        self.down = nn.Linear(d_ff, d_model, bias=False)
+        self.gate_up = Linear(d_model, 2 * d_ff, bias=False)
+        self.down = Linear(d_ff, d_model, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., D) to (..., D)."""

@@ -14,6 +14,7 @@ from harness.core.config import ModelConfig
 from harness.core.model_config import head_dims
 from harness.models.attention import LayerCache
 from harness.models.layers import RMSNorm
+from harness.models.linear import Linear
 from harness.models.rope import apply_rope, softmax_scale
 
 
@@ -31,15 +32,15 @@ class LatentAttention(nn.Module):
         self.d_plain, self.d_rope, self.d_value, self.rank = dims.d_plain, dims.d_rope, dims.d_value, dims.kv_lora_rank
         self.scale = softmax_scale(config)
         if dims.q_lora_rank:
-            self.q_down: nn.Module = nn.Linear(config.d_model, dims.q_lora_rank, bias=False)
+            self.q_down: nn.Module = Linear(config.d_model, dims.q_lora_rank, bias=False)
             self.q_norm: nn.Module = RMSNorm(dims.q_lora_rank, config.norm_eps)
         else:
             self.q_down, self.q_norm = nn.Identity(), nn.Identity()
-        self.q_up = nn.Linear(dims.q_lora_rank or config.d_model, self.num_heads * dims.d_qk, bias=False)
-        self.kv_down = nn.Linear(config.d_model, self.rank + self.d_rope, bias=False)
+        self.q_up = Linear(dims.q_lora_rank or config.d_model, self.num_heads * dims.d_qk, bias=False)
+        self.kv_down = Linear(config.d_model, self.rank + self.d_rope, bias=False)
         self.kv_norm = RMSNorm(self.rank, config.norm_eps)
-        self.kv_up = nn.Linear(self.rank, self.num_heads * (self.d_plain + self.d_value), bias=False)
-        self.out = nn.Linear(self.num_heads * self.d_value, config.d_model, bias=False)
+        self.kv_up = Linear(self.rank, self.num_heads * (self.d_plain + self.d_value), bias=False)
+        self.out = Linear(self.num_heads * self.d_value, config.d_model, bias=False)
 
     def forward(self, x_BTD: Tensor, rope: Tensor, cache: LayerCache | None = None) -> Tensor:
         """Attend; `rope` (2, T, K/2) holds the angles of these T positions; returns (B, T, D).

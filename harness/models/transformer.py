@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.core.config import ModelConfig, MoEConfig
@@ -17,6 +16,7 @@ from harness.core.model_config import is_sparse
 from harness.models.attention import LayerCache
 from harness.models.block import Block, ExpertFeedForward
 from harness.models.layers import RMSNorm
+from harness.models.linear import Linear, linear
 from harness.models.mtp import TokenPredictor
 from harness.models.rope import rope_table
 from harness.models.router import Router, Routing
@@ -56,7 +56,7 @@ class Transformer(nn.Module):
             Block(config, sparse=is_sparse(config, layer)) for layer in range(config.num_layers)
         )
         self.norm = RMSNorm(config.d_model, config.norm_eps)
-        self.head = None if config.tie_embeddings else nn.Linear(config.d_model, config.vocab_size, bias=False)
+        self.head = None if config.tie_embeddings else Linear(config.d_model, config.vocab_size, bias=False)
         self.predictors = nn.ModuleList(TokenPredictor(config) for _ in range(config.mtp_depth))
         self._rope: Tensor | None = None
 
@@ -115,4 +115,4 @@ class Transformer(nn.Module):
         return self._rope[:, position:end]
 
     def _project(self, x_BTD: Tensor) -> Tensor:
-        return F.linear(x_BTD, self.embedding.weight if self.head is None else self.head.weight)
+        return linear(x_BTD, self.embedding.weight if self.head is None else self.head.weight)
