@@ -23,7 +23,9 @@ def _add_count(actions: Any) -> None:
     )
     count.add_argument("path", type=Path, help="a config.json, or a folder that holds one")
     count.add_argument("--json", action="store_true", help="print JSON instead of text")
-    count.add_argument("--context", metavar="N", help="tokens that a token attends over (default: 2048, or the maximum)")
+    count.add_argument(
+        "--context", metavar="N", help="tokens that a token attends over (default: 2048, or the maximum)"
+    )
     count.add_argument("--batch", metavar="B", default="1", help="tokens of a batch, for expert coverage (default: 1)")
     count.add_argument("--dtype", help="of weights and cache, e.g. bf16, fp8 (default: the config's)")
     count.set_defaults(handler=_count)

@@ -110,7 +110,9 @@ def count_model(shape: Shape, *, context: int | None = None, batch: int = 1, dty
         max_context=shape.max_context,
         forward_flops_per_token=count_forward_flops(shape, chosen_context),
         forward_flops_per_token_causal=count_causal_flops(shape, chosen_context),
-        forward_flops_per_token_absorbed=count_forward_flops(shape, chosen_context, absorbed=True) if is_latent else None,
+        forward_flops_per_token_absorbed=count_forward_flops(shape, chosen_context, absorbed=True)
+        if is_latent
+        else None,
         convention=CONVENTION,
         formula_version=FORMULA_VERSION,
         dtype=chosen_dtype,

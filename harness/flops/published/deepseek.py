@@ -49,7 +49,9 @@ def _read_layers(keys: Keys, *, mlp_bias: bool) -> tuple[tuple[Layer, ...], tupl
     notes = (
         ()
         if every == 1
-        else (f"moe_layer_freq {every}: after the dense layers only every {every}th layer is sparse, as in DeepSeek's code",)
+        else (
+            f"moe_layer_freq {every}: of the later layers only multiples of it are sparse, as in DeepSeek's own code",
+        )
     )
     return tuple(Layer(attention, feed_forward) for feed_forward in chosen if feed_forward is not None), notes
 

@@ -142,7 +142,9 @@ def read_llama4(keys: Keys) -> Shape:
     )
     layers = tuple(
         Layer(
-            attention, sparse if i in sparse_layers else DenseFeedForward(d_ff=keys.count("intermediate_size_mlp")), reach
+            attention,
+            sparse if i in sparse_layers else DenseFeedForward(d_ff=keys.count("intermediate_size_mlp")),
+            reach,
         )
         for i, reach in enumerate(reaches)
     )
@@ -150,7 +152,7 @@ def read_llama4(keys: Keys) -> Shape:
 
 
 def _read_rope_layers(keys: Keys, num_layers: int) -> tuple[bool, ...]:
-    """Return which layers have rotary positions; `no_rope_layers` holds a 1 where there are some, in spite of its name."""
+    """Return which layers have rotary positions: in spite of its name `no_rope_layers` holds a 1 for those."""
     listed = keys.counts("no_rope_layers")
     if listed:
         if len(listed) < num_layers:

@@ -1,4 +1,4 @@
-"""The shape of a published model, layer by layer: plain numbers, read from a `config.json`, that everything follows from.
+"""The shape of a published model, layer by layer: the numbers of a `config.json` from which all counts follow.
 
 `d_model` is the width of the residual stream. Every layer has two norms of that width, and one more stands before the
 head.
@@ -87,7 +87,7 @@ class Layer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quantization:
-    """How a checkpoint's weights are stored; `block` is the (rows, columns) that share a scale, where there are blocks."""
+    """How a checkpoint's weights are stored; `block` is the (rows, columns) that share a scale, if any do."""
 
     method: str
     block: tuple[int, int] | None = None
@@ -95,7 +95,7 @@ class Quantization:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MultiTokenPrediction:
-    """Extra prediction modules after the main model, each one decoder layer; embedding and head are the main model's."""
+    """Prediction modules after the main model, each with one decoder layer; they share its embedding and head."""
 
     num_modules: int
     layer: Layer

@@ -1,83 +1,96 @@
-"""A count as people read it: an aligned block that names its conventions and assumptions."""
+"""A count as people read it: an aligned block, and below it the conventions and assumptions."""
 
 from __future__ import annotations
+
+import textwrap
 
 from harness.core.units import format_si
 from harness.flops.published.count import ModelCount
 
 _DIGITS = 4
+_WIDTH = 110
 
 
 def count_to_text(count: ModelCount, source: str) -> str:
     """Return the block that ``isojoule model count`` prints; `source` names the config."""
-    sparse = f", {count.num_sparse_layers} sparse" if count.num_sparse_layers else ", dense"
-    rows = [
-        ("total parameters", _params(count.total_params), f"{_params(count.total_non_embedding_params)} without embeddings"),
-        (
-            "active parameters",
-            _params(count.active_params),
-            f"{_params(count.active_non_embedding_params)} without embeddings, "
-            f"{_params(count.active_params_without_input_embedding)} without the input embedding alone",
-        ),
-        *_mtp_rows(count),
-        *_flop_rows(count),
-        *_cache_rows(count),
-        (
-            "weights",
-            format_si(count.weight_bytes, "B", _DIGITS),
-            count.weight_bytes_assumption,
-        ),
-        *_coverage_rows(count),
-    ]
+    sparse = f"{count.num_sparse_layers} of them sparse" if count.num_sparse_layers else "dense"
+    rows = [*_param_rows(count), *_flop_rows(count), *_byte_rows(count), *_coverage_rows(count)]
     left = max(len(name) for name, _, _ in rows)
     middle = max(len(value) for _, value, _ in rows)
-    lines = [f"{source}: {count.model_type}, {count.num_layers} layers{sparse}"]
+    lines = [f"{source}: {count.model_type}, {count.num_layers} layers, {sparse}"]
     lines += [f"  {name:<{left}}  {value:>{middle}}  {text}".rstrip() for name, value, text in rows]
-    lines += [
-        f"  convention: {count.convention}; a windowed or chunked layer attends over its window or chunk at most",
-        *(f"  note: {note}" for note in count.notes),
-    ]
+    for remark in _remarks(count):
+        lines += textwrap.wrap(remark, _WIDTH, initial_indent="  - ", subsequent_indent="    ")
     return "\n".join(lines)
 
 
 def _params(value: int) -> str:
-    """Return a number of parameters as publishers write it: 671.0B, 494.0M."""
+    """Return a number of parameters as publishers write it: 671.03B, 494.03M."""
     for factor, letter in ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "k")):
         if value >= factor:
             return f"{value / factor:.2f}{letter}"
     return str(value)
 
 
-def _mtp_rows(count: ModelCount) -> list[tuple[str, str, str]]:
-    if count.mtp_params is None:
-        return []
-    text = "multi-token prediction module, beside the main model and in none of the other figures"
-    return [("MTP parameters", _params(count.mtp_params), text)]
-
-
-def _flop_rows(count: ModelCount) -> list[tuple[str, str, str]]:
-    at = f"at {count.context} tokens of context ({count.context_source})"
+def _param_rows(count: ModelCount) -> list[tuple[str, str, str]]:
+    body = _params(count.active_non_embedding_params)
+    with_head = _params(count.active_params_without_input_embedding)
     rows = [
-        ("forward FLOPs per token", format_si(count.forward_flops_per_token, "FLOP", _DIGITS), f"full attention {at}"),
-        ("", format_si(count.forward_flops_per_token_causal, "FLOP", _DIGITS), "causal attention, mean over its positions"),
+        (
+            "total parameters",
+            _params(count.total_params),
+            f"{_params(count.total_non_embedding_params)} without embeddings",
+        ),
+        (
+            "active parameters",
+            _params(count.active_params),
+            f"{body} without embeddings, {with_head} with the head alone",
+        ),
     ]
-    if count.forward_flops_per_token_absorbed is not None:
-        value = format_si(count.forward_flops_per_token_absorbed, "FLOP", _DIGITS)
-        rows.append(("", value, "full attention on the cached latents, as decoding does"))
+    if count.mtp_params is not None:
+        rows.append(
+            ("MTP parameters", _params(count.mtp_params), "multi-token prediction, in none of the other figures")
+        )
     return rows
 
 
-def _cache_rows(count: ModelCount) -> list[tuple[str, str, str]]:
-    text = f"in {count.dtype} ({count.dtype_source}); {format_si(count.kv_bytes_at_context, 'B', _DIGITS)} "
-    text += f"at {count.context} tokens"
+def _flop_rows(count: ModelCount) -> list[tuple[str, str, str]]:
+    full = format_si(count.forward_flops_per_token, "FLOP", _DIGITS)
+    causal = format_si(count.forward_flops_per_token_causal, "FLOP", _DIGITS)
+    rows = [
+        ("forward per token", full, f"full attention, context {count.context} ({count.context_source})"),
+        ("", causal, "causal attention, mean over the positions of that context"),
+    ]
+    if count.forward_flops_per_token_absorbed is not None:
+        absorbed = format_si(count.forward_flops_per_token_absorbed, "FLOP", _DIGITS)
+        rows.append(("", absorbed, "full attention on the cached latents, as decoding does"))
+    return rows
+
+
+def _byte_rows(count: ModelCount) -> list[tuple[str, str, str]]:
+    at_context = f"{count.dtype}; {format_si(count.kv_bytes_at_context, 'B', _DIGITS)} at context {count.context}"
     if count.num_layers_with_bounded_reach:
-        text += f", where {count.num_layers_with_bounded_reach} layers keep no more than their window or chunk"
-    return [("KV cache per token", f"{count.kv_bytes_per_token} B", text)]
+        at_context += f", {count.num_layers_with_bounded_reach} layers keep their window or chunk only"
+    return [
+        ("KV cache per token", f"{count.kv_bytes_per_token} B", at_context),
+        ("weights", format_si(count.weight_bytes, "B", _DIGITS), count.weight_bytes_assumption.partition(":")[0]),
+    ]
 
 
 def _coverage_rows(count: ModelCount) -> list[tuple[str, str, str]]:
-    if count.expected_expert_coverage is None or count.num_experts is None:
+    if count.expected_expert_coverage is None:
         return []
-    value = f"{count.expected_expert_coverage:.1%}"
-    text = f"of {count.num_experts} experts touched by a batch of {count.batch} (top {count.top_k}); uniform, independent "
-    return [("expert coverage", value, f"{text}routing assumed")]
+    text = f"of a layer's {count.num_experts} experts touched by a batch of {count.batch}, top {count.top_k}"
+    return [("expert coverage", f"{count.expected_expert_coverage:.1%}", text)]
+
+
+def _remarks(count: ModelCount) -> list[str]:
+    remarks = [f"FLOPs: {count.convention}"]
+    if count.num_layers_with_bounded_reach:
+        remarks[0] += "; a layer with a window or chunk attends over no more than that"
+    if count.weight_bytes is None or ":" in count.weight_bytes_assumption:
+        remarks.append(f"weights: {count.weight_bytes_assumption}")
+    remarks.append(f"dtype: {count.dtype} ({count.dtype_source})")
+    if count.coverage_assumption is not None:
+        remarks.append(f"expert coverage: {count.coverage_assumption}")
+    return [*remarks, *count.notes]
