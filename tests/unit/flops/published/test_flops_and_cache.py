@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -27,6 +28,15 @@ BATCH = 2
 CONTEXT = 16
 LLAMA4 = [name for name in SMALL if name.startswith("llama4")]
 ROUTED = [name for name in SMALL if name not in LLAMA4]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tiny products on two shared cores wait for each other longer than they compute."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def _trace(config: dict[str, Any], context: int) -> int:
