@@ -7,6 +7,8 @@ bandwidth of the machine's memory, in bytes of weights that a step must read (fo
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,7 +23,7 @@ from harness.models.transformer import Transformer
 PROMPT = 16
 BATCHES = (1, 16)
 SMALL_DENSE = make_dense(128, 4, 384, 512, num_heads=4)
-LARGE_DENSE = make_dense(1280, 14, 3584, 4096, num_heads=20)
+LARGE_DENSE = make_dense(1280, 16, 3584, 4096, num_heads=20)
 MODELS: dict[str, tuple[ModelConfig, int]] = {
     "small dense": (SMALL_DENSE, 64),
     "small sparse": (make_sparse(SMALL_DENSE, 8, 2, 192), 64),
@@ -37,28 +39,39 @@ def measure(rounds: int, bandwidth: float) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for name, (config, num_tokens) in MODELS.items():
         ours = build_ours(config).eval()
-        peers = {kind: build_peer(config, kind).eval() for kind in _kinds(config)}
+        peers = {_arm(kind): build_peer(config, kind or "grouped_mm").eval() for kind in _kinds(config)}
         for batch in BATCHES:
-            prompts = torch.randint(0, config.vocab_size, (batch, PROMPT), generator=torch.Generator().manual_seed(batch))
-            arms = {"ours": lambda p=prompts, n=num_tokens: decode(ours, prefill(ours, p, n), n)}
-            for kind, peer in peers.items():
-                arms[f"transformers {kind}".strip()] = lambda p=prompts, n=num_tokens, m=peer: _generate(m, p, n)
-            times = time_in_turn(arms, rounds, warmups=1)
-            best = min((arm for arm in arms if arm != "ours"), key=lambda arm: sum(times[arm]))
-            row: dict[str, Any] = {
-                "total_params": count_params(config).total,
-                "tokens_per_s": {arm: batch * num_tokens / sorted(ts)[len(ts) // 2] for arm, ts in times.items()},
-                "peer": best,
-                "speedup": ratio(times[best], times["ours"]),
-            }
+            generator = torch.Generator().manual_seed(batch)
+            prompts = torch.randint(0, config.vocab_size, (batch, PROMPT), generator=generator)
+            result[f"{name}, batch {batch}"] = row = _compare(ours, peers, prompts, num_tokens, rounds)
             if name.startswith("large"):
-                seconds = _step_seconds(ours, prompts, num_tokens, rounds)
                 row["weight_bytes_per_step"] = read = _weight_bytes(ours, prompts)
-                row["bandwidth_share"] = read / seconds / bandwidth
-            result[f"{name}, batch {batch}"] = row
+                row["bandwidth_share"] = read / _step_seconds(ours, prompts, num_tokens, rounds) / bandwidth
         del ours, peers
         gc.collect()
     return result
+
+
+def _compare(
+    ours: Transformer, peers: dict[str, Any], prompts: torch.Tensor, num_tokens: int, rounds: int
+) -> dict[str, Any]:
+    arms: dict[str, Callable[[], object]] = {
+        "ours": lambda: decode(ours, prefill(ours, prompts, num_tokens), num_tokens),
+        **{arm: partial(_generate, peer, prompts, num_tokens) for arm, peer in peers.items()},
+    }
+    times = time_in_turn(arms, rounds, warmups=1)
+    best = min(peers, key=lambda arm: sum(times[arm]))
+    tokens = prompts.shape[0] * num_tokens
+    return {
+        "total_params": count_params(ours.config).total,
+        "tokens_per_s": {arm: tokens / sorted(ts)[len(ts) // 2] for arm, ts in times.items()},
+        "peer": best,
+        "speedup": ratio(times[best], times["ours"]),
+    }
+
+
+def _arm(kind: str) -> str:
+    return f"transformers {kind}".strip()
 
 
 def _kinds(config: ModelConfig) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""A sparse layer against a dense one of the same active width, and against transformers' block: forward and backward."""
+"""A sparse layer against a dense one of the same active width and against transformers' block, both passes."""
 
 from __future__ import annotations
 

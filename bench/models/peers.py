@@ -96,7 +96,7 @@ def build_peer_block(num_experts: int, top_k: int, d_model: int, d_expert: int, 
         num_experts_per_tok=top_k,
         norm_topk_prob=True,
     )
-    config._experts_implementation = implementation
+    config._experts_implementation = implementation  # noqa: SLF001 - what from_config sets for a whole model
     block = OlmoeSparseMoeBlock(config)
     with torch.no_grad():
         for parameter in block.parameters():

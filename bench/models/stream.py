@@ -1,4 +1,4 @@
-"""Bandwidth of the machine's memory, as STREAM measures it (McCalpin, 1995): triad ``a = b + s * c`` over large arrays."""
+"""Bandwidth of the machine's memory as STREAM measures it (McCalpin, 1995): ``a = b + s * c`` over large arrays."""
 
 from __future__ import annotations
 

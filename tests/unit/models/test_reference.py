@@ -102,7 +102,7 @@ def test_logits_equal_those_of_transformers(family: Any) -> None:
     theirs_config, ours_config = family()
     torch.manual_seed(0)
     theirs = AutoModelForCausalLM.from_config(theirs_config, attn_implementation="eager").eval()
-    for name, parameter in theirs.named_parameters():
+    for parameter in theirs.parameters():
         torch.nn.init.normal_(parameter, 1.0 if parameter.dim() == 1 else 0.0, 0.2)
     for name, buffer in theirs.named_buffers():
         if name.endswith("e_score_correction_bias"):
