@@ -269,7 +269,10 @@ class DataInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """One run, finished or failed. `loss_curve` holds (tokens seen, training loss in bits per byte)."""
+    """One run, finished or failed. `loss_curve` holds (tokens seen, training loss in bits per byte).
+
+    `mfu` is `train_flops_per_s` over `peak_flops_per_s`, which `peak_source` tells: a data sheet, or a measurement.
+    """
 
     __pydantic_config__ = _STRICT
     schema_version: int
@@ -297,6 +300,8 @@ class RunRecord:
     epochs: float | None = None
     train_flops_per_s: float | None = None
     mfu: float | None = None
+    peak_flops_per_s: float | None = None
+    peak_source: str | None = None
     findings: tuple[Finding, ...] = ()
     error: str | None = None
 

@@ -30,10 +30,11 @@ from harness.data.batches import num_epochs
 from harness.measure import Meter, check_idle_drift, measure_idle
 from harness.models import count_params
 from harness.models.transformer import Transformer
-from harness.run.device import peak_memory_bytes, prepare_device, synchroniser
+from harness.run.device import autocast_dtype, peak_memory_bytes, prepare_device, synchroniser
 from harness.run.environment import describe_environment
 from harness.run.identity import identify_run
 from harness.run.outline import begin_record
+from harness.run.peak import peak_of
 from harness.run.preparation import add_executed, build, check_flops, warm_up
 from harness.run.pretrain import Emit, Pretrainer, Pretraining
 from harness.tasks.answer import WorkSlot, answer_examples
@@ -84,6 +85,7 @@ def execute(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
         model = build(config, data, device)
         params = count_params(model.config)
         flops = check_flops(config, model, data, device)
+        peak = peak_of(device, autocast_dtype(config.train.precision, device))
         outcome.windows.append(warm_up(config, model, data, device, meter))
         resident = measure_idle(meter, config.measure.idle_s, "idle_resident")
         meter.set_idle(resident)  # the baseline of net energy: everything is loaded, nothing runs
@@ -109,6 +111,7 @@ def execute(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
         sensors = tuple(meter.sensors)
         outcome.findings.extend(meter.findings)
         trace = meter.trace() if config.measure.trace else None
+    speed = _train_speed(training)
     epochs = num_epochs(training.path.tokens, data.train)
     _add_findings(outcome, flops, epochs)
     record = dataclasses.replace(
@@ -124,7 +127,10 @@ def execute(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
         routing=outcome.routing,
         loss_curve=_loss_curve(training, _train_bytes_per_token(data)),
         epochs=epochs,
-        train_flops_per_s=_train_speed(training),
+        train_flops_per_s=speed,
+        mfu=None if speed is None else speed / peak.flops_per_s,
+        peak_flops_per_s=peak.flops_per_s,
+        peak_source=peak.source,
         findings=tuple(outcome.findings),
     )
     if trace is not None:
