@@ -1,4 +1,4 @@
-"""The verbs over the meter: ``isojoule measure -- COMMAND`` and ``isojoule sensors``."""
+"""The verbs over the meter: ``isojoule measure -- COMMAND`` and ``isojoule sensors [--calibrate]``."""
 
 from __future__ import annotations
 
@@ -83,11 +83,19 @@ def add_sensors_verb(verbs: Any) -> None:
     sensors = verbs.add_parser("sensors", help="list the sensors of this machine and what reading them costs")
     sensors.add_argument("--json", type=Path, metavar="FILE")
     sensors.add_argument("--no-cost", action="store_true", help="do not measure the sampler's own cost (saves 7 s)")
+    sensors.add_argument(
+        "--calibrate", action="store_true", help="time each GPU's sensors under known loads (2 min each)"
+    )
+    sensors.add_argument("--quick", action="store_true", help="with --calibrate: 25 s a GPU, less certain")
     sensors.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the meter")
     sensors.set_defaults(handler=_sensors)
 
 
 def _sensors(options: argparse.Namespace) -> int:
+    if options.calibrate:
+        return _calibrate(options)
+    if options.quick:
+        raise ConfigError("--quick goes with --calibrate; write: isojoule sensors --calibrate --quick")
     from harness.measure.cost import cost_to_text, measure_cost, with_periods
     from harness.sensors.describe import describe_sensors, sensors_to_json, sensors_to_text
 
@@ -100,6 +108,17 @@ def _sensors(options: argparse.Namespace) -> int:
     if cost is not None:
         print("\n" + cost_to_text(cost))
     _write(options.json, sensors_to_json(statuses, infos=infos))
+    return EXIT_OK
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    _require_writable(options.json)
+    from harness.run.calibrate import run_calibration
+    from harness.run.calibrate_format import calibration_to_json, calibration_to_text
+
+    results = run_calibration(quick=options.quick, tell=_tell)
+    print("\n\n".join(calibration_to_text(result) for result in results))
+    _write(options.json, [calibration_to_json(result) for result in results])
     return EXIT_OK
 
 

@@ -43,8 +43,10 @@ class SensorInfo:
 
     `update_period_s` is how often the quantity that gives the energy changes. The power beside it changes every
     `power_period_s` and is the mean over the `power_window_s` before that; a window shorter than the period leaves the
-    sensor blind for the rest. `power_limit_w` is the most that the device may draw for long. `gain_error` is the
-    systematic error of every reading, relative (0.05: 5%); it is never part of a window's `uncertainty_j`.
+    sensor blind for the rest. `power_delay_s` is how long after that mean ended it is shown, where a calibration found
+    out; `calibrated_on` is the time (UTC) of the calibration that periods are taken from. `power_limit_w` is the most
+    that the device may draw for long. `gain_error` is the systematic error of every reading, relative (0.05: 5%); it is
+    never part of a window's `uncertainty_j`.
     """
 
     __pydantic_config__ = _STRICT
@@ -61,6 +63,8 @@ class SensorInfo:
     power_window_s: float | None = None
     power_limit_w: float | None = None
     gain_error: float | None = None
+    power_delay_s: float | None = None
+    calibrated_on: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

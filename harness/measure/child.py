@@ -22,6 +22,7 @@ from harness.core.errors import ConfigError, HarnessError
 from harness.measure.poller import Poller, Signal
 from harness.measure.samplefile import SampleWriter
 from harness.sensors import DeviceState, Sensor, discover_sensors
+from harness.sensors.profile import use_profiles
 
 # How often the process looks whether its parent is still the one that started it.
 _PARENT_CHECK_S = 1.0
@@ -37,6 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     except HarnessError as error:
         _answer(error=str(error), mistake=isinstance(error, ConfigError))
         return error.exit_code
+    refused.extend(use_profiles(sensors))
     writer = SampleWriter(Path(arguments[0]))
     poller = make_poller(sensors, settings["poll_interval_s"], writer)
     poller.begin()

@@ -94,7 +94,11 @@ class Meter:
     def findings(self) -> tuple[Finding, ...]:
         """What the whole run must know: devices that are there and cannot be read, no sensor, a sampler that ended."""
         findings = [
-            Finding(code="sensor_unavailable", severity="warning", text=status.explain())
+            Finding(
+                code="profile_ignored" if status.available else "sensor_unavailable",
+                severity="warning",
+                text=status.explain(),
+            )
             for status in self.sampler.refused
             if status.device is not None
         ]

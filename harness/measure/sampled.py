@@ -27,11 +27,12 @@ def find_lag_s(info: SensorInfo, poll_interval_s: float) -> float:
     """Return how long after the fact sampled power tells it, in seconds; 0 where the sensor's timing is unknown.
 
     A value is the mean of the window before its update, on average half a window old, and is shown for one update
-    period, on average half a period longer, until a poll sees it, half a poll later.
+    period, on average half a period longer, until a poll sees it, half a poll later. A calibration may have found that
+    the mean ends some time before its update; that delay counts too.
     """
     if info.power_period_s is None or info.power_window_s is None:
         return 0.0
-    return (info.power_window_s + info.power_period_s + poll_interval_s) / 2
+    return (info.power_window_s + info.power_period_s + poll_interval_s) / 2 + (info.power_delay_s or 0.0)
 
 
 def read_power(

@@ -19,6 +19,7 @@ from harness.core.records import SensorInfo
 from harness.measure.poller import DENSE_LIMIT_S, Poller, Signal
 from harness.measure.samples import Samples
 from harness.sensors.base import DeviceState, Sensor, SensorStatus
+from harness.sensors.profile import use_profiles
 
 # After the tick that was waited for could have come, this much more is granted to a sampler that was held up.
 _PATIENCE_S = 1.0
@@ -34,7 +35,10 @@ class StateSample:
 
 
 class Sampler(Protocol):
-    """Keeps one `Samples` per sensor, in the order of `infos`, which are known once it has started."""
+    """Keeps one `Samples` per sensor, in the order of `infos`, which are known once it has started.
+
+    `refused` tells what cannot be read, and of a sensor that can (`available`) why its calibration is not used.
+    """
 
     infos: tuple[SensorInfo, ...]
     refused: tuple[SensorStatus, ...]
@@ -75,8 +79,8 @@ class ThreadSampler:
         self._signals: queue.SimpleQueue[Signal] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._poller = Poller(self._sensors, poll_interval_s, self._write, self._report, self._tell_state)
+        self.refused: tuple[SensorStatus, ...] = tuple(use_profiles(self._sensors))
         self.infos = tuple(sensor.info for sensor in self._sensors)
-        self.refused: tuple[SensorStatus, ...] = ()
         self.samples = tuple(Samples() for _ in self._sensors)
         self.states: list[StateSample] = []
         self.intervals_s = self._poller.intervals_s

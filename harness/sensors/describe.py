@@ -18,13 +18,18 @@ GRADE_WORDS = {
     "C": "modelled, not measured",
     "D": "assumed",
 }
-_FROM_INFO = ("update_period_s", "power_period_s", "power_window_s", "power_limit_w", "gain_error")
+_FROM_INFO = (
+    "update_period_s", "power_period_s", "power_window_s", "power_delay_s", "power_limit_w", "gain_error",
+    "calibrated_on",
+)  # fmt: skip
 
 
 def describe_sensors(config: SensorConfig | None = None) -> tuple[list[SensorStatus], list[SensorInfo]]:
     """Return every sensor's status, and what the readable ones say about themselves (each is opened for a moment)."""
     statuses = list_sensors(config)
-    return statuses, read_infos(dict.fromkeys(s.name for s in statuses if s.available), config)
+    infos, ignored = read_infos(dict.fromkeys(s.name for s in statuses if s.available), config)
+    notes = {_key(status): status for status in ignored}
+    return [notes.get(_key(status), status) if status.available else status for status in statuses], infos
 
 
 def sensors_to_text(
@@ -46,10 +51,12 @@ def sensors_to_text(
             if status.fix:
                 lines.append(f"{'':15}to get it: {status.fix}")
             continue
-        period = _period_to_text(known.get(_key(status)))
-        lines.append(f"{status.grade or '?'}  {status.name:<11} {where} ({_kind(status)}{period})")
+        info = known.get(_key(status))
+        lines.append(f"{status.grade or '?'}  {status.name:<11} {where} ({_kind(status)}{_period_to_text(info)})")
         if status.reason and not status.simulated:
-            lines.append(f"{'':15}{status.reason}")
+            lines.append(f"{'':15}{status.reason}" + (f"; {status.fix}" if status.fix else ""))
+        if info is not None and info.calibrated_on is not None:
+            lines.append(f"{'':15}calibrated on {info.calibrated_on}")
     return "\n".join(lines)
 
 

@@ -9,6 +9,7 @@ from harness.core.errors import SensorError
 from harness.core.records import Domain, SensorInfo
 from harness.core.registry import Registry
 from harness.sensors.base import Backend, Sensor, SensorStatus
+from harness.sensors.profile import use_profiles
 
 SENSORS = Registry(
     "sensor",
@@ -38,21 +39,24 @@ def list_sensors(config: SensorConfig | None = None) -> list[SensorStatus]:
     return statuses
 
 
-def read_infos(names: Iterable[str], config: SensorConfig | None = None) -> list[SensorInfo]:
+def read_infos(names: Iterable[str], config: SensorConfig | None = None) -> tuple[list[SensorInfo], list[SensorStatus]]:
     """Open the sensors of each name, return what they say about themselves, and close them; skips what does not open.
 
-    Unlike `open_sensors` this keeps sensors of the same domain apart: it is for a list, not for a measurement.
+    Beside the infos stand the sensors whose calibration is not used. Unlike `open_sensors` this keeps sensors of the
+    same domain apart: it is for a list, not for a measurement.
     """
     infos: list[SensorInfo] = []
+    ignored: list[SensorStatus] = []
     for name in names:
         try:
             opened = _load_backend(name, config or SensorConfig()).open()
         except Exception:  # noqa: BLE001 - the status beside it says what is wrong
             opened = []
+        ignored.extend(use_profiles(opened))
         infos.extend(sensor.info for sensor in opened)
         for sensor in opened:
             sensor.close()
-    return infos
+    return infos, ignored
 
 
 def open_sensors(config: SensorConfig) -> list[Sensor]:

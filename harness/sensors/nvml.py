@@ -1,8 +1,7 @@
 """NVIDIA GPUs through NVML (nvidia-ml-py): the energy counter where there is one (Volta and newer), else power.
 
-Only GPUs that CUDA_VISIBLE_DEVICES shows are opened, under the index that CUDA gives them. Units here are NVML's own
-(mJ, mW). Source: NVML API reference, ``nvmlDeviceGetTotalEnergyConsumption``, ``nvmlDeviceGetPowerUsage``, and the
-fields ``NVML_FI_DEV_POWER_AVERAGE`` (185) and ``NVML_FI_DEV_POWER_INSTANT`` (186).
+Only GPUs that CUDA_VISIBLE_DEVICES shows are opened, under CUDA's index. Units here are NVML's own (mJ, mW). Source:
+NVML reference, ``nvmlDeviceGetTotalEnergyConsumption``, ``nvmlDeviceGetPowerUsage``, the fields 185 (average) and 186.
 """
 
 from __future__ import annotations
@@ -53,12 +52,13 @@ class NvmlSensor(Sensor):
             self._offered = self._find_offered()
             architecture = ask(pynvml, pynvml.nvmlDeviceGetArchitecture, self._handle)
             generation = find_generation(architecture, device.name)
-            self._power = self._choose_power(generation)
+            self.power_signal = self._choose_power(generation)
             limit_mw = ask(pynvml, pynvml.nvmlDeviceGetEnforcedPowerLimit, self._handle)
+            self.driver_version: str | None = ask(pynvml, pynvml.nvmlSystemGetDriverVersion)
         except (SensorError, pynvml.NVMLError):
             self.close()
             raise
-        signal: Signal = getattr(generation, self._power) if self._power else Signal()
+        signal: Signal = getattr(generation, self.power_signal or "", Signal())
         self.info = SensorInfo(
             name="nvml",
             domain="gpu",
@@ -82,7 +82,7 @@ class NvmlSensor(Sensor):
 
     def read_power_w(self) -> float | None:
         """Return power in watts by the signal that `info` names, or ``None`` for a GPU that tells its counter alone."""
-        return self._read_mw(self._power) / _MW_PER_W if self._power else None
+        return self._read_mw(self.power_signal) / _MW_PER_W if self.power_signal else None
 
     def read_signals(self) -> dict[str, float | None]:
         """Return all that the GPU tells of energy and power, for calibration; ``None`` for what it does not offer.
@@ -132,9 +132,9 @@ class NvmlSensor(Sensor):
 
     def _describe_source(self) -> str:
         power = "nothing"
-        if self._power:
-            field = _FIELDS.get(self._power)
-            power = f"field {field} ({self._power} power)" if field else "nvmlDeviceGetPowerUsage"
+        if self.power_signal:
+            field = _FIELDS.get(self.power_signal)
+            power = f"field {field} ({self.power_signal} power)" if field else "nvmlDeviceGetPowerUsage"
             power += " of the module (CPU and GPU)" if self._scope == _SCOPE_MODULE else ""
         source = f"NVML {power}; the GPU has no energy counter"
         if self._has_counter:

@@ -8,6 +8,7 @@ import torch
 from harness.core.config import MeasureConfig
 from harness.measure import Meter
 from harness.models import build_model
+from harness.run.calibrate import run_calibration
 from tests.unit.models.configs import DENSE, MOE
 
 pytestmark = [
@@ -36,3 +37,23 @@ def test_a_window_reads_the_card() -> None:
     assert readings
     assert all(reading.grade in ("A", "B") for reading in readings)
     assert all(reading.energy_j is None or reading.energy_j > 0 for reading in readings)
+
+
+def test_a_quick_calibration_finds_the_timing_of_the_card(tmp_path, monkeypatch) -> None:
+    """A real card: the counter has a period, the chosen power signal follows the load, and later windows use it."""
+    monkeypatch.setenv("ISOJOULE_PROFILES", str(tmp_path))
+    for result in run_calibration(quick=True):
+        profile = result.profile
+        assert result.path.is_file()
+        assert profile.read_interval_s < 0.05
+        assert profile.idle_w.value is not None
+        assert profile.idle_w.value > 0
+        assert profile.signals
+        for fit in (profile.counter_period_s, *(signal.period_s for signal in profile.signals)):
+            assert fit.reason if fit.value is None else 0 < fit.value < 3
+        assert any(signal.window_s.value is not None for signal in profile.signals)
+        for signal in profile.signals:
+            steady = signal.agreement["steady"]
+            assert steady.reason if steady.value is None else 0.5 < steady.value < 2
+    with Meter(MeasureConfig()) as meter:
+        assert any(info.calibrated_on is not None for info in meter.sensors if info.domain == "gpu")

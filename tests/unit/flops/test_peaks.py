@@ -31,7 +31,9 @@ def test_a_listed_device_has_the_rate_of_its_data_sheet(name: str, kind: str, tf
     assert not peak.measured
 
 
-@pytest.mark.parametrize(("name", "kind"), [("Tesla V100-SXM2-32GB", "bf16"), ("NVIDIA A1000", "bf16"), ("AMD", "fp32")])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("Tesla V100-SXM2-32GB", "bf16"), ("NVIDIA A1000", "bf16"), ("AMD", "fp32")]
+)
 def test_what_no_data_sheet_says_is_unknown(name: str, kind: str) -> None:
     peak = find_peak(name, kind)
     assert peak is None
