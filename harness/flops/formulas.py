@@ -17,7 +17,7 @@ from dataclasses import dataclass, fields
 from harness.core.config import ModelConfig, MoEConfig
 from harness.core.model_config import head_dims, is_sparse
 
-FORMULA_VERSION = 2
+FORMULA_VERSION = 1
 CONVENTION = "matmul FLOPs, full (not causally halved) attention, backward = 2 x forward"
 TRAIN_FACTOR = 3
 
