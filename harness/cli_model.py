@@ -1,4 +1,4 @@
-"""The verb over models that others published: ``isojoule model count PATH``."""
+"""The verb over models: ``isojoule model count PATH``, ``import`` and ``export``."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+from harness.cli_model_weights import add_import_export
 from harness.core.errors import EXIT_OK, ConfigError
 
 
 def add_model_verb(verbs: Any) -> None:
     """Add ``model`` with its subcommands to the parser."""
-    model = verbs.add_parser("model", help="what a published model costs by arithmetic: isojoule model count PATH")
+    model = verbs.add_parser("model", help="count, import or export a published model: isojoule model count PATH")
     actions = model.add_subparsers(dest="action", required=True, metavar="ACTION")
     _add_count(actions)
+    add_import_export(actions)
 
 
 def _add_count(actions: Any) -> None:
