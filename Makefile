@@ -7,10 +7,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 QUICK := runs/iso_loss_quick
 STUDY := runs/iso_loss_cpu
 # Layers that import no torch are typed strictly.
-TYPED := harness/core harness/data harness/sensors harness/measure harness/analysis harness/report
+TYPED := harness/core harness/data harness/sensors harness/measure harness/analysis harness/report \
+	harness/flops/published harness/cli_model.py
 
 .DEFAULT_GOAL := help
-.PHONY: help report study test check bench bench-meter
+.PHONY: help report study test check bench bench-meter bench-models
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -34,7 +35,10 @@ check: $(VENV)/.installed-dev ## format, lint, types, layers
 	$(BIN)/mypy --strict $(TYPED)
 	$(BIN)/lint-imports
 
-bench: bench-meter ## compare with peers
+bench: bench-meter bench-models ## compare with peers
+
+bench-models: $(VENV)/.installed-dev ## layers, training and decoding against transformers: 15 minutes
+	$(BIN)/python -m bench.models.run
 
 bench-meter: $(VENV)/.installed-dev $(PEERS)/.installed ## the meter against zeus, codecarbon and carbontracker: 10 minutes
 	$(BIN)/python -m bench.meter.run

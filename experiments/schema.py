@@ -6,19 +6,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
 
 from harness.core.config import DataConfig, MeasureConfig, ModelConfig, MoEConfig, RunConfig, TaskConfig, TrainConfig
 
 
 @dataclass(kw_only=True)
 class CellConfig:
-    """One arm and size of a study; budgets in tokens or in training FLOPs (forward and backward)."""
+    """One arm and size of a study; budgets in tokens or in training FLOPs (forward and backward).
+
+    `overrides` are further settings of this arm alone, e.g. ``[model.attention=mla]`` for an ablation.
+    """
 
     arm: str
     model: str
     learning_rate: float | None = None
     tokens: list[int] = field(default_factory=list)
     flops: list[float] = field(default_factory=list)
+    overrides: list[str] = field(default_factory=list)
 
 
 @dataclass(kw_only=True)
@@ -66,13 +71,25 @@ class SweepConfig:
 class AppConfig(RunConfig):
     """What ``isojoule run`` composes: one run, the store it goes to, and the study where there is one."""
 
-    arm: str = "${model.family}"
+    arm: str = "${arm_of:${model}}"
     store: str = "runs/${study}"
     sweep: SweepConfig = field(default_factory=SweepConfig)
 
 
+def arm_of(model: Any) -> str:
+    """Return what a model is called where nobody named its arm: the family and what it has that is not the default."""
+    parts = [str(model["family"])]
+    for key, default in (("attention", "gqa"), ("router", "deepseek_v3")):
+        if model.get(key, default) != default:
+            parts.append(str(model[key]))
+    if model.get("mtp_depth", 0):
+        parts.append(f"mtp{model['mtp_depth']}")
+    return "_".join(parts)
+
+
 def register_schemas() -> None:
     """Put the schemas where the YAML files' defaults lists look for them."""
+    OmegaConf.register_new_resolver("arm_of", arm_of, replace=True)
     store = ConfigStore.instance()
     store.store(name="app_schema", node=AppConfig)
     groups: dict[str, dict[str, Any]] = {

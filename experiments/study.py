@@ -117,20 +117,20 @@ def trunk_is_needed(store: Store, trunk: StudyJob, branches: Sequence[StudyJob])
 
 
 def _resolve_cell(compose: Compose, arguments: Sequence[str], cell: CellConfig) -> Cell:
-    app = to_app_config(compose([*arguments, f"arm={cell.arm}", f"model={cell.model}"]))
+    app = to_app_config(compose([*arguments, f"arm={cell.arm}", f"model={cell.model}", *cell.overrides]))
     model = app.model
     if model.vocab_size == 0:
         vocab = 256 if app.data.tokenizer == "byte" else app.data.vocab_size
         model = dataclasses.replace(model, vocab_size=vocab)
     budgets = budgets_in_tokens(model, app.train, list(cell.tokens), list(cell.flops))
-    return Cell(cell.arm, cell.model, cell.learning_rate, budgets)
+    return Cell(cell.arm, cell.model, cell.learning_rate, budgets, tuple(cell.overrides))
 
 
 def _trunk_jobs(
     compose: Compose, arguments: Sequence[str], trunk: Trunk, order_seed: int, first_index: int
 ) -> list[StudyJob]:
     cell = trunk.cell
-    common = [*arguments, f"arm={cell.arm}", f"model={cell.model}", f"seed={trunk.seed}"]
+    common = [*arguments, f"arm={cell.arm}", f"model={cell.model}", f"seed={trunk.seed}", *cell.overrides]
     if cell.learning_rate is not None:
         common.append(f"train.learning_rate={cell.learning_rate}")
 

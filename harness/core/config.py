@@ -11,49 +11,12 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.core.errors import ConfigError, did_you_mean
+from harness.core.errors import ConfigError
+from harness.core.model_config import ModelConfig, MoEConfig, RopeScaling, validate_model
 
 CONFIG_HASH_LENGTH = 8
 # Where and how often a run reports changes nothing that it computes, so it is not part of the run's identity.
 _NOT_IDENTITY = ("plan_position",)
-# The registered choices of `harness.models`, repeated here so that a config is checked without torch (a test compares).
-_MOE_CHOICES = {"router": ("deepseek_v3",), "dispatch": ("loop", "grouped_mm")}
-
-
-@dataclass(kw_only=True)
-class ModelConfig:
-    """A dense decoder: RMSNorm, RoPE, grouped-query attention, SwiGLU. `vocab_size` 0 means the tokenizer's."""
-
-    family: str = "dense"
-    size: str = "s"
-    d_model: int = 128
-    num_layers: int = 3
-    num_heads: int = 4
-    num_kv_heads: int = 4
-    d_ff: int = 384
-    vocab_size: int = 0
-    rope_theta: float = 10000.0
-    qk_norm: bool = True
-    tie_embeddings: bool = True
-    norm_eps: float = 1e-6
-    embedding_std: float = 0.02
-
-
-@dataclass(kw_only=True)
-class MoEConfig(ModelConfig):
-    """Sparse experts in every layer after the first `num_dense_layers`; `d_ff` is the width of the dense layers."""
-
-    family: str = "moe"
-    num_experts: int = 16
-    top_k: int = 2
-    d_expert: int = 128
-    num_shared_experts: int = 1
-    num_dense_layers: int = 1
-    router: str = "deepseek_v3"
-    route_scale: float = 1.0
-    bias_update_rate: float = 1e-3
-    balance_loss_weight: float = 1e-4
-    dispatch: str = "grouped_mm"
 
 
 @dataclass(kw_only=True)
@@ -200,12 +163,19 @@ def config_from_dict(values: dict[str, Any]) -> RunConfig:
     train = dict(fields.pop("train"))
     measure = dict(fields.pop("measure"))
     return RunConfig(
-        model=(MoEConfig if "num_experts" in model else ModelConfig)(**model),
+        model=model_config_from_dict(model),
         train=TrainConfig(budget=Budget(**train.pop("budget")), **train),
         measure=MeasureConfig(sensor=sensor_config_from_dict(measure.pop("sensor")), **measure),
         **{name: kind(**fields.pop(name)) for name, kind in nested.items()},
         **fields,
     )
+
+
+def model_config_from_dict(values: dict[str, Any]) -> ModelConfig:
+    """Rebuild the model's part of a configuration from plain data; its type follows its experts."""
+    fields = dict(values)
+    scaling = RopeScaling(**fields.pop("rope_scaling", {}))
+    return (MoEConfig if "num_experts" in fields else ModelConfig)(rope_scaling=scaling, **fields)
 
 
 def sensor_config_from_dict(values: dict[str, Any]) -> SensorConfig:
@@ -237,7 +207,7 @@ def validate_run(config: RunConfig) -> None:
         ConfigError: the first thing that is wrong, and what would be right.
     """
     model, train = config.model, config.train
-    _validate_model(model)
+    validate_model(model)
     for name, value in (
         ("train.budget.tokens", train.budget.tokens),
         ("train.batch_size", train.batch_size),
@@ -267,33 +237,6 @@ def validate_run(config: RunConfig) -> None:
         _require(
             bool(value) and value.replace("_", "").replace(".", "").isalnum() and value[0].isalnum(),
             f"{name} is '{value}'; use letters, digits, '_' and '.' only (it becomes part of file names).",
-        )
-
-
-def _validate_model(model: ModelConfig) -> None:
-    _require(
-        model.d_model % model.num_heads == 0 and (model.d_model // model.num_heads) % 2 == 0,
-        f"model.d_model {model.d_model} must be an even multiple of model.num_heads {model.num_heads}.",
-    )
-    _require(
-        model.num_heads % model.num_kv_heads == 0,
-        f"model.num_heads {model.num_heads} must be a multiple of model.num_kv_heads {model.num_kv_heads}.",
-    )
-    if isinstance(model, MoEConfig):
-        for name in ("router", "dispatch"):
-            known = _MOE_CHOICES[name]
-            chosen = getattr(model, name)
-            _require(
-                chosen in known,
-                f"unknown model.{name} '{chosen}'; known: {', '.join(known)}.{did_you_mean(chosen, known)}",
-            )
-        _require(
-            0 < model.top_k <= model.num_experts,
-            f"model.top_k {model.top_k} must be between 1 and model.num_experts {model.num_experts}.",
-        )
-        _require(
-            model.num_dense_layers < model.num_layers,
-            f"model.num_dense_layers {model.num_dense_layers} leaves no expert layer among {model.num_layers}.",
         )
 
 

@@ -152,7 +152,9 @@ class FlopCount:
 
     `forward_per_token` and `train_per_token` (forward and backward) are nominal at the run's context length with full
     (not causally halved) attention, which is what the kernels' operand shapes say. `traced_total` and `formula_total`
-    describe the same checked step; `relative_gap` is (traced - formula) / formula.
+    describe the same checked step; `relative_gap` is (traced - formula) / formula. `executed_train_per_token` counts
+    what the experts really multiplied over the run: dropped choices cost nothing, padding does; `dropped_share` is the
+    share of choices that were dropped. Both are ``None`` for a dense model.
     """
 
     __pydantic_config__ = _STRICT
@@ -163,6 +165,8 @@ class FlopCount:
     formula_total: float | None = None
     traced_total: float | None = None
     relative_gap: float | None = None
+    executed_train_per_token: float | None = None
+    dropped_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,7 +273,10 @@ class DataInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """One run, finished or failed. `loss_curve` holds (tokens seen, training loss in bits per byte)."""
+    """One run, finished or failed. `loss_curve` holds (tokens seen, training loss in bits per byte).
+
+    `mfu` is `train_flops_per_s` over `peak_flops_per_s`, which `peak_source` tells: a data sheet, or a measurement.
+    """
 
     __pydantic_config__ = _STRICT
     schema_version: int
@@ -297,6 +304,8 @@ class RunRecord:
     epochs: float | None = None
     train_flops_per_s: float | None = None
     mfu: float | None = None
+    peak_flops_per_s: float | None = None
+    peak_source: str | None = None
     findings: tuple[Finding, ...] = ()
     error: str | None = None
 

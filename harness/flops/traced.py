@@ -26,10 +26,18 @@ class UnregisteredOpError(RunFailedError):
     """A matmul-like operator ran that the FLOP count does not know: the traced count would be silently low."""
 
 
-def _grouped_mm_flops(a: Any, b: Any, *_: Any, **__: Any) -> int:
-    """(R, K) x (E, K, N) by groups of rows, or (M, R) x (R, N) by groups of the inner dimension."""
-    rows, inner = a
-    return 2 * rows * inner * b[-1]
+def _grouped_mm_flops(a: Any, b: Any, offs: Any = None, *_: Any, **__: Any) -> int:
+    """(R, K) x (E, K, N) by groups of rows, or (M, R) x (R, N) by groups of the inner dimension.
+
+    Takes the tensors themselves: what lies beyond the last offset belongs to no group and is not multiplied.
+    """
+    rows, inner = a.shape
+    if offs is not None and offs.numel():
+        rows, inner = (int(offs[-1]), inner) if b.dim() == 3 else (rows, int(offs[-1]))
+    return 2 * rows * inner * int(b.shape[-1])
+
+
+_grouped_mm_flops._get_raw = True  # type: ignore[attr-defined]  # how the counter is told not to pass shapes
 
 
 def _attention_forward_flops(q: Any, k: Any, v: Any, *_: Any, **__: Any) -> int:

@@ -1,4 +1,4 @@
-"""Grouped-query attention with rotary positions, optional QK-norm and a KV cache.
+"""Attention by name: what every kind offers to a block, and grouped-query attention.
 
 Shape suffixes: B batch, T time, S cached time, D model width, H query heads, G key/value heads, K head width.
 """
@@ -11,14 +11,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.core.config import ModelConfig
-from harness.models.layers import RMSNorm, apply_rope
+from harness.core.model_config import head_dims
+from harness.core.registry import Registry
+from harness.models.fused import rotated_heads
+from harness.models.layers import RMSNorm
+from harness.models.linear import Linear
+from harness.models.rope import apply_rope, softmax_scale
 
 
 class LayerCache(Protocol):
-    """Keys and values of one layer: takes the new ones, returns all up to now."""
+    """What one layer keeps of past positions: two tensors, (B, G, S, width) each."""
 
-    def extend(self, k_BGTK: Tensor, v_BGTK: Tensor) -> tuple[Tensor, Tensor]:
-        """Append and return keys and values, each (B, G, S, K)."""
+    def extend(self, first_BGTK: Tensor, second_BGTK: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Append T positions; return both tensors up to now and which of their positions count.
+
+        The mask, (1, 1, T, S) and boolean, is ``None`` where all of them count (a buffer of fixed shape has more).
+        """
 
 
 class GroupedQueryAttention(nn.Module):
@@ -28,11 +36,15 @@ class GroupedQueryAttention(nn.Module):
         super().__init__()
         self.num_heads = config.num_heads
         self.num_kv_heads = config.num_kv_heads
-        self.d_head = config.d_model // config.num_heads
-        self.qkv = nn.Linear(config.d_model, (self.num_heads + 2 * self.num_kv_heads) * self.d_head, bias=False)
-        self.out = nn.Linear(config.d_model, config.d_model, bias=False)
-        self.q_norm = RMSNorm(self.d_head, config.norm_eps) if config.qk_norm else nn.Identity()
-        self.k_norm = RMSNorm(self.d_head, config.norm_eps) if config.qk_norm else nn.Identity()
+        self.d_head = head_dims(config).d_qk
+        num_rows = (self.num_heads + 2 * self.num_kv_heads) * self.d_head
+        self.qkv = Linear(config.d_model, num_rows, bias=config.qkv_bias)
+        self.out = Linear(self.num_heads * self.d_head, config.d_model, bias=False)
+        self.scale = softmax_scale(config)
+        self.normed = config.qk_norm
+        self.norm_per_head = config.qk_norm_width == "head"
+        self.q_norm = self._build_norm(config, self.num_heads)
+        self.k_norm = self._build_norm(config, self.num_kv_heads)
 
     def forward(self, x_BTD: Tensor, rope: Tensor, cache: LayerCache | None = None) -> Tensor:
         """Attend; `rope` (2, T, K/2) holds the angles of these T positions; returns (B, T, D).
@@ -40,13 +52,45 @@ class GroupedQueryAttention(nn.Module):
         With a cache, T must be the whole prompt (empty cache) or 1 (one decoded token).
         """
         batch, time, _ = x_BTD.shape
-        heads = self.qkv(x_BTD).view(batch, time, self.num_heads + 2 * self.num_kv_heads, self.d_head).transpose(1, 2)
-        q, k, v = heads.split((self.num_heads, self.num_kv_heads, self.num_kv_heads), dim=1)
-        q = apply_rope(self.q_norm(q), rope)
-        k = apply_rope(self.k_norm(k), rope)
+        qkv = self.qkv(x_BTD)
+        if self.normed:
+            q, k, v = self._norm_heads(qkv.view(batch, time, -1, self.d_head))
+            q, k = apply_rope(q, rope), apply_rope(k, rope)
+        else:
+            q, k, v = rotated_heads(qkv.view(batch, time, -1, self.d_head), rope, self.num_heads, self.num_kv_heads)
+        mask = None
         if cache is not None:
-            k, v = cache.extend(k, v)
+            k, v, mask = cache.extend(k, v)
         mixed = F.scaled_dot_product_attention(
-            q, k, v.to(q.dtype), is_causal=time > 1, enable_gqa=self.num_heads != self.num_kv_heads
+            q,
+            k.to(q.dtype),
+            v.to(q.dtype),
+            attn_mask=mask,
+            is_causal=time > 1 and mask is None,
+            scale=self.scale,
+            enable_gqa=self.num_heads != self.num_kv_heads,
         )
         return self.out(mixed.transpose(1, 2).reshape(batch, time, self.num_heads * self.d_head))
+
+    def _norm_heads(self, qkv_BTHK: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return normalised queries and keys, and values, (B, heads, T, K) each."""
+        q, k, v = qkv_BTHK.split((self.num_heads, self.num_kv_heads, self.num_kv_heads), dim=2)
+        if self.norm_per_head:
+            q, k = self.q_norm(q), self.k_norm(k)
+        else:
+            q, k = (norm(part.flatten(2)).view_as(part) for norm, part in ((self.q_norm, q), (self.k_norm, k)))
+        return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+
+    def _build_norm(self, config: ModelConfig, num_heads: int) -> nn.Module:
+        if not config.qk_norm:
+            return nn.Identity()
+        return RMSNorm(self.d_head * (1 if self.norm_per_head else num_heads), config.norm_eps)
+
+
+ATTENTIONS = Registry(
+    "attention",
+    {
+        "gqa": "harness.models.attention:GroupedQueryAttention",
+        "mla": "harness.models.mla:LatentAttention",
+    },
+)

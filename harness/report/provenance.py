@@ -143,6 +143,9 @@ def runs_section(records: Sequence[RunRecord], match: MatchResult) -> Section:
     if records and not known_mfu:
         why = "no run names the peak rate of its device, so the reached FLOP/s stand alone"
         notes = (Markup("MFU (the share of the device's peak that training reached): {}.").format(n.unknown(why)),)
+    sources = sorted({record.peak_source for record in records if record.mfu is not None and record.peak_source})
+    if sources:
+        notes = (*notes, f"MFU is the reached FLOP/s over the device's peak ({'; '.join(sources)}).")
     return Section(
         id="runs-section",
         title="Every run",

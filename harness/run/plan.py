@@ -17,12 +17,13 @@ from harness.train.schedule import tokens_per_step
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One arm and size of a study with its budgets in tokens, smallest first."""
+    """One arm and size of a study with its budgets in tokens, smallest first; `overrides` are its own settings."""
 
     arm: str
     model: str
     learning_rate: float | None
     budgets: tuple[int, ...]
+    overrides: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

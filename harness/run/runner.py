@@ -14,9 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import torch
-import torch.nn.functional as F
-
 from harness.core.clock import utc_label
 from harness.core.config import RunConfig, validate_run
 from harness.core.records import (
@@ -26,20 +23,19 @@ from harness.core.records import (
     RoutingStats,
     RunRecord,
     WindowRecord,
-    Work,
 )
 from harness.core.store import Store
 from harness.data import Dataset, prepare_data
-from harness.data.batches import num_epochs, sample_batch
-from harness.flops import formulas
-from harness.flops.traced import trace_flops
+from harness.data.batches import num_epochs
 from harness.measure import Meter, check_idle_drift, measure_idle
-from harness.models import build_model, count_params
+from harness.models import count_params
 from harness.models.transformer import Transformer
 from harness.run.device import autocast_dtype, peak_memory_bytes, prepare_device, synchroniser
 from harness.run.environment import describe_environment
 from harness.run.identity import identify_run
 from harness.run.outline import begin_record
+from harness.run.peak import peak_of
+from harness.run.preparation import add_executed, build, check_flops, warm_up
 from harness.run.pretrain import Emit, Pretrainer, Pretraining
 from harness.tasks.answer import WorkSlot, answer_examples
 from harness.tasks.line_completion import (
@@ -86,10 +82,11 @@ def execute(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
         outcome.windows.append(measure_idle(meter, config.measure.idle_s, "idle_before").to_record())
         emit({"event": "phase", "phase": "model"})
         # The configuration as written stays the identity; the model itself learns the vocabulary from the tokenizer.
-        model = _build(config, data, device)
+        model = build(config, data, device)
         params = count_params(model.config)
-        flops = _check_flops(config, model, data, device)
-        outcome.windows.append(_warm_up(config, model, data, device, meter))
+        flops = check_flops(config, model, data, device)
+        peak = peak_of(device, autocast_dtype(config.train.precision, device))
+        outcome.windows.append(warm_up(config, model, data, device, meter))
         resident = measure_idle(meter, config.measure.idle_s, "idle_resident")
         meter.set_idle(resident)  # the baseline of net energy: everything is loaded, nothing runs
         outcome.windows.append(resident.to_record())
@@ -100,6 +97,7 @@ def execute(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
         training = pretrainer.run(store.checkpoint_dir(run_id), trunk, emit)
         outcome.windows.extend(training.windows)
         outcome.findings.extend(training.findings)
+        flops = add_executed(flops, config, model, training)
 
         if config.role != "trunk":
             emit({"event": "phase", "phase": "evaluate"})
@@ -113,6 +111,7 @@ def execute(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
         sensors = tuple(meter.sensors)
         outcome.findings.extend(meter.findings)
         trace = meter.trace() if config.measure.trace else None
+    speed = _train_speed(training)
     epochs = num_epochs(training.path.tokens, data.train)
     _add_findings(outcome, flops, epochs)
     record = dataclasses.replace(
@@ -128,7 +127,10 @@ def execute(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
         routing=outcome.routing,
         loss_curve=_loss_curve(training, _train_bytes_per_token(data)),
         epochs=epochs,
-        train_flops_per_s=_train_speed(training),
+        train_flops_per_s=speed,
+        mfu=None if speed is None else speed / peak.flops_per_s,
+        peak_flops_per_s=peak.flops_per_s,
+        peak_source=peak.source,
         findings=tuple(outcome.findings),
     )
     if trace is not None:
@@ -136,53 +138,6 @@ def execute(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
     store.write_record(record)
     shutil.rmtree(samples, ignore_errors=True)  # the record and its trace hold what they say; a crash leaves them
     return record
-
-
-def _build(config: RunConfig, data: Dataset, device: torch.device) -> Transformer:
-    model_config = config.model
-    if model_config.vocab_size == 0:
-        model_config = dataclasses.replace(model_config, vocab_size=data.info.vocab_size)
-    return build_model(model_config, config.seed).to(device)
-
-
-def _training_pass(config: RunConfig, model: Transformer, data: Dataset, device: torch.device) -> None:
-    """One forward and backward pass on the first batch, leaving weights, biases and gradients as they were."""
-    train = config.train
-    inputs, targets = sample_batch(
-        data.train, seed=config.seed, step=0, batch_size=train.batch_size, context_length=train.context_length
-    )
-    dtype = autocast_dtype(train.precision, device)
-    model.train()
-    with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
-        output = model(torch.from_numpy(inputs).to(device))
-    F.cross_entropy(output.logits_BTV.flatten(0, 1).float(), torch.from_numpy(targets).to(device).flatten()).backward()
-    model.zero_grad(set_to_none=True)
-
-
-def _check_flops(config: RunConfig, model: Transformer, data: Dataset, device: torch.device) -> FlopCount:
-    context = config.train.context_length
-    per_token = formulas.count_train_flops_per_token(model.config, context)
-    expected = per_token * config.train.batch_size * context
-    traced = trace_flops(lambda: _training_pass(config, model, data, device))
-    return FlopCount(
-        forward_per_token=formulas.count_forward_flops_per_token(model.config, context),
-        train_per_token=per_token,
-        formula_version=formulas.FORMULA_VERSION,
-        convention=formulas.CONVENTION,
-        formula_total=expected,
-        traced_total=traced,
-        relative_gap=(traced - expected) / expected,
-    )
-
-
-def _warm_up(config: RunConfig, model: Transformer, data: Dataset, device: torch.device, meter: Meter) -> WindowRecord:
-    """A kept window of passes that allocate memory and choose kernels; they change no weight and no average."""
-    with meter.window("warmup", repetition=0, sync=synchroniser(device)) as window:
-        for _ in range(config.measure.warmup_steps):
-            _training_pass(config, model, data, device)
-    num_tokens = config.measure.warmup_steps * config.train.batch_size * config.train.context_length
-    work = Work(unit="token", amount=num_tokens, num_input_tokens=num_tokens)
-    return window.to_record(work=work, peak_memory_bytes=peak_memory_bytes(device))
 
 
 def _judge_quality(config: RunConfig, model: Transformer, data: Dataset, outcome: _Outcome) -> None:

@@ -12,6 +12,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -40,7 +41,9 @@ def save_checkpoint(root: Path, state: TrainState, extra: dict[str, Any]) -> Pat
     temporary = path / f".{_TENSORS}.{os.getpid()}.tmp"
     save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary)
     temporary.replace(path / _TENSORS)
-    write_text_atomically(path / _STATE, json.dumps({"step": state.step, "losses": state.losses, "extra": extra}))
+    rows = None if state.expert_rows is None else state.expert_rows.tolist()
+    saved = {"step": state.step, "losses": state.losses, "expert_rows": rows, "extra": extra}
+    write_text_atomically(path / _STATE, json.dumps(saved))
     return path
 
 
@@ -67,6 +70,8 @@ def load_checkpoint(path: Path, state: TrainState) -> dict[str, Any]:
             }
     state.step = saved["step"]
     state.losses = [(int(tokens), float(loss)) for tokens, loss in saved["losses"]]
+    rows = saved.get("expert_rows")
+    state.expert_rows = None if rows is None else torch.tensor(rows, device=state.model.embedding.weight.device)
     extra: dict[str, Any] = saved["extra"]
     return extra
 

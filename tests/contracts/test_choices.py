@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from harness.core.config import _MOE_CHOICES
-from harness.models.experts import DISPATCHES
+from harness.core.model_config import CHOICES
+from harness.models.attention import ATTENTIONS
+from harness.models.dispatch import DISPATCHES
 from harness.models.router import ROUTERS
 
 
 def test_choices_are_the_registered_ones() -> None:
-    assert tuple(ROUTERS) == _MOE_CHOICES["router"]
-    assert tuple(DISPATCHES) == _MOE_CHOICES["dispatch"]
+    assert tuple(ATTENTIONS) == CHOICES["attention"]
+    assert tuple(ROUTERS) == CHOICES["router"]
+    assert tuple(DISPATCHES) == CHOICES["dispatch"]

@@ -9,7 +9,7 @@ from harness.core.config import MeasureConfig
 from harness.measure import Meter
 from harness.models import build_model
 from harness.run.calibrate import run_calibration
-from tests.unit.models.test_models import DENSE, MOE
+from tests.unit.models.configs import DENSE, MOE
 
 pytestmark = [
     pytest.mark.gpu,

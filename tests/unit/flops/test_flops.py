@@ -8,45 +8,78 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from harness.core.config import ModelConfig
+from harness.core.config import ModelConfig, MoEConfig
+from harness.flops.executed import ExpertRows, count_executed_train_flops_per_token
 from harness.flops.formulas import (
     count_decode_flops,
     count_forward_flops_per_token,
     count_prefill_flops,
     count_train_flops_per_token,
+    forward_flops,
+    swiglu_flops,
 )
 from harness.flops.traced import UnregisteredOpError, trace_flops
 from harness.infer.engine import decode, prefill
 from harness.models import build_model
-from tests.unit.models.test_models import CONFIGS, DENSE, MOE
+from harness.models.dispatch import DISPATCHES, count_rows
+from harness.models.transformer import Output
+from harness.train.loop import training_loss
+from tests.unit.models.configs import CONFIGS, DENSE, MOE
 
 CONTEXT = 24
 
 
-@pytest.mark.parametrize("config", [*CONFIGS, dataclasses.replace(MOE, dispatch="loop")])
+DISPATCHED = [dataclasses.replace(MOE, dispatch=name) for name in ("loop", "grouped_mm", "bmm")]
+DROPPING = [
+    dataclasses.replace(MOE, router="switch", top_k=1, capacity_factor=0.5, dispatch=name) for name in DISPATCHES
+]
+
+
+@pytest.mark.parametrize("config", [*CONFIGS, *DISPATCHED, *DROPPING])
 def test_formula_equals_trace_forward_and_backward(config: ModelConfig) -> None:
     model = build_model(config, seed=0)
     tokens = torch.randint(0, config.vocab_size, (3, CONTEXT), generator=torch.Generator().manual_seed(0))
+    outputs: list[Output] = []
 
     def train_step() -> None:
-        F.cross_entropy(model(tokens).logits_BTV.flatten(0, 1), tokens.flatten()).backward()
+        outputs.append(model.train()(tokens))
+        training_loss(outputs[0], tokens, config)[1].backward()
 
     def forward() -> None:
         with torch.no_grad():
-            model(tokens)
+            outputs.append(model.eval()(tokens))
 
     num_tokens = tokens.numel()
-    assert trace_flops(forward) == pytest.approx(num_tokens * count_forward_flops_per_token(config, CONTEXT), rel=0.01)
-    assert trace_flops(train_step) == pytest.approx(num_tokens * count_train_flops_per_token(config, CONTEXT), rel=0.01)
+    expected = count_train_flops_per_token(config, CONTEXT)
+    trained, evaluated = trace_flops(train_step), trace_flops(forward)
+    forward_expected = count_forward_flops_per_token(config, CONTEXT)
+    if isinstance(config, MoEConfig):
+        rows = [ExpertRows(*count_rows(output.routings, config.dispatch).tolist()) for output in outputs]
+        expected = count_executed_train_flops_per_token(config, CONTEXT, rows[0], num_tokens)
+        beyond = (rows[1].multiplied - rows[1].chosen) * swiglu_flops(config.d_model, config.d_expert)
+        forward_expected += beyond / num_tokens
+        assert rows[0].dropped > 0 or config not in DROPPING
+        assert rows[1].dropped == 0
+    assert trained == pytest.approx(num_tokens * expected, rel=1e-9)
+    assert evaluated == pytest.approx(num_tokens * forward_expected, rel=1e-9)
 
 
-@pytest.mark.parametrize("config", [DENSE, MOE])
+@pytest.mark.parametrize("config", CONFIGS)
 def test_prefill_and_decode_formulas_equal_the_trace(config: ModelConfig) -> None:
     model = build_model(config, seed=0).eval()
     prompts = torch.randint(0, config.vocab_size, (2, CONTEXT), generator=torch.Generator().manual_seed(0))
     assert trace_flops(lambda: prefill(model, prompts, 8)) == pytest.approx(2 * count_prefill_flops(config, CONTEXT))
     filled = prefill(model, prompts, 8)
     assert trace_flops(lambda: decode(model, filled, 8)) == pytest.approx(2 * count_decode_flops(config, CONTEXT, 7))
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_components_add_up_and_the_causal_convention_halves_attention_alone(config: ModelConfig) -> None:
+    full, causal = forward_flops(config, CONTEXT), forward_flops(config, CONTEXT, causal=True)
+    assert full.total == count_forward_flops_per_token(config, CONTEXT)
+    assert causal.attention == pytest.approx(full.attention * (CONTEXT + 1) / (2 * CONTEXT))
+    assert dataclasses.replace(causal, attention=full.attention) == full
+    assert full.total - forward_flops(config, CONTEXT, with_head=False).total == full.head
 
 
 def test_a_moe_with_the_same_active_width_costs_a_dense_step_plus_its_routers() -> None:

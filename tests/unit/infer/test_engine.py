@@ -7,13 +7,13 @@ import torch
 
 from harness.core.config import ModelConfig
 from harness.infer.engine import decode, prefill
-from tests.unit.models.test_models import DENSE, MOE, _with_random_weights
+from tests.unit.models.configs import CONFIGS, MOE, with_random_weights
 
 
-@pytest.mark.parametrize("config", [DENSE, MOE])
+@pytest.mark.parametrize("config", CONFIGS)
 @pytest.mark.parametrize("batch", [1, 5])
 def test_cached_decode_equals_the_full_forward(config: ModelConfig, batch: int) -> None:
-    model = _with_random_weights(config)
+    model = with_random_weights(config)
     prompts = torch.randint(0, 64, (batch, 11), generator=torch.Generator().manual_seed(1))
     filled = prefill(model, prompts, 9)
     answers = decode(model, filled, 9)
@@ -26,6 +26,6 @@ def test_cached_decode_equals_the_full_forward(config: ModelConfig, batch: int) 
 
 
 def test_decoding_again_from_the_same_prefill_gives_the_same_answer() -> None:
-    model = _with_random_weights(MOE)
+    model = with_random_weights(MOE)
     filled = prefill(model, torch.randint(0, 64, (2, 7)), 6)
     assert torch.equal(decode(model, filled, 6), decode(model, filled, 6))

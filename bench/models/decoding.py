@@ -1,0 +1,106 @@
+"""Decoded tokens per second against transformers' ``generate``, greedy, both with a KV cache and random weights.
+
+Small models are bound by launching operators, large ones by reading weights: there the rate is also held against the
+bandwidth of the machine's memory, in bytes of weights that a step must read (for experts: those that were chosen).
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+
+from bench.models.peers import build_ours, build_peer, make_dense, make_sparse
+from bench.models.timing import ratio, time_in_turn
+from harness.core.config import ModelConfig, MoEConfig
+from harness.infer.engine import decode, prefill
+from harness.models import count_params
+from harness.models.transformer import Transformer
+
+PROMPT = 16
+BATCHES = (1, 16)
+SMALL_DENSE = make_dense(128, 4, 384, 512, num_heads=4)
+LARGE_DENSE = make_dense(1280, 16, 3584, 4096, num_heads=20)
+MODELS: dict[str, tuple[ModelConfig, int]] = {
+    "small dense": (SMALL_DENSE, 64),
+    "small sparse": (make_sparse(SMALL_DENSE, 8, 2, 192), 64),
+    "large dense": (LARGE_DENSE, 8),
+    "large sparse": (make_sparse(make_dense(1024, 12, 0, 4096, num_heads=16), 16, 2, 1024), 8),
+}
+BARS = {"small": 2.0, "large": 1.0}
+LEAST_BANDWIDTH = 0.7
+
+
+def measure(rounds: int, bandwidth: float) -> dict[str, Any]:
+    """Return tokens per second, speed-ups, and for large models the share of `bandwidth` (bytes per second)."""
+    result: dict[str, Any] = {}
+    for name, (config, num_tokens) in MODELS.items():
+        ours = build_ours(config).eval()
+        peers = {_arm(kind): build_peer(config, kind or "grouped_mm").eval() for kind in _kinds(config)}
+        for batch in BATCHES:
+            generator = torch.Generator().manual_seed(batch)
+            prompts = torch.randint(0, config.vocab_size, (batch, PROMPT), generator=generator)
+            result[f"{name}, batch {batch}"] = row = _compare(ours, peers, prompts, num_tokens, rounds)
+            if name.startswith("large"):
+                row["weight_bytes_per_step"] = read = _weight_bytes(ours, prompts)
+                row["bandwidth_share"] = read / _step_seconds(ours, prompts, num_tokens, rounds) / bandwidth
+        del ours, peers
+        gc.collect()
+    return result
+
+
+def _compare(
+    ours: Transformer, peers: dict[str, Any], prompts: torch.Tensor, num_tokens: int, rounds: int
+) -> dict[str, Any]:
+    arms: dict[str, Callable[[], object]] = {
+        "ours": lambda: decode(ours, prefill(ours, prompts, num_tokens), num_tokens),
+        **{arm: partial(_generate, peer, prompts, num_tokens) for arm, peer in peers.items()},
+    }
+    times = time_in_turn(arms, rounds, warmups=1)
+    best = min(peers, key=lambda arm: sum(times[arm]))
+    tokens = prompts.shape[0] * num_tokens
+    return {
+        "total_params": count_params(ours.config).total,
+        "tokens_per_s": {arm: tokens / sorted(ts)[len(ts) // 2] for arm, ts in times.items()},
+        "peer": best,
+        "speedup": ratio(times[best], times["ours"]),
+    }
+
+
+def _arm(kind: str) -> str:
+    return f"transformers {kind}".strip()
+
+
+def _kinds(config: ModelConfig) -> tuple[str, ...]:
+    return ("grouped_mm", "batched_mm", "eager") if isinstance(config, MoEConfig) else ("",)
+
+
+@torch.inference_mode()
+def _generate(model: Any, prompts: torch.Tensor, num_tokens: int) -> torch.Tensor:
+    return model.generate(
+        prompts,
+        attention_mask=torch.ones_like(prompts),
+        max_new_tokens=num_tokens,
+        min_new_tokens=num_tokens,
+        do_sample=False,
+    )
+
+
+def _step_seconds(model: Transformer, prompts: torch.Tensor, num_tokens: int, rounds: int) -> float:
+    """Return the median time of one decode step, prefill left out."""
+    filled = prefill(model, prompts, num_tokens)
+    times = time_in_turn({"decode": lambda: decode(model, filled, num_tokens)}, rounds, warmups=1)["decode"]
+    return sorted(times)[len(times) // 2] / (num_tokens - 1)
+
+
+@torch.inference_mode()
+def _weight_bytes(model: Transformer, prompts: torch.Tensor) -> int:
+    """Return the bytes of weights that a step of this batch reads; of the experts those that it chose."""
+    routings = model(prompts[:, -1:]).routings
+    size = model.embedding.weight.element_size()
+    expert = 3 * model.config.d_model * model.config.d_expert if isinstance(model.config, MoEConfig) else 0
+    unused = sum(int((routing.load_E == 0).sum()) for routing in routings)
+    return (count_params(model.config).total - count_params(model.config).embedding - unused * expert) * size

@@ -1,0 +1,71 @@
+"""A sparse layer against a dense one of the same active width and against transformers' block, both passes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from bench.models.peers import IMPLEMENTATIONS, build_peer_block
+from bench.models.timing import ratio, time_in_turn
+from harness.core.config import MoEConfig
+from harness.models.block import ExpertFeedForward
+from harness.models.layers import SwiGLU
+
+NUM_SEQUENCES, LENGTH, D_MODEL, D_FF = 8, 512, 256, 640
+SHAPES = {"16 experts, top-2": (16, 2, 320), "64 experts, top-8": (64, 8, 80)}
+# Most time against the dense layer, and least speed-up over transformers' block.
+BARS = {"16 experts, top-2": (1.15, 1.1), "64 experts, top-8": (1.5, 1.4)}
+
+
+def measure(rounds: int) -> dict[str, Any]:
+    """Return times in seconds and ratios of each shape."""
+    torch.manual_seed(0)
+    x, slope = torch.randn(NUM_SEQUENCES, LENGTH, D_MODEL), torch.randn(NUM_SEQUENCES, LENGTH, D_MODEL)
+    result: dict[str, Any] = {}
+    for name, (num_experts, top_k, d_expert) in SHAPES.items():
+        arms = {
+            "dense": _step(SwiGLU(D_MODEL, D_FF), x, slope),
+            "ours": _step(_build_ours(num_experts, top_k, d_expert), x, slope),
+        }
+        for implementation in IMPLEMENTATIONS[:2]:  # the third copies weights for every token: 40 GB at these shapes
+            block = build_peer_block(num_experts, top_k, D_MODEL, d_expert, implementation)
+            arms[f"transformers {implementation}"] = _step(block, x, slope)
+        times = time_in_turn(arms, rounds)
+        best = min((arm for arm in arms if arm.startswith("transformers")), key=lambda arm: sum(times[arm]))
+        result[name] = {
+            "median_s": {arm: sorted(values)[len(values) // 2] for arm, values in times.items()},
+            "to_dense": ratio(times["ours"], times["dense"]),
+            "peer": best,
+            "speedup": ratio(times[best], times["ours"]),
+            "peer_to_dense": ratio(times[best], times["dense"]),
+        }
+    return result
+
+
+def _build_ours(num_experts: int, top_k: int, d_expert: int) -> ExpertFeedForward:
+    config = MoEConfig(
+        d_model=D_MODEL,
+        num_experts=num_experts,
+        top_k=top_k,
+        d_expert=d_expert,
+        num_shared_experts=0,
+        router="mixtral",
+        balance_loss_weight=0.0,  # the peer's block computes none
+    )
+    layer = ExpertFeedForward(config)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.normal_(0.0, 0.06)
+    return layer
+
+
+def _step(layer: torch.nn.Module, x: torch.Tensor, slope: torch.Tensor) -> Callable[[], None]:
+    def run() -> None:
+        layer.zero_grad()
+        inputs = x.clone().requires_grad_()
+        y = layer(inputs)
+        (y[0] if isinstance(y, tuple) else y).backward(slope)
+
+    return run

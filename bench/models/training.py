@@ -1,0 +1,75 @@
+"""Training tokens per second against transformers' models of the same dimensions, in the same loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers.models.mixtral.modeling_mixtral import load_balancing_loss_func
+
+from bench.models.peers import build_ours, build_peer, make_dense, make_sparse
+from bench.models.timing import ratio, time_in_turn
+from harness.core.config import ModelConfig, MoEConfig
+from harness.models.transformer import Transformer
+from harness.train.loop import training_loss
+
+# Name: model width, layers, feed-forward width, heads, width of one of 16 experts (top-2), sequences, length.
+SIZES = {"d 80": (80, 4, 240, 4, 120, 8, 128), "d 256": (256, 4, 640, 8, 320, 8, 256)}
+VOCAB = 1024
+BARS = {"dense": 1.1, "sparse": 1.2}
+
+
+def measure(rounds: int) -> dict[str, Any]:
+    """Return tokens per second and speed-ups of both families at each size."""
+    result: dict[str, Any] = {}
+    for size, (d_model, num_layers, d_ff, num_heads, d_expert, batch, length) in SIZES.items():
+        tokens = torch.randint(0, VOCAB, (batch, length + 1), generator=torch.Generator().manual_seed(0))
+        dense = make_dense(d_model, num_layers, d_ff, VOCAB, num_heads)
+        for family, config in (("dense", dense), ("sparse", make_sparse(dense, 16, 2, d_expert))):
+            ours = build_ours(config).train()
+            arms = {"ours": _step(ours, _our_loss(ours), tokens)}
+            for kind in ("grouped_mm", "eager") if isinstance(config, MoEConfig) else ("grouped_mm",):
+                peer = build_peer(config, kind).train()
+                name = f"transformers {kind}" if isinstance(config, MoEConfig) else "transformers"
+                arms[name] = _step(peer, _peer_loss(peer, config), tokens)
+            times = time_in_turn(arms, rounds)
+            best = min((arm for arm in arms if arm != "ours"), key=lambda arm: sum(times[arm]))
+            result[f"{family}, {size}"] = {
+                "tokens_per_s": {arm: batch * length / sorted(ts)[len(ts) // 2] for arm, ts in times.items()},
+                "peer": best,
+                "speedup": ratio(times[best], times["ours"]),
+            }
+    return result
+
+
+def _our_loss(model: Transformer) -> Callable[[Tensor, Tensor], Tensor]:
+    return lambda inputs, targets: training_loss(model(inputs), targets, model.config)[1]
+
+
+def _peer_loss(peer: Any, config: ModelConfig) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return transformers' loss with its own balance loss (its training switch adds it in the same way)."""
+    routed = isinstance(config, MoEConfig)
+
+    def loss(inputs: Tensor, targets: Tensor) -> Tensor:
+        output = peer(inputs, use_cache=False, **({"output_router_logits": True} if routed else {}))
+        total = F.cross_entropy(output.logits.flatten(0, 1).float(), targets.flatten())
+        if isinstance(config, MoEConfig):
+            total = total + 0.01 * load_balancing_loss_func(output.router_logits, config.num_experts, config.top_k)
+        return total
+
+    return loss
+
+
+def _step(model: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], tokens: Tensor) -> Callable[[], None]:
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
+
+    def run() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        loss(tokens[:, :-1], tokens[:, 1:]).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+
+    return run

@@ -1,0 +1,1 @@
+"""Published models by their `config.json` alone: parameters, FLOPs, cache and weight bytes, without torch."""
