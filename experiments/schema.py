@@ -8,7 +8,8 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from harness.core.config import DataConfig, MeasureConfig, ModelConfig, MoEConfig, RunConfig, TaskConfig, TrainConfig
+from harness.core.config import DataConfig, MeasureConfig, RunConfig, TaskConfig, TrainConfig
+from harness.core.model_config import ModelConfig, MoEConfig
 
 
 @dataclass(kw_only=True)

@@ -15,7 +15,7 @@ import torch
 
 from bench.models.peers import build_ours, build_peer, make_dense, make_sparse
 from bench.models.timing import ratio, time_in_turn
-from harness.core.config import ModelConfig, MoEConfig
+from harness.core.model_config import ModelConfig, MoEConfig
 from harness.infer.engine import decode, prefill
 from harness.models import count_params
 from harness.models.transformer import Transformer

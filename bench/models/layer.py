@@ -9,7 +9,7 @@ import torch
 
 from bench.models.peers import IMPLEMENTATIONS, build_peer_block
 from bench.models.timing import ratio, time_in_turn
-from harness.core.config import MoEConfig
+from harness.core.model_config import MoEConfig
 from harness.models.block import ExpertFeedForward
 from harness.models.layers import SwiGLU
 

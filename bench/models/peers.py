@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, MixtralConfig, OlmoeConfig
 
-from harness.core.config import ModelConfig, MoEConfig
+from harness.core.model_config import ModelConfig, MoEConfig
 from harness.models import build_model
 from harness.models.transformer import Transformer
 

@@ -12,7 +12,7 @@ from transformers.models.mixtral.modeling_mixtral import load_balancing_loss_fun
 
 from bench.models.peers import build_ours, build_peer, make_dense, make_sparse
 from bench.models.timing import ratio, time_in_turn
-from harness.core.config import ModelConfig, MoEConfig
+from harness.core.model_config import ModelConfig, MoEConfig
 from harness.models.transformer import Transformer
 from harness.train.loop import training_loss
 

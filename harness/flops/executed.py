@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.core.config import MoEConfig
+from harness.core.model_config import MoEConfig
 from harness.flops.formulas import TRAIN_FACTOR, count_train_flops_per_token, swiglu_flops
 
 

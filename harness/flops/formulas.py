@@ -14,8 +14,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, fields
 
-from harness.core.config import ModelConfig, MoEConfig
-from harness.core.model_config import head_dims, is_sparse
+from harness.core.model_config import ModelConfig, MoEConfig, head_dims, is_sparse
 
 FORMULA_VERSION = 1
 CONVENTION = "matmul FLOPs, full (not causally halved) attention, backward = 2 x forward"

@@ -8,8 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from harness.core.config import ModelConfig
-from harness.core.model_config import head_dims
+from harness.core.model_config import ModelConfig, head_dims
 
 
 class KVCache:

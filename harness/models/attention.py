@@ -10,8 +10,7 @@ from typing import Protocol
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from harness.core.config import ModelConfig
-from harness.core.model_config import head_dims
+from harness.core.model_config import ModelConfig, head_dims
 from harness.core.registry import Registry
 from harness.models.fused import rotated_heads
 from harness.models.layers import RMSNorm

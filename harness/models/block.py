@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from harness.core.config import ModelConfig, MoEConfig
+from harness.core.model_config import ModelConfig, MoEConfig
 from harness.models.attention import ATTENTIONS, LayerCache
 from harness.models.experts import RoutedExperts
 from harness.models.layers import RMSNorm, SwiGLU

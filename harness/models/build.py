@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from harness.core.config import ModelConfig, MoEConfig
 from harness.core.errors import ConfigError
-from harness.core.model_config import head_dims
+from harness.core.model_config import ModelConfig, MoEConfig, head_dims
 from harness.core.records import ParamCount
 from harness.models.block import Block
 from harness.models.experts import RoutedExperts

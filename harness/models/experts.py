@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from harness.core.config import MoEConfig
+from harness.core.model_config import MoEConfig
 from harness.models.dispatch import DISPATCHES
 from harness.models.router import Routing
 

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.core.config import ModelConfig, model_config_from_dict
+from harness.core.config import model_config_from_dict
 from harness.core.errors import ConfigError
+from harness.core.model_config import ModelConfig
 from harness.models.shards import ShardReader, write_shards
 from harness.models.transformer import Transformer
 

@@ -10,8 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from harness.core.config import ModelConfig
-from harness.core.model_config import head_dims
+from harness.core.model_config import ModelConfig, head_dims
 from harness.models.attention import LayerCache
 from harness.models.layers import RMSNorm
 from harness.models.linear import Linear

@@ -11,8 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from harness.core.config import ModelConfig
-from harness.core.model_config import is_sparse
+from harness.core.model_config import ModelConfig, is_sparse
 from harness.models.block import Block
 from harness.models.layers import RMSNorm
 from harness.models.router import Routing

@@ -10,8 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from harness.core.config import ModelConfig
-from harness.core.model_config import RopeScaling, head_dims
+from harness.core.model_config import ModelConfig, RopeScaling, head_dims
 
 
 def rope_table(config: ModelConfig, num_positions: int, device: torch.device) -> Tensor:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from harness.core.config import MoEConfig
+from harness.core.model_config import MoEConfig
 from harness.core.registry import Registry
 
 

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from harness.core.config import ModelConfig, MoEConfig
-from harness.core.model_config import is_sparse
+from harness.core.model_config import ModelConfig, MoEConfig, is_sparse
 from harness.models.attention import LayerCache
 from harness.models.block import Block, ExpertFeedForward
 from harness.models.layers import RMSNorm

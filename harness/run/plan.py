@@ -9,8 +9,9 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from harness.core.config import ModelConfig, TrainConfig
+from harness.core.config import TrainConfig
 from harness.core.errors import ConfigError
+from harness.core.model_config import ModelConfig
 from harness.flops.formulas import count_train_flops_per_token
 from harness.train.schedule import tokens_per_step
 

@@ -6,7 +6,8 @@ import dataclasses
 
 import torch
 
-from harness.core.config import MoEConfig, RunConfig
+from harness.core.config import RunConfig
+from harness.core.model_config import MoEConfig
 from harness.core.records import FlopCount, WindowRecord, Work
 from harness.data import Dataset
 from harness.data.batches import sample_batch

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from harness.core.config import MoEConfig
+from harness.core.model_config import MoEConfig
 from harness.core.records import RoutingStats
 from harness.data.batches import iterate_windows
 from harness.models.transformer import Transformer

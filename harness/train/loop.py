@@ -15,8 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from harness.core.config import ModelConfig, MoEConfig, TrainConfig
+from harness.core.config import TrainConfig
 from harness.core.errors import RunFailedError
+from harness.core.model_config import ModelConfig, MoEConfig
 from harness.data.batches import sample_batch
 from harness.models.dispatch import count_rows
 from harness.models.transformer import Output, Transformer

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.core.config import ModelConfig
 from harness.core.errors import ConfigError
+from harness.core.model_config import ModelConfig
 from harness.models.build import count_params
 from harness.models.folder import MAX_SHARD_BYTES, make_empty, read_config, write_model
 from harness.models.huggingface.configs import FAMILIES, guess_family, to_model_config, to_published

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from harness.core.config import ModelConfig, MoEConfig
 from harness.core.errors import ConfigError, did_you_mean
-from harness.core.model_config import RopeScaling, head_dims, validate_model
+from harness.core.model_config import ModelConfig, MoEConfig, RopeScaling, head_dims, validate_model
 
 FAMILIES = ("llama", "qwen2", "qwen3", "mixtral", "qwen3_moe", "olmoe", "deepseek_v3")
 _CLASSES = {

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from harness.core.config import ModelConfig, MoEConfig
-from harness.core.model_config import head_dims, is_sparse
+from harness.core.model_config import ModelConfig, MoEConfig, head_dims, is_sparse
 
 Join = Callable[[Sequence[Tensor]], Tensor]
 Split = Callable[[Tensor], list[Tensor]]

@@ -10,16 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.core.config import (
-    MoEConfig,
-    RunConfig,
-    config_from_dict,
-    config_to_dict,
-    hash_config,
-    make_run_id,
-    validate_run,
-)
+from harness.core.config import RunConfig, config_from_dict, config_to_dict, hash_config, make_run_id, validate_run
 from harness.core.errors import ConfigError, RecordError, did_you_mean
+from harness.core.model_config import MoEConfig
 from harness.core.records import (
     SCHEMA_VERSION,
     EnergyReading,

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from harness.core.config import ModelConfig, MoEConfig
+from harness.core.model_config import ModelConfig, MoEConfig
 from harness.flops.executed import ExpertRows, count_executed_train_flops_per_token
 from harness.flops.formulas import (
     count_decode_flops,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from harness.core.config import ModelConfig
+from harness.core.model_config import ModelConfig
 from harness.infer.engine import decode, prefill
 from tests.unit.models.configs import CONFIGS, MOE, with_random_weights
 

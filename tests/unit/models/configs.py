@@ -7,7 +7,7 @@ import itertools
 
 import torch
 
-from harness.core.config import ModelConfig, MoEConfig
+from harness.core.model_config import ModelConfig, MoEConfig
 from harness.models import build_model
 from harness.models.transformer import Transformer
 

@@ -7,9 +7,8 @@ import dataclasses
 import pytest
 import torch
 
-from harness.core.config import ModelConfig, MoEConfig
 from harness.core.errors import ConfigError
-from harness.core.model_config import validate_model
+from harness.core.model_config import ModelConfig, MoEConfig, validate_model
 from harness.models import build_model, count_params
 from tests.unit.models.configs import CONFIGS, DENSE, MOE, with_random_weights
 

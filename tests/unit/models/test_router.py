@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from harness.core.config import MoEConfig
+from harness.core.model_config import MoEConfig
 from harness.models.router import ROUTERS, Router, Routing
 from tests.unit.models.configs import MOE
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from harness.core.config import ModelConfig, TrainConfig
+from harness.core.config import TrainConfig
 from harness.core.errors import ConfigError
+from harness.core.model_config import ModelConfig
 from harness.core.records import EnergyReading
 from harness.flops.formulas import count_train_flops_per_token
 from harness.run.plan import Cell, budgets_in_tokens, lay_out

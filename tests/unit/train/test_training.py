@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from harness.core.config import Budget, ModelConfig, MoEConfig, TrainConfig
+from harness.core.config import Budget, TrainConfig
 from harness.core.errors import RunFailedError
+from harness.core.model_config import ModelConfig, MoEConfig
 from harness.models import build_model
 from harness.train.checkpoint import drop_checkpoints, latest_checkpoint, load_checkpoint, save_checkpoint
 from harness.train.evaluate import evaluate
