@@ -47,7 +47,10 @@ class Budget:
 
 @dataclass(kw_only=True)
 class TrainConfig:
-    """AdamW with warm-up, stable and decay phases. Lengths are in tokens, so that they do not depend on the batch."""
+    """AdamW with warm-up, stable and decay phases. Lengths are in tokens, so that they do not depend on the batch.
+
+    `compile` trains through ``torch.compile``, for all families alike.
+    """
 
     budget: Budget = field(default_factory=Budget)
     batch_size: int = 8
@@ -62,6 +65,7 @@ class TrainConfig:
     adam_eps: float = 1e-8
     gradient_clip: float = 1.0
     precision: str = "auto"
+    compile: bool = False
     checkpoint_interval_s: float = 30.0
     eval_bytes: int = 262_144
     eval_batch_size: int = 32

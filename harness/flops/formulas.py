@@ -125,7 +125,7 @@ def _predictor_flops(config: ModelConfig, context_length: int, depth: int) -> fl
 
 def _last_layer(config: ModelConfig) -> ModelConfig:
     """Return the configuration of a model of one layer like the last one."""
-    sparse = {"num_dense_layers": 0} if is_sparse(config, config.num_layers - 1) else {}
-    if isinstance(config, MoEConfig) and not sparse:
-        sparse = {"num_dense_layers": 1}
-    return dataclasses.replace(config, num_layers=1, mtp_depth=0, **sparse)
+    if not isinstance(config, MoEConfig):
+        return dataclasses.replace(config, num_layers=1, mtp_depth=0)
+    num_dense_layers = 0 if is_sparse(config, config.num_layers - 1) else 1
+    return dataclasses.replace(config, num_layers=1, mtp_depth=0, num_dense_layers=num_dense_layers)

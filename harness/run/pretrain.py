@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from pydantic import TypeAdapter
 
 from harness.core.clock import now_s
@@ -59,6 +60,8 @@ class Pretrainer:
         self.bytes_per_token = bytes_per_token
         self.flops_per_token = count_train_flops_per_token(model.config, config.train.context_length)
         self.state = TrainState(model, build_optimizer(model, config.train))
+        if config.train.compile:
+            self.state.compiled = torch.compile(model)
         budget = config.train.budget
         limit = budget.tokens if budget.flops is None else min(budget.tokens, int(budget.flops / self.flops_per_token))
         self.num_steps = count_steps(config.train, limit)
