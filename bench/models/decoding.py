@@ -39,7 +39,7 @@ def measure(rounds: int, bandwidth: float) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for name, (config, num_tokens) in MODELS.items():
         ours = build_ours(config).eval()
-        peers = {_arm(kind): build_peer(config, kind or "grouped_mm").eval() for kind in _kinds(config)}
+        peers = {_arm(kind): build_peer(config, kind or "grouped_mm").eval() for kind in _kinds(config, name)}
         for batch in BATCHES:
             generator = torch.Generator().manual_seed(batch)
             prompts = torch.randint(0, config.vocab_size, (batch, PROMPT), generator=generator)
@@ -74,8 +74,11 @@ def _arm(kind: str) -> str:
     return f"transformers {kind}".strip()
 
 
-def _kinds(config: ModelConfig) -> tuple[str, ...]:
-    return ("grouped_mm", "batched_mm", "eager") if isinstance(config, MoEConfig) else ("",)
+def _kinds(config: ModelConfig, name: str) -> tuple[str, ...]:
+    """Return the implementations of experts to try; ``batched_mm`` copies weights for every token: minutes if large."""
+    if not isinstance(config, MoEConfig):
+        return ("",)
+    return ("grouped_mm", "eager") if name.startswith("large") else ("grouped_mm", "batched_mm", "eager")
 
 
 @torch.inference_mode()
