@@ -101,7 +101,10 @@ def _step_seconds(model: Transformer, prompts: torch.Tensor, num_tokens: int, ro
 
 @torch.inference_mode()
 def _weight_bytes(model: Transformer, prompts: torch.Tensor) -> int:
-    """Return the bytes of weights that a step of this batch reads; of the experts those that it chose."""
+    """Return the bytes of weights that a step of this batch reads; of the experts those that its last tokens choose.
+
+    With one sequence that is exact; with more, other steps choose more or fewer distinct experts.
+    """
     routings = model(prompts[:, -1:]).routings
     size = model.embedding.weight.element_size()
     expert = 3 * model.config.d_model * model.config.d_expert if isinstance(model.config, MoEConfig) else 0

@@ -82,7 +82,7 @@ def _inverse_rms(x: Tensor, eps: float) -> Tensor:
 
 
 class _RotatedHeads(torch.autograd.Function):
-    """Rotates the first heads of a fused projection and parts it, without a copy of what is not rotated."""
+    """Rotates the first heads of a fused projection and parts it; the gradients go straight into one tensor."""
 
     @staticmethod
     def forward(ctx: Any, qkv_BTHK: Tensor, table: Tensor, num_q: int, num_kv: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import torch
+from torch import Tensor
 
 from harness.core.config import RunConfig
 from harness.core.model_config import MoEConfig
@@ -37,7 +39,7 @@ def check_flops(config: RunConfig, model: Transformer, data: Dataset, device: to
     context = config.train.context_length
     num_tokens = tokens_per_step(config.train)
     outputs: list[Output] = []
-    traced = trace_flops(lambda: outputs.append(_training_pass(config, model, data, device)))
+    traced = trace_flops(lambda: outputs.append(_training_pass(config, model, data, device, model)))
     nominal = formulas.count_train_flops_per_token(model.config, context)
     executed = nominal
     if isinstance(model.config, MoEConfig):
@@ -66,17 +68,36 @@ def add_executed(flops: FlopCount, config: RunConfig, model: Transformer, traini
     return dataclasses.replace(flops, executed_train_per_token=per_token, dropped_share=counted.dropped_share)
 
 
-def warm_up(config: RunConfig, model: Transformer, data: Dataset, device: torch.device, meter: Meter) -> WindowRecord:
-    """Measure passes that allocate memory and choose kernels; they change no weight and no average."""
+def build_forward(config: RunConfig, model: Transformer) -> Callable[[Tensor], Output]:
+    """Return what training calls: the model, or its compiled form (compiled by the first call, in the warm-up)."""
+    forward: Callable[[Tensor], Output] = torch.compile(model) if config.train.compile else model
+    return forward
+
+
+def warm_up(  # noqa: PLR0917 - the runner calls it, once
+    config: RunConfig,
+    model: Transformer,
+    data: Dataset,
+    device: torch.device,
+    meter: Meter,
+    forward: Callable[[Tensor], Output],
+) -> WindowRecord:
+    """Measure passes that allocate memory, choose kernels and compile; they change no weight and no average."""
     with meter.window("warmup", repetition=0, sync=synchroniser(device)) as window:
         for _ in range(config.measure.warmup_steps):
-            _training_pass(config, model, data, device)
+            _training_pass(config, model, data, device, forward)
     num_tokens = config.measure.warmup_steps * tokens_per_step(config.train)
     work = Work(unit="token", amount=num_tokens, num_input_tokens=num_tokens)
     return window.to_record(work=work, peak_memory_bytes=peak_memory_bytes(device))
 
 
-def _training_pass(config: RunConfig, model: Transformer, data: Dataset, device: torch.device) -> Output:
+def _training_pass(
+    config: RunConfig,
+    model: Transformer,
+    data: Dataset,
+    device: torch.device,
+    forward: Callable[[Tensor], Output],
+) -> Output:
     """One forward and backward pass on the first batch, leaving weights, biases and gradients as they were."""
     train = config.train
     inputs, targets = sample_batch(
@@ -85,7 +106,7 @@ def _training_pass(config: RunConfig, model: Transformer, data: Dataset, device:
     dtype = autocast_dtype(train.precision, device)
     model.train()
     with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
-        output = model(torch.from_numpy(inputs).to(device))
+        output = forward(torch.from_numpy(inputs).to(device))
     _, total = training_loss(output, torch.from_numpy(targets).to(device), model.config)
     total.backward()
     model.zero_grad(set_to_none=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from pydantic import TypeAdapter
+from torch import Tensor
 
 from harness.core.clock import now_s
 from harness.core.config import RunConfig
@@ -19,7 +19,7 @@ from harness.core.records import EnergyReading, Finding, PathCost, WindowRecord,
 from harness.flops.formulas import count_train_flops_per_token
 from harness.measure import Meter
 from harness.measure.totals import total_energy_j
-from harness.models.transformer import Transformer
+from harness.models.transformer import Output, Transformer
 from harness.run.device import autocast_dtype, peak_memory_bytes, synchroniser
 from harness.train.checkpoint import (
     checkpoint_path,
@@ -51,17 +51,21 @@ class Pretraining:
 class Pretrainer:
     """Trains one run of any role and keeps account of what it cost."""
 
-    def __init__(
-        self, config: RunConfig, model: Transformer, tokens: np.ndarray, bytes_per_token: float, meter: Meter
+    def __init__(  # noqa: PLR0917 - the runner makes it, once
+        self,
+        config: RunConfig,
+        model: Transformer,
+        tokens: np.ndarray,
+        bytes_per_token: float,
+        meter: Meter,
+        forward: Callable[[Tensor], Output] | None = None,
     ) -> None:
         self.config = config
         self.meter = meter
         self.device = model.embedding.weight.device
         self.bytes_per_token = bytes_per_token
         self.flops_per_token = count_train_flops_per_token(model.config, config.train.context_length)
-        self.state = TrainState(model, build_optimizer(model, config.train))
-        if config.train.compile:
-            self.state.compiled = torch.compile(model)
+        self.state = TrainState(model, build_optimizer(model, config.train), forward=forward)
         budget = config.train.budget
         limit = budget.tokens if budget.flops is None else min(budget.tokens, int(budget.flops / self.flops_per_token))
         self.num_steps = count_steps(config.train, limit)

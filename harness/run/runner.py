@@ -35,7 +35,7 @@ from harness.run.environment import describe_environment
 from harness.run.identity import identify_run
 from harness.run.outline import begin_record
 from harness.run.peak import peak_of
-from harness.run.preparation import add_executed, build, check_flops, warm_up
+from harness.run.preparation import add_executed, build, build_forward, check_flops, warm_up
 from harness.run.pretrain import Emit, Pretrainer, Pretraining
 from harness.tasks.answer import WorkSlot, answer_examples
 from harness.tasks.line_completion import (
@@ -85,14 +85,15 @@ def execute(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
         model = build(config, data, device)
         params = count_params(model.config)
         flops = check_flops(config, model, data, device)
+        forward = build_forward(config, model)
         peak = peak_of(device, autocast_dtype(config.train.precision, device))
-        outcome.windows.append(warm_up(config, model, data, device, meter))
+        outcome.windows.append(warm_up(config, model, data, device, meter, forward))
         resident = measure_idle(meter, config.measure.idle_s, "idle_resident")
         meter.set_idle(resident)  # the baseline of net energy: everything is loaded, nothing runs
         outcome.windows.append(resident.to_record())
 
         emit({"event": "phase", "phase": "pretrain"})
-        pretrainer = Pretrainer(config, model, data.train, _train_bytes_per_token(data), meter)
+        pretrainer = Pretrainer(config, model, data.train, _train_bytes_per_token(data), meter, forward)
         trunk = store.checkpoint_dir(config.trunk_id) if config.role == "branch" and config.trunk_id else None
         training = pretrainer.run(store.checkpoint_dir(run_id), trunk, emit)
         outcome.windows.extend(training.windows)

@@ -44,7 +44,7 @@ class TrainState:
     """What changes during training: the model, the optimiser, steps done and (tokens, nats per token) so far.
 
     `expert_rows` counts choices of experts made, dropped, and rows multiplied for them, (3,) int64; ``None`` before the
-    first step and for dense models. `compiled` is the model by ``torch.compile``, if asked for.
+    first step and for dense models. `forward` is what a step calls in place of the model, if it was compiled.
     """
 
     model: Transformer
@@ -52,11 +52,7 @@ class TrainState:
     step: int = 0
     losses: list[tuple[int, float]] = field(default_factory=list)
     expert_rows: Tensor | None = None
-    compiled: Callable[[Tensor], Output] | None = None
-
-    def forward(self, tokens_BT: Tensor) -> Output:
-        """Return the model's output, through its compiled form where there is one."""
-        return self.model(tokens_BT) if self.compiled is None else self.compiled(tokens_BT)
+    forward: Callable[[Tensor], Output] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +122,7 @@ def _train_step(state: TrainState, plan: Plan) -> Tensor:
     inputs_BT = torch.from_numpy(inputs).to(plan.device)
     targets_BT = torch.from_numpy(targets).to(plan.device)
     with torch.autocast(plan.device.type, dtype=plan.autocast, enabled=plan.autocast is not None):
-        output = state.forward(inputs_BT)
+        output = state.model(inputs_BT) if state.forward is None else state.forward(inputs_BT)
     loss, total = training_loss(output, targets_BT, state.model.config)
     state.optimizer.zero_grad(set_to_none=True)
     total.backward()

@@ -82,7 +82,7 @@ def test_in_bf16_a_dispatch_is_the_fp32_loop_to_the_precision_of_bf16(name: str)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         y = DISPATCHES.get(name)(x, routing, experts.gate_up_EDF, experts.down_EFD)
     assert y.dtype == x.dtype
-    assert float((y - expected).norm() / expected.norm()) < 0.02
+    assert float((y.detach() - expected).norm() / expected.norm()) < 0.02
 
 
 @pytest.mark.parametrize("name", [*FAST, "loop"])
@@ -97,11 +97,12 @@ def test_one_expert_with_gate_one_equals_the_dense_ffn(name: str) -> None:
     torch.testing.assert_close(y, dense(x), rtol=1e-5, atol=1e-6)
 
 
-def test_at_decode_only_the_chosen_experts_are_touched() -> None:
+@pytest.mark.parametrize("name", ["auto", "blocked", "grouped_mm"])
+def test_at_decode_only_the_chosen_experts_are_touched(name: str) -> None:
     """The others hold NaN, which any product with them would spread."""
     experts, x, routing = make_case(2, 64, 2)
     others = [e for e in range(64) if e not in routing.experts_Nk.flatten().tolist()]
     with torch.no_grad():
         experts.gate_up_EDF[others] = float("nan")
         experts.down_EFD[others] = float("nan")
-        assert torch.isfinite(DISPATCHES.get("blocked")(x, routing, experts.gate_up_EDF, experts.down_EFD)).all()
+        assert torch.isfinite(DISPATCHES.get(name)(x, routing, experts.gate_up_EDF, experts.down_EFD)).all()
