@@ -75,7 +75,7 @@ class ProcessSampler:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env={**os.environ, "PYTHONPATH": _search_path()},
+                env={**os.environ, "PYTHONPATH": search_path()},
                 start_new_session=True,
                 bufsize=0,
             )
@@ -121,14 +121,7 @@ class ProcessSampler:
             return
         self._failure = self.failure()
         self._stopped = True
-        assert process.stdin is not None  # noqa: S101 - as asked for in start
-        with contextlib.suppress(OSError):
-            process.stdin.close()
-        try:
-            process.wait(_STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end_process(process)
         self._mark_fd = -1
         self.refresh()
         with self._lock:
@@ -176,13 +169,30 @@ class ProcessSampler:
         if "error" in event:
             self.samples[event["sensor"]].last_error = event["error"]
         elif "state" in event:
-            fields: dict[str, Any] = {
-                key: tuple(value) if isinstance(value, list) else value for key, value in event["state"].items()
-            }
-            self.states.append(StateSample(event["sensor"], event["time_s"], DeviceState(**fields)))
+            self.states.append(to_state_sample(event))
 
 
-def _search_path() -> str:
+def end_process(process: subprocess.Popen[bytes]) -> None:
+    """Close the standard input of a child, which ends it, and wait; one that does not end is killed."""
+    if process.stdin is not None:
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+    try:
+        process.wait(_STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def to_state_sample(event: dict[str, Any]) -> StateSample:
+    """Return the device state that a child wrote as an event."""
+    fields: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in event["state"].items()
+    }
+    return StateSample(event.get("sensor", 0), event["time_s"], DeviceState(**fields))
+
+
+def search_path() -> str:
     """Return PYTHONPATH for the child: where this harness was imported from comes first."""
     own = str(Path(harness.__file__).resolve().parents[1])
     inherited = os.environ.get("PYTHONPATH")

@@ -25,16 +25,14 @@ import numpy as np
 
 from harness.core.clock import now_s
 from harness.core.errors import SensorError
-from harness.measure.process import _search_path
+from harness.measure.process import end_process, search_path, to_state_sample
 from harness.measure.sampler import StateSample
 from harness.measure.trace import SIGNALS, TRACE_ROW, TraceArray
-from harness.sensors.base import DeviceState
 from harness.sensors.nvml import Nvml, NvmlSensor
 
 READ_INTERVAL_S = 0.001
 _STATE_INTERVAL_S = 1.0
 _PARENT_CHECK_S = 1.0
-_STOP_TIMEOUT_S = 5.0
 _TRACE_NAME, _EVENTS_NAME, _LOG_NAME = "trace.bin", "events.jsonl", "recorder.log"
 
 
@@ -65,7 +63,7 @@ class Recorder:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env={**os.environ, "PYTHONPATH": _search_path()},
+                env={**os.environ, "PYTHONPATH": search_path()},
                 start_new_session=True,
             )
         assert self._process.stdout is not None  # noqa: S101 - as asked for above
@@ -95,15 +93,8 @@ class Recorder:
     def _end(self) -> int:
         process = self._process
         assert process is not None  # noqa: S101 - entered before
-        assert process.stdin is not None  # noqa: S101 - as asked for in __enter__
         assert process.stdout is not None  # noqa: S101
-        with contextlib.suppress(OSError):
-            process.stdin.close()
-        try:
-            process.wait(_STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end_process(process)
         process.stdout.close()
         return process.returncode
 
@@ -111,10 +102,7 @@ class Recorder:
         if "error" in event:
             self.errors.append(event["error"])
             return
-        fields: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in event["state"].items()
-        }
-        self.states.append(StateSample(0, event["time_s"], DeviceState(**fields)))
+        self.states.append(to_state_sample(event))
 
 
 def main(arguments: Sequence[str]) -> int:
