@@ -6,6 +6,7 @@ both, and any other matmul-like operator that nobody registered is an error inst
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -50,8 +51,14 @@ def _attention_backward_flops(_grad: Any, q: Any, k: Any, v: Any, *_: Any, **__:
     return 2 * _attention_forward_flops(q, k, v)
 
 
+def _linear_flops(x: Any, weight: Any, *_: Any, **__: Any) -> int:
+    return 2 * math.prod(x) * weight[0]
+
+
 def _mapping() -> dict[Any, Callable[..., int]]:
+    onednn = torch.ops.mkldnn
     return {
+        **({onednn._linear_pointwise: _linear_flops} if hasattr(onednn, "_linear_pointwise") else {}),
         aten._grouped_mm: _grouped_mm_flops,
         aten._scaled_dot_product_flash_attention_for_cpu: _attention_forward_flops,
         aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward_flops,

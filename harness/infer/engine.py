@@ -1,6 +1,7 @@
 """Prefill a batch of prompts and decode, greedily or by sampling.
 
-On a GPU a decode step is recorded once as a CUDA graph and replayed; caches have fixed shapes everywhere.
+On a GPU a decode step is recorded once as a CUDA graph and replayed, or compiled; on a CPU it may be compiled. Caches have
+fixed shapes everywhere.
 
 Shape suffixes: B batch, T prompt length, V vocabulary.
 """
@@ -12,8 +13,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from harness.infer.compiled import CompiledStep
 from harness.infer.graphs import RecordedStep
 from harness.infer.kv_cache import KVCache, build_caches
+from harness.infer.packing import pack_for_decoding
 from harness.infer.sampling import Sampler
 from harness.models.transformer import Transformer
 
@@ -25,12 +28,13 @@ class Prefilled:
     caches: list[KVCache]
     first_B: Tensor
     num_prompt_tokens: int
-    recorded: RecordedStep | None = field(default=None, repr=False)
+    recorded: RecordedStep | CompiledStep | None = field(default=None, repr=False)
 
 
 @torch.inference_mode()
 def prefill(model: Transformer, prompts_BT: Tensor, max_new_tokens: int, sampler: Sampler | None = None) -> Prefilled:
     """Run the prompts once and choose the first new token; logits are computed at the last position only."""
+    pack_for_decoding(model)
     batch, time = prompts_BT.shape
     dtype = model.embedding.weight.dtype
     caches = build_caches(model.config, batch, time + max_new_tokens, prompts_BT.device, dtype)
@@ -46,20 +50,20 @@ def decode(
     sampler: Sampler | None = None,
     *,
     use_graphs: bool = True,
+    compiled: bool = False,
 ) -> Tensor:
     """Return `num_new_tokens` tokens (B, num_new_tokens), the one from prefill first; may be called again.
 
     The length is fixed: every sequence of the batch takes `num_new_tokens - 1` decode steps, whether its answer ended
-    before or not, so the work of a batch does not depend on what the model answers.
+    before or not, so the work of a batch does not depend on what the model answers. `compiled` takes each step through
+    ``torch.compile`` instead of a CUDA graph.
     """
     sampler = sampler or Sampler()
     start = prefilled.num_prompt_tokens
     for cache in prefilled.caches:
         cache.rewind(start)
     token_B1 = prefilled.first_B[:, None]
-    if use_graphs and token_B1.is_cuda and prefilled.recorded is None and num_new_tokens > 1:
-        prefilled.recorded = RecordedStep(model, prefilled.caches, token_B1.shape[0], start)
-    recorded = prefilled.recorded if use_graphs else None
+    recorded = _recorded_step(model, prefilled, use_graphs=use_graphs and num_new_tokens > 1, compiled=compiled)
     tokens = [token_B1]
     for position in range(start, start + num_new_tokens - 1):
         if recorded is not None:
@@ -69,3 +73,20 @@ def decode(
         token_B1 = sampler.choose(logits_BV)[:, None]
         tokens.append(token_B1)
     return torch.cat(tokens, dim=1)
+
+
+def _recorded_step(
+    model: Transformer, prefilled: Prefilled, *, use_graphs: bool, compiled: bool
+) -> RecordedStep | CompiledStep | None:
+    """Return the step to replay, made at the first call, or ``None``: operator by operator."""
+    wanted = CompiledStep if compiled else RecordedStep
+    if not compiled and not (use_graphs and prefilled.first_B.is_cuda):
+        return None
+    if not isinstance(prefilled.recorded, wanted):
+        start, caches = prefilled.num_prompt_tokens, prefilled.caches
+        prefilled.recorded = (
+            CompiledStep(model, caches, start)
+            if compiled
+            else RecordedStep(model, caches, prefilled.first_B.shape[0], start)
+        )
+    return prefilled.recorded

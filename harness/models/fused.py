@@ -1,7 +1,8 @@
 """Backward passes written out where autograd's own would copy: SwiGLU, RMSNorm on a CPU, and heads with their rotation.
 
 Autograd joins the gradients of slices by copying them, and keeps every intermediate of a composite operator; here each
-gradient is written where it belongs. Each function equals its plain form in outputs and gradients (tests compare).
+gradient is written where it belongs. Each function equals its plain form in outputs and gradients (tests compare); a
+compiler gets the plain form, which it fuses itself.
 
 Shape suffixes: B batch, T time, H heads, K head width, F feed-forward width.
 """
@@ -15,9 +16,14 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from harness.models.rope import apply_rope
+
 
 def swiglu(gate_up: Tensor) -> Tensor:
     """Return ``silu(gate) * up`` of the two halves of the last dimension, (..., 2F) to (..., F)."""
+    if torch.compiler.is_compiling():
+        gate, up = gate_up.chunk(2, dim=-1)
+        return F.silu(gate) * up
     if not torch.is_grad_enabled():
         gate, up = gate_up.chunk(2, dim=-1)
         return F.silu(gate).mul_(up)
@@ -27,7 +33,7 @@ def swiglu(gate_up: Tensor) -> Tensor:
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """Return `x` over the root of its mean square along the last dimension, times `weight`."""
-    if x.is_cuda or x.dtype != weight.dtype:
+    if x.is_cuda or x.dtype != weight.dtype or torch.compiler.is_compiling():
         return F.rms_norm(x, (weight.numel(),), weight, eps)
     if not torch.is_grad_enabled():
         return (x * _inverse_rms(x, eps)).mul_(weight)
@@ -106,6 +112,9 @@ class _RotatedHeads(torch.autograd.Function):
 
 def rotated_heads(qkv_BTHK: Tensor, table: Tensor, num_q: int, num_kv: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return queries and keys, rotated by `table` (2, T, K/2), and values, (B, heads, T, K) each."""
+    if torch.compiler.is_compiling():
+        q, k, v = qkv_BTHK.transpose(1, 2).split((num_q, num_kv, num_kv), dim=1)
+        return apply_rope(q, table), apply_rope(k, table), v
     if not torch.is_grad_enabled():
         q, k = _rotate(qkv_BTHK[:, :, : num_q + num_kv], table, inverse=False).transpose(1, 2).split((num_q, num_kv), 1)
         return q, k, qkv_BTHK[:, :, num_q + num_kv :].transpose(1, 2)

@@ -1,8 +1,8 @@
-"""Matrix products with few rows, as decoding has them, at the speed of memory.
+"""Matrix products of linear layers on a CPU, each by the routine that was measured to be fastest.
 
-On a CPU a product with one row runs on one thread, and one with a few rows packs the whole weight first: both read the
-weight at a fraction of the memory's bandwidth. Parting the weight in two and putting it on the left uses all of it
-(`make bench-models`; LOG.md has the figures). Training and large batches take torch's own product.
+Decoding: with one row the weight is parted in two, since a product with one
+row runs on one thread and reads at a part of the memory's bandwidth; a few rows take a copy of the weight that was packed
+once (`harness.models.packed`), if there is one. All else is torch's own product. LOG.md has the figures.
 
 Shape suffixes: M rows, K inputs, N outputs.
 """
@@ -13,32 +13,47 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# From so many rows on, and for weights that fit the cache, torch's own product is as fast.
-FEW_ROWS = 32
-SMALL_WEIGHT = 1 << 19
+from harness.models.packed import FEW_ROWS, SMALL_WEIGHT, PackedWeight, can_pack
 
 
-def linear(x: Tensor, weight_NK: Tensor, bias_N: Tensor | None = None) -> Tensor:
-    """Return ``x @ weight.T + bias`` for x of shape (..., K), (..., N)."""
-    num_rows = x.numel() // x.shape[-1]
-    few = num_rows <= FEW_ROWS and not x.is_cuda and not torch.is_grad_enabled() and x.dtype == torch.float32
-    few = few and weight_NK.numel() >= SMALL_WEIGHT
-    if not few or x.dtype != weight_NK.dtype or torch.is_autocast_enabled(x.device.type):
+def linear(x: Tensor, weight_NK: Tensor, bias_N: Tensor | None = None, packed: PackedWeight | None = None) -> Tensor:
+    """Return ``x @ weight.T + bias`` for x of shape (..., K), (..., N); `packed` is a copy of the weight, or ``None``."""
+    if x.is_cuda or torch.compiler.is_compiling() or torch.is_grad_enabled():
         return F.linear(x, weight_NK, bias_N)
-    x_MK = x.reshape(num_rows, x.shape[-1])
+    if weight_NK.numel() < SMALL_WEIGHT:
+        return F.linear(x, weight_NK, bias_N)
+    num_rows = x.numel() // x.shape[-1]
+    if num_rows > FEW_ROWS or x.dtype != weight_NK.dtype or torch.is_autocast_enabled(x.device.type):
+        return F.linear(x, weight_NK, bias_N)
     num_outputs = weight_NK.shape[0]
-    if num_rows == 1 and num_outputs % 2 == 0 and weight_NK.is_contiguous():
+    x_MK = x.reshape(num_rows, x.shape[-1])
+    if num_rows == 1 and num_outputs % 2 == 0 and weight_NK.is_contiguous() and x.dtype == torch.float32:
         halves = weight_NK.view(2, num_outputs // 2, -1)
         y = torch.bmm(halves, x_MK.t().expand(2, -1, 1)).view(1, num_outputs)
+        y = y if bias_N is None else y + bias_N
+    elif packed is not None and packed.is_fresh(weight_NK):
+        y = packed(x_MK, bias_N)
     else:
-        y = (weight_NK @ x_MK.t()).t()
-    y = y if bias_N is None else y + bias_N
+        return F.linear(x, weight_NK, bias_N)
     return y.reshape(*x.shape[:-1], num_outputs)
 
 
 class Linear(nn.Linear):
-    """A linear map that decodes at the speed of memory."""
+    """A linear map that trains and decodes by the fastest products of the processor."""
+
+    packed: PackedWeight | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., K) to (..., N)."""
-        return linear(x, self.weight, self.bias)
+        return linear(x, self.weight, self.bias, self.packed)
+
+    def pack(self) -> None:
+        """Pack the weight for products with few rows, where that pays; do nothing if it is packed already."""
+        self.packed = repack(self.packed, self.weight)
+
+
+def repack(packed: PackedWeight | None, weight_NK: Tensor) -> PackedWeight | None:
+    """Return a packed copy of `weight_NK`, the one at hand if it is still good, or ``None`` where packing gains nothing."""
+    if packed is not None and packed.is_fresh(weight_NK):
+        return packed
+    return PackedWeight(weight_NK, weight_NK) if can_pack(weight_NK) else None

@@ -5,6 +5,7 @@ Shape suffixes: B batch, T time, D model width, V vocabulary.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,8 +16,9 @@ from harness.core.model_config import ModelConfig, MoEConfig, is_sparse
 from harness.models.attention import LayerCache
 from harness.models.block import Block, ExpertFeedForward
 from harness.models.layers import RMSNorm
-from harness.models.linear import Linear, linear
+from harness.models.linear import Linear, linear, repack
 from harness.models.mtp import TokenPredictor
+from harness.models.packed import PackedWeight
 from harness.models.rope import rope_table
 from harness.models.router import Router, Routing
 
@@ -47,6 +49,9 @@ class Output:
 class Transformer(nn.Module):
     """A decoder language model; `config.vocab_size` must be set."""
 
+    packed: PackedWeight | None = None
+    is_packed = False
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
@@ -57,6 +62,7 @@ class Transformer(nn.Module):
         self.norm = RMSNorm(config.d_model, config.norm_eps)
         self.head = None if config.tie_embeddings else Linear(config.d_model, config.vocab_size, bias=False)
         self.predictors = nn.ModuleList(TokenPredictor(config) for _ in range(config.mtp_depth))
+        self.largest_weight = max(math.prod(parameter.shape[-2:]) for parameter in self.parameters())
         self._rope: Tensor | None = None
 
     def forward(
@@ -113,5 +119,12 @@ class Transformer(nn.Module):
                 self._rope = rope_table(self.config, length, device)
         return self._rope[:, position:end]
 
+    def pack(self) -> None:
+        """Pack the embedding for products with few rows where it is also the head."""
+        self.packed = repack(self.packed, self.embedding.weight) if self.head is None else None
+
     def _project(self, x_BTD: Tensor) -> Tensor:
-        return linear(x_BTD, self.embedding.weight if self.head is None else self.head.weight)
+        if self.head is None:
+            return linear(x_BTD, self.embedding.weight, packed=self.packed)
+        out: Tensor = self.head(x_BTD)
+        return out

@@ -1,0 +1,140 @@
+"""Experts for the few tokens of a decode step at inference on a CPU.
+
+Large experts: only the chosen ones are touched, each with one product; grouped products spend more time on an expert
+without rows than such a product takes, and for a handful of tokens sorting in Python is quicker than any operator.
+Small experts, nearly all of which are chosen by some token: all of them for all tokens in one batch, since launching
+costs more than multiplying.
+
+Shape suffixes: N tokens, E experts, k chosen experts per token, D model width, F expert width, R = N * k rows.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from harness.models.fused import swiglu
+from harness.models.packed import SMALL_WEIGHT, PackedWeight, can_pack
+
+
+class PackedExperts:
+    """A packed copy of each expert's two weights."""
+
+    def __init__(self, gate_up_EDF: Tensor, down_EFD: Tensor) -> None:
+        self.gate_up = [PackedWeight(gate_up_EDF, weight.t()) for weight in gate_up_EDF]
+        self.down = [PackedWeight(down_EFD, weight.t()) for weight in down_EFD]
+
+    def is_fresh(self, gate_up_EDF: Tensor, down_EFD: Tensor) -> bool:
+        """Return whether the weights are those that were packed."""
+        return self.gate_up[0].is_fresh(gate_up_EDF) and self.down[0].is_fresh(down_EFD)
+
+    def __deepcopy__(self, memo: dict[int, object]) -> None:
+        """Leave a copied module unpacked."""
+
+
+def pack_experts(packed: PackedExperts | None, gate_up_EDF: Tensor, down_EFD: Tensor) -> PackedExperts | None:
+    """Return packed copies, those at hand if they are still good, or ``None`` where packing gains nothing."""
+    if packed is not None and packed.is_fresh(gate_up_EDF, down_EFD):
+        return packed
+    pays = can_pack(gate_up_EDF[0]) and can_pack(down_EFD[0])
+    return PackedExperts(gate_up_EDF, down_EFD) if pays else None
+
+
+def run_few_tokens(
+    x_ND: Tensor,
+    experts_Nk: Tensor,
+    gates_Nk: Tensor,
+    gate_up_EDF: Tensor,
+    down_EFD: Tensor,
+    packed: PackedExperts | None = None,
+) -> Tensor:
+    """Return the gated sum over each token's experts, (N, D); without gradients.
+
+    A choice of expert E was dropped: it costs nothing and gives nothing.
+    """
+    if gate_up_EDF[0].numel() < SMALL_WEIGHT and experts_Nk.numel() >= gate_up_EDF.shape[0]:
+        return _run_all_experts(x_ND, experts_Nk, gates_Nk, gate_up_EDF, down_EFD)
+    if torch.compiler.is_compiling():
+        return chosen_experts_op(x_ND, experts_Nk, gates_Nk, gate_up_EDF, down_EFD)
+    if packed is not None and not packed.is_fresh(gate_up_EDF, down_EFD):
+        packed = None
+    return _run_chosen_experts(x_ND, experts_Nk, gates_Nk, gate_up_EDF, down_EFD, packed)
+
+
+def _run_all_experts(
+    x_ND: Tensor, experts_Nk: Tensor, gates_Nk: Tensor, gate_up_EDF: Tensor, down_EFD: Tensor
+) -> Tensor:
+    """Let every expert work on every token; the gates of those that were not chosen are zero."""
+    num_experts = gate_up_EDF.shape[0]
+    gates_NE = x_ND.new_zeros(x_ND.shape[0], num_experts + 1)
+    gates_NE = gates_NE.scatter(1, experts_Nk, gates_Nk.to(x_ND.dtype))[:, :num_experts]
+    act_ENF = swiglu(torch.bmm(x_ND.expand(num_experts, -1, -1), gate_up_EDF))
+    return (torch.bmm(act_ENF, down_EFD) * gates_NE.t()[..., None]).sum(0)
+
+
+def _run_chosen_experts(
+    x_ND: Tensor,
+    experts_Nk: Tensor,
+    gates_Nk: Tensor,
+    gate_up_EDF: Tensor,
+    down_EFD: Tensor,
+    packed: PackedExperts | None,
+) -> Tensor:
+    """Let each chosen expert work on its tokens, one after the other."""
+    num_tokens, top_k = experts_Nk.shape
+    chosen = experts_Nk.flatten().tolist()
+    order = sorted(range(len(chosen)), key=chosen.__getitem__)
+    parts = _parts([chosen[row] for row in order], gate_up_EDF.shape[0])
+    order = order[: parts[-1][2] if parts else 0]  # choices that were dropped come last
+    order_R = torch.tensor(order, dtype=torch.int64)
+    token_R = order_R // top_k
+    rows_RD = x_ND.expand(len(order), -1) if num_tokens == 1 else x_ND.index_select(0, token_R)
+    hidden_RF = x_ND.new_empty(len(order), gate_up_EDF.shape[2])
+    y_RD = x_ND.new_empty(len(order), x_ND.shape[1])
+    _products(parts, rows_RD, gate_up_EDF, hidden_RF, packed and packed.gate_up)
+    _products(parts, swiglu(hidden_RF), down_EFD, y_RD, packed and packed.down)
+    y_RD *= gates_Nk.flatten()[order_R, None].to(y_RD.dtype)
+    if num_tokens == 1:
+        return y_RD.sum(0, keepdim=True)
+    return torch.zeros_like(x_ND).index_add_(0, token_R, y_RD)
+
+
+def _parts(sorted_experts: list[int], num_experts: int) -> list[tuple[int, int, int]]:
+    """Return (expert, first row, end) of each expert that has rows."""
+    parts: list[tuple[int, int, int]] = []
+    for row, expert in enumerate(sorted_experts):
+        if expert == num_experts:
+            break
+        if parts and parts[-1][0] == expert:
+            parts[-1] = (expert, parts[-1][1], row + 1)
+        else:
+            parts.append((expert, row, row + 1))
+    return parts
+
+
+def _products(
+    parts: list[tuple[int, int, int]],
+    x_RK: Tensor,
+    weight_EKN: Tensor,
+    out_RN: Tensor,
+    packed: list[PackedWeight] | None,
+) -> None:
+    """Multiply each expert's rows by its weight, into `out_RN`."""
+    for expert, begin, end in parts:
+        if packed is None:
+            torch.mm(x_RK[begin:end], weight_EKN[expert], out=out_RN[begin:end])
+        else:
+            out_RN[begin:end] = packed[expert](x_RK[begin:end])
+
+
+@torch.library.custom_op("isojoule::chosen_experts", mutates_args=())
+def chosen_experts_op(
+    x_ND: Tensor, experts_Nk: Tensor, gates_Nk: Tensor, gate_up_EDF: Tensor, down_EFD: Tensor
+) -> Tensor:
+    """Run the chosen experts as one operator, which a compiled step calls without looking inside."""
+    return _run_chosen_experts(x_ND, experts_Nk, gates_Nk, gate_up_EDF, down_EFD, None)
+
+
+@chosen_experts_op.register_fake
+def _(x_ND: Tensor, experts_Nk: Tensor, gates_Nk: Tensor, gate_up_EDF: Tensor, down_EFD: Tensor) -> Tensor:
+    return torch.empty_like(x_ND)
