@@ -45,7 +45,7 @@ def run(name: str, experts: RoutedExperts, x: Tensor, routing: Routing) -> list[
     x, gates = x.clone().requires_grad_(), routing.gates_Nk.clone().requires_grad_()
     experts.zero_grad()
     y = DISPATCHES.get(name)(x, dataclasses.replace(routing, gates_Nk=gates), experts.gate_up_EDF, experts.down_EFD)
-    slope = torch.linspace(0.1, 1.0, y.numel(), dtype=y.dtype).view_as(y)
+    slope = torch.linspace(0.1, 1.0, y.numel(), dtype=y.dtype, device=y.device).view_as(y)
     (y * slope).sum().backward()
     found = [x.grad, gates.grad, experts.gate_up_EDF.grad, experts.down_EFD.grad]
     assert all(grad is not None for grad in found)
