@@ -11,10 +11,10 @@ TYPED := harness/core harness/data harness/sensors harness/measure harness/analy
 	harness/flops/published harness/cli_model.py
 
 .DEFAULT_GOAL := help
-.PHONY: help report study test check bench bench-meter bench-models
+.PHONY: help report study test check bench bench-meter bench-models bench-models-gpu
 
 help: ## what there is
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
 report: $(VENV)/.installed ## run the quick study (resumes) and write its report: about 12 minutes on 2 cores
 	$(BIN)/isojoule run -m experiment=iso_loss_quick
@@ -39,6 +39,9 @@ bench: bench-meter bench-models ## compare with peers
 
 bench-models: $(VENV)/.installed-dev ## layers, training and decoding against transformers: 15 minutes
 	$(BIN)/python -m bench.models.run
+
+bench-models-gpu: $(VENV)/.installed-dev ## layers, training and decoding on one CUDA card of 80 GB: 8 minutes
+	$(BIN)/python -m bench.models.gpu
 
 bench-meter: $(VENV)/.installed-dev $(PEERS)/.installed ## the meter against zeus, codecarbon and carbontracker: 10 minutes
 	$(BIN)/python -m bench.meter.run

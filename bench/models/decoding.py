@@ -19,6 +19,7 @@ from harness.core.model_config import ModelConfig, MoEConfig
 from harness.infer.engine import decode, prefill
 from harness.models import count_params
 from harness.models.transformer import Transformer
+from harness.run.device import synchroniser
 
 PROMPT = 16
 BATCHES = (1, 16)
@@ -45,8 +46,8 @@ def measure(rounds: int, bandwidth: float) -> dict[str, Any]:
             prompts = torch.randint(0, config.vocab_size, (batch, PROMPT), generator=generator)
             result[f"{name}, batch {batch}"] = row = _compare(ours, peers, prompts, num_tokens, rounds)
             if name.startswith("large"):
-                row["weight_bytes_per_step"] = read = _weight_bytes(ours, prompts)
-                row["bandwidth_share"] = read / _step_seconds(ours, prompts, num_tokens, rounds) / bandwidth
+                row["weight_bytes_per_step"] = read = weight_bytes(ours, prompts)
+                row["bandwidth_share"] = read / step_seconds(ours, prompts, num_tokens, rounds) / bandwidth
         del ours, peers
         gc.collect()
     return result
@@ -92,15 +93,16 @@ def _generate(model: Any, prompts: torch.Tensor, num_tokens: int) -> torch.Tenso
     )
 
 
-def _step_seconds(model: Transformer, prompts: torch.Tensor, num_tokens: int, rounds: int) -> float:
+def step_seconds(model: Transformer, prompts: torch.Tensor, num_tokens: int, rounds: int) -> float:
     """Return the median time of one decode step, prefill left out."""
     filled = prefill(model, prompts, num_tokens)
-    times = time_in_turn({"decode": lambda: decode(model, filled, num_tokens)}, rounds, warmups=1)["decode"]
+    arms = {"decode": lambda: decode(model, filled, num_tokens)}
+    times = time_in_turn(arms, rounds, warmups=1, sync=synchroniser(prompts.device))["decode"]
     return sorted(times)[len(times) // 2] / (num_tokens - 1)
 
 
 @torch.inference_mode()
-def _weight_bytes(model: Transformer, prompts: torch.Tensor) -> int:
+def weight_bytes(model: Transformer, prompts: torch.Tensor) -> int:
     """Return the bytes of weights that a step of this batch reads; of the experts those that its last tokens choose.
 
     With one sequence that is exact; with more, other steps choose more or fewer distinct experts.

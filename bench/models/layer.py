@@ -26,12 +26,12 @@ def measure(rounds: int) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for name, (num_experts, top_k, d_expert) in SHAPES.items():
         arms = {
-            "dense": _step(SwiGLU(D_MODEL, D_FF), x, slope),
-            "ours": _step(_build_ours(num_experts, top_k, d_expert), x, slope),
+            "dense": make_step(SwiGLU(D_MODEL, D_FF), x, slope),
+            "ours": make_step(build_layer(num_experts, top_k, D_MODEL, d_expert), x, slope),
         }
         for implementation in IMPLEMENTATIONS[:2]:  # the third copies weights for every token: 40 GB at these shapes
             block = build_peer_block(num_experts, top_k, D_MODEL, d_expert, implementation)
-            arms[f"transformers {implementation}"] = _step(block, x, slope)
+            arms[f"transformers {implementation}"] = make_step(block, x, slope)
         times = time_in_turn(arms, rounds)
         best = min((arm for arm in arms if arm.startswith("transformers")), key=lambda arm: sum(times[arm]))
         result[name] = {
@@ -44,9 +44,10 @@ def measure(rounds: int) -> dict[str, Any]:
     return result
 
 
-def _build_ours(num_experts: int, top_k: int, d_expert: int) -> ExpertFeedForward:
+def build_layer(num_experts: int, top_k: int, d_model: int, d_expert: int) -> ExpertFeedForward:
+    """Return our router and experts with random weights."""
     config = MoEConfig(
-        d_model=D_MODEL,
+        d_model=d_model,
         num_experts=num_experts,
         top_k=top_k,
         d_expert=d_expert,
@@ -61,7 +62,9 @@ def _build_ours(num_experts: int, top_k: int, d_expert: int) -> ExpertFeedForwar
     return layer
 
 
-def _step(layer: torch.nn.Module, x: torch.Tensor, slope: torch.Tensor) -> Callable[[], None]:
+def make_step(layer: torch.nn.Module, x: torch.Tensor, slope: torch.Tensor) -> Callable[[], None]:
+    """Return one forward and backward pass through `layer`."""
+
     def run() -> None:
         layer.zero_grad()
         inputs = x.clone().requires_grad_()

@@ -8,7 +8,6 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, MixtralConfig, OlmoeConfig
 
 from harness.core.model_config import ModelConfig, MoEConfig
-from harness.models import build_model
 from harness.models.transformer import Transformer
 
 IMPLEMENTATIONS = ("grouped_mm", "eager", "batched_mm")
@@ -47,10 +46,10 @@ def make_sparse(dense: ModelConfig, num_experts: int, top_k: int, d_expert: int)
     )
 
 
-def build_ours(config: ModelConfig) -> Transformer:
+def build_ours(config: ModelConfig, device: str = "cpu") -> Transformer:
     """Return our model; output projections are random too, so that no product is with zeros."""
-    model = build_model(config, seed=0)
-    with torch.no_grad():
+    with torch.device(device), torch.no_grad():
+        model = Transformer(config)
         for parameter in model.parameters():
             if parameter.dim() > 1:
                 parameter.normal_(0.0, 0.02)

@@ -38,7 +38,7 @@ def main() -> int:
     result["bars"] = list(table.judge(result))
     print(table.render(result))
     if not options.quick:
-        (ROOT / "bench" / "models.json").write_text(json.dumps(_plain(result), indent=1) + "\n")
+        (ROOT / "bench" / "models.json").write_text(json.dumps(plain(result), indent=1) + "\n")
         table.write(ROOT / "bench" / "README.md", result)
     return 0 if all(bar["passed"] for bar in result["bars"]) else 1
 
@@ -49,12 +49,13 @@ def _transformers_version() -> str:
     return str(transformers.__version__)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return `value` as JSON can hold it."""
     if isinstance(value, Ratio):
         return dataclasses.asdict(value)
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list) else value
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list) else value
 
 
 if __name__ == "__main__":

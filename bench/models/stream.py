@@ -6,15 +6,20 @@ import time
 
 import torch
 
+from harness.run.device import synchroniser
+
 NUM_BYTES = 512 << 20
 
 
-def measure_bandwidth(repeats: int = 10) -> float:
-    """Return bytes per second of the best of several triads: two arrays read and one written."""
-    a, b, c = (torch.ones(NUM_BYTES // 4) for _ in range(3))
+def measure_bandwidth(repeats: int = 10, device: str = "cpu", num_bytes: int = NUM_BYTES) -> float:
+    """Return bytes per second of the best of several triads: two arrays read and one written, `num_bytes` each."""
+    a, b, c = (torch.ones(num_bytes // 4, device=device) for _ in range(3))
+    wait = synchroniser(torch.device(device)) or (lambda: None)
     best = float("inf")
     for _ in range(repeats):
+        wait()
         began = time.perf_counter()
         torch.add(b, c, alpha=3.0, out=a)
+        wait()
         best = min(best, time.perf_counter() - began)
-    return 3 * NUM_BYTES / best
+    return 3 * num_bytes / best

@@ -15,27 +15,29 @@ def judge(result: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield each bar with its figures; the ratio itself is held against the bar, its interval is shown."""
     for name, (most, least) in layer.BARS.items():
         row = result["layer"][name]
-        yield _bar(f"layer, {name}: at most {most} x the dense layer", row["to_dense"].value <= most, row["to_dense"])
-        yield _bar(
+        yield make_bar(
+            f"layer, {name}: at most {most} x the dense layer", row["to_dense"].value <= most, row["to_dense"]
+        )
+        yield make_bar(
             f"layer, {name}: at least {least} x as fast as transformers' block",
             row["speedup"].value >= least,
             row["speedup"],
         )
     for name, row in result["training"].items():
         least = training.BARS[name.split(",")[0]]
-        yield _bar(
+        yield make_bar(
             f"training, {name}: at least {least} x transformers' tokens/s",
             row["speedup"].value >= least,
             row["speedup"],
         )
     for name, row in result["decoding"].items():
         least = decoding.BARS[name.split()[0]]
-        yield _bar(
+        yield make_bar(
             f"decode, {name}: at least {least} x generate's tokens/s", row["speedup"].value >= least, row["speedup"]
         )
         if "bandwidth_share" in row:
             share = row["bandwidth_share"]
-            yield _bar(
+            yield make_bar(
                 f"decode, {name}: at least {decoding.LEAST_BANDWIDTH:.0%} of STREAM",
                 share >= decoding.LEAST_BANDWIDTH,
                 f"{share:.0%}",
@@ -69,5 +71,6 @@ def render(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _bar(text: str, passed: bool, figures: object) -> dict[str, Any]:
+def make_bar(text: str, passed: bool, figures: object) -> dict[str, Any]:
+    """Return one bar as the tables show it."""
     return {"bar": text, "passed": bool(passed), "figures": str(figures)}

@@ -27,14 +27,22 @@ class Ratio:
         return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
 
 
-def time_in_turn(arms: Mapping[str, Callable[[], object]], rounds: int, warmups: int = 2) -> dict[str, list[float]]:
-    """Return the seconds of each arm in each round; the first `warmups` rounds are not kept."""
+def time_in_turn(
+    arms: Mapping[str, Callable[[], object]], rounds: int, warmups: int = 2, sync: Callable[[], None] | None = None
+) -> dict[str, list[float]]:
+    """Return the seconds of each arm in each round; the first `warmups` rounds are not kept.
+
+    `sync` waits for a device that works on after the call has returned (`harness.run.device.synchroniser`).
+    """
+    wait = sync or (lambda: None)
     times: dict[str, list[float]] = {name: [] for name in arms}
     names = list(arms)
     for turn in range(rounds + warmups):
         for name in names if turn % 2 == 0 else reversed(names):
+            wait()
             began = time.perf_counter()
             arms[name]()
+            wait()
             if turn >= warmups:
                 times[name].append(time.perf_counter() - began)
     return times

@@ -30,11 +30,11 @@ def measure(rounds: int) -> dict[str, Any]:
         dense = make_dense(d_model, num_layers, d_ff, VOCAB, num_heads)
         for family, config in (("dense", dense), ("sparse", make_sparse(dense, 16, 2, d_expert))):
             ours = build_ours(config).train()
-            arms = {"ours": _step(ours, _our_loss(ours), tokens)}
+            arms = {"ours": make_step(ours, _our_loss(ours), tokens)}
             for kind in ("grouped_mm", "eager") if isinstance(config, MoEConfig) else ("grouped_mm",):
                 peer = build_peer(config, kind).train()
                 name = f"transformers {kind}" if isinstance(config, MoEConfig) else "transformers"
-                arms[name] = _step(peer, _peer_loss(peer, config), tokens)
+                arms[name] = make_step(peer, peer_loss(peer, config), tokens)
             times = time_in_turn(arms, rounds)
             best = min((arm for arm in arms if arm != "ours"), key=lambda arm: sum(times[arm]))
             result[f"{family}, {size}"] = {
@@ -49,7 +49,7 @@ def _our_loss(model: Transformer) -> Callable[[Tensor, Tensor], Tensor]:
     return lambda inputs, targets: training_loss(model(inputs), targets, model.config)[1]
 
 
-def _peer_loss(peer: Any, config: ModelConfig) -> Callable[[Tensor, Tensor], Tensor]:
+def peer_loss(peer: Any, config: ModelConfig) -> Callable[[Tensor, Tensor], Tensor]:
     """Return transformers' loss with its own balance loss (its training switch adds it in the same way)."""
     routed = isinstance(config, MoEConfig)
 
@@ -63,8 +63,14 @@ def _peer_loss(peer: Any, config: ModelConfig) -> Callable[[Tensor, Tensor], Ten
     return loss
 
 
-def _step(model: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], tokens: Tensor) -> Callable[[], None]:
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
+def make_step(
+    model: nn.Module,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    tokens: Tensor,
+    optimizer: torch.optim.Optimizer | None = None,
+) -> Callable[[], None]:
+    """Return one training step on `tokens` (sequences, length + 1), with an optimiser of its own if none is given."""
+    optimizer = optimizer or torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
 
     def run() -> None:
         optimizer.zero_grad(set_to_none=True)

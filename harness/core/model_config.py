@@ -14,7 +14,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "attention": ("gqa", "mla"),
     "qk_norm_width": ("head", "all"),
     "router": ("deepseek_v3", "mixtral", "switch", "olmoe"),
-    "dispatch": ("auto", "blocked", "grouped_mm", "bmm", "loop"),
+    "dispatch": ("auto", "blocked", "grouped_mm", "bmm", "fused", "loop"),
     "rope_scaling.kind": ("none", "linear", "llama3", "yarn"),
 }
 

@@ -2,9 +2,10 @@
 
 ``loop`` is slow and obvious, the reference for the others. ``grouped_mm`` sorts rows by expert and lets one kernel do
 all products, ``bmm`` pads every expert to the fullest one, ``blocked`` (`harness.models.blocked`) does one expert after
-the other with its rows in the cache. ``auto`` takes the one that was measured to be faster: ``blocked`` on a CPU where
-the rows of all experts do not fit the cache, else ``grouped_mm``. Choices whose expert is E were dropped: they cost
-nothing and give nothing.
+the other with its rows in the cache, ``fused`` (`harness.models.permuted`, CUDA only) does all but the grouped products
+in Triton kernels. ``auto`` takes the one that was measured to be faster: ``blocked`` on a CPU where the rows of all
+experts do not fit the cache, else ``grouped_mm``; ``fused`` was not measured on a card yet, so it has to be asked for.
+Choices whose expert is E were dropped: they cost nothing and give nothing.
 
 Shape suffixes: N tokens, E experts, k chosen experts per token, D model width, F expert width, R = N * k rows, C rows
 per expert.
@@ -114,6 +115,7 @@ DISPATCHES = Registry(
         "blocked": "harness.models.blocked:dispatch_blocked",
         "grouped_mm": "harness.models.dispatch:dispatch_grouped_mm",
         "bmm": "harness.models.dispatch:dispatch_bmm",
+        "fused": "harness.models.permuted:dispatch_fused",
         "loop": "harness.models.dispatch:dispatch_loop",
     },
 )
