@@ -17,6 +17,9 @@ from harness.core.model_config import ModelConfig, MoEConfig, RopeScaling, valid
 CONFIG_HASH_LENGTH = 8
 # Where and how often a run reports changes nothing that it computes, so it is not part of the run's identity.
 _NOT_IDENTITY = ("plan_position",)
+# Fields that came after run ids were published, and the value that does what was done before: there they leave an id as
+# it was.
+_ADDED_LATER: dict[tuple[str, ...], Any] = {("save_model",): False}
 
 
 @dataclass(kw_only=True)
@@ -132,7 +135,7 @@ class RunConfig:
 
     A ``trunk`` trains at a constant rate and leaves a checkpoint where the decay to each of the `branch_tokens` budgets
     begins; a ``branch`` starts from that checkpoint of `trunk_id` and decays to its budget; a ``single`` does both by
-    itself.
+    itself. `save_model` keeps the trained weights of a branch or single run as a model folder in the store.
     """
 
     study: str = "adhoc"
@@ -149,6 +152,7 @@ class RunConfig:
     task: TaskConfig = field(default_factory=TaskConfig)
     measure: MeasureConfig = field(default_factory=MeasureConfig)
     plan_position: list[int] = field(default_factory=list)
+    save_model: bool = False
 
 
 def config_to_dict(config: RunConfig) -> dict[str, Any]:
@@ -191,6 +195,12 @@ def sensor_config_from_dict(values: dict[str, Any]) -> SensorConfig:
 def hash_config(config: RunConfig, data_sha256: str, formula_version: int) -> str:
     """Return the SHA-256 over the canonical configuration, the data and the FLOP formulas."""
     identity = {key: value for key, value in config_to_dict(config).items() if key not in _NOT_IDENTITY}
+    for (*path, name), before in _ADDED_LATER.items():
+        section = identity
+        for part in path:
+            section = section[part]
+        if section.get(name) == before:
+            del section[name]
     text = json.dumps([identity, data_sha256, formula_version], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 

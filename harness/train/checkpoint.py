@@ -1,11 +1,12 @@
 """Checkpoints: safetensors for tensors, JSON for the rest, no pickle; whole or not there.
 
 A checkpoint is a folder ``step-<n>/`` with ``tensors.safetensors`` (weights, router biases, Adam moments) and
-``state.json``, which is written last: a folder without it is not a checkpoint.
+``state.json`` (the model's configuration among it), which is written last: a folder without it is not a checkpoint.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -16,8 +17,12 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from harness.core.errors import RunFailedError
+from harness.core.config import model_config_from_dict
+from harness.core.errors import ConfigError, RunFailedError
+from harness.core.model_config import ModelConfig
 from harness.core.store import write_text_atomically
+from harness.models.folder import StoredModel
+from harness.models.shards import ShardReader
 from harness.train.loop import TrainState
 
 _TENSORS, _STATE = "tensors.safetensors", "state.json"
@@ -42,7 +47,13 @@ def save_checkpoint(root: Path, state: TrainState, extra: dict[str, Any]) -> Pat
     save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary)
     temporary.replace(path / _TENSORS)
     rows = None if state.expert_rows is None else state.expert_rows.tolist()
-    saved = {"step": state.step, "losses": state.losses, "expert_rows": rows, "extra": extra}
+    saved = {
+        "step": state.step,
+        "losses": state.losses,
+        "expert_rows": rows,
+        "model": dataclasses.asdict(state.model.config),
+        "extra": extra,
+    }
     write_text_atomically(path / _STATE, json.dumps(saved))
     return path
 
@@ -76,9 +87,35 @@ def load_checkpoint(path: Path, state: TrainState) -> dict[str, Any]:
     return extra
 
 
+def open_checkpoint(path: Path, config: ModelConfig | None = None) -> StoredModel:
+    """Return the weights of the checkpoint at `path`, read when they are asked for.
+
+    `config` is the model's where the checkpoint does not say (those written before it was kept there); the size of its
+    vocabulary comes from the weights.
+
+    Raises:
+        ConfigError: there is no whole checkpoint there, or nobody says of which model.
+    """
+    try:
+        saved = json.loads((path / _STATE).read_text())
+        config = model_config_from_dict(saved["model"]) if "model" in saved else config
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigError(f"checkpoint '{path}' cannot be read: {error}.") from error
+    if config is None:
+        raise ConfigError(f"checkpoint '{path}' does not say of which model; give its store and --run RUN_ID instead.")
+    reader = ShardReader(path, _TENSORS, prefix="model.")
+    vocab_size = reader.read("embedding.weight").shape[0]
+    return StoredModel(path, dataclasses.replace(config, vocab_size=vocab_size), reader, {})
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Return whether `path` is the folder of a whole checkpoint."""
+    return (path / _STATE).is_file() and (path / _TENSORS).is_file()
+
+
 def latest_checkpoint(root: Path) -> Path | None:
     """Return the newest whole checkpoint under `root`, or ``None``."""
-    whole = [path for path in sorted(root.glob("step-*")) if (path / _STATE).exists() and (path / _TENSORS).exists()]
+    whole = [path for path in sorted(root.glob("step-*")) if is_checkpoint(path)]
     return whole[-1] if whole else None
 
 

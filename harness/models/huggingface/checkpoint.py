@@ -1,9 +1,10 @@
-"""A Hugging Face checkpoint to a model folder of ours, and back, one tensor at a time."""
+"""A Hugging Face checkpoint to a model folder of ours, and a model of ours back, one tensor at a time."""
 
 from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch import Tensor
 from harness.core.errors import ConfigError
 from harness.core.model_config import ModelConfig
 from harness.models.build import count_params
-from harness.models.folder import MAX_SHARD_BYTES, make_empty, read_config, write_model
+from harness.models.folder import COMPANIONS, MAX_SHARD_BYTES, StoredModel, make_empty, open_model, write_model
 from harness.models.huggingface.configs import FAMILIES, guess_family, to_model_config, to_published
 from harness.models.huggingface.names import list_parts
 from harness.models.shards import ShardReader, write_shards
@@ -76,11 +77,25 @@ def export_checkpoint(
     Raises:
         ConfigError: no model there, or one that the family cannot express.
     """
-    config, published = read_config(source)
+    return export_model(open_model(source), target, family, dtype, max_bytes)
+
+
+def export_model(
+    source: StoredModel,
+    target: Path,
+    family: str | None = None,
+    dtype: str | None = None,
+    max_bytes: int = MAX_SHARD_BYTES,
+) -> Converted:
+    """Convert a model of ours to a Hugging Face checkpoint in `target`; a tokenizer beside it goes along.
+
+    Raises:
+        ConfigError: a model that the family cannot express.
+    """
+    config, published, reader = source.config, source.published, source.reader
     family = family or published.get("model_type") or guess_family(config)
     if family not in FAMILIES:
         raise ConfigError(f"unknown --family '{family}'; known: {', '.join(FAMILIES)}.")
-    reader = ShardReader(source)
     stored = reader.read("embedding.weight").dtype
     wanted = stored if dtype is None else DTYPES[dtype]
     content = to_published(config, family, published.get("config", {}), _NAMES[wanted])
@@ -93,6 +108,9 @@ def export_checkpoint(
             yield from zip(part.sources, part.split(whole), strict=True)
 
     num_bytes = write_shards(target, convert(), max_bytes)
+    for name in COMPANIONS:
+        if (source.folder / name).is_file():
+            shutil.copyfile(source.folder / name, target / name)
     (target / "config.json").write_text(json.dumps(content, indent=1) + "\n")
     return Converted(family, count_params(config).total, num_bytes, tuple(reader.unread()))
 
