@@ -19,7 +19,7 @@ CONFIG_HASH_LENGTH = 8
 _NOT_IDENTITY = ("plan_position",)
 # Fields that came after run ids were published, and the value that does what was done before: there they leave an id as
 # it was.
-_ADDED_LATER: dict[tuple[str, ...], Any] = {("save_model",): False}
+_ADDED_LATER: dict[tuple[str, ...], Any] = {("save_model",): False, ("model", "mtp_normed"): False}
 
 
 @dataclass(kw_only=True)

@@ -40,6 +40,12 @@ class ShardReader:
         Raises:
             ConfigError: it is not there, or its file cannot be read.
         """
+        tensor = self.peek(name)
+        self._read.add(name)
+        return tensor
+
+    def peek(self, name: str) -> Tensor:
+        """Return a tensor as `read` does, without counting it as read."""
         if name not in self._files:
             raise ConfigError(
                 f"'{self._folder}' has no tensor '{name}': the checkpoint is of another model, or not whole."
@@ -51,7 +57,6 @@ class ShardReader:
             tensor: Tensor = self._open[file].get_tensor(self._prefix + name)
         except (OSError, SafetensorError) as error:
             raise ConfigError(f"'{self._folder / file}' cannot be read: {error}.") from error
-        self._read.add(name)
         return tensor
 
     def unread(self) -> list[str]:
