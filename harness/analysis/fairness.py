@@ -10,6 +10,7 @@ from harness.analysis.fairness_cost import check_flop_rates, check_idle_drift, c
 from harness.analysis.multipliers import Pair
 from harness.analysis.pooling import read_config
 from harness.analysis.results import Check, FrontierPoint
+from harness.core.config import ADDED_LATER
 from harness.core.records import RunRecord
 from harness.core.study import StudyInfo, TuningNote
 
@@ -72,12 +73,15 @@ def _check_same_data(runs: Sequence[RunRecord]) -> Check:
 
 
 def _check_same_section(runs: Sequence[RunRecord], section: str, code: str, title: str) -> Check:
-    """Compare one section of the configurations key by key."""
+    """Compare one section of the configurations key by key; a record older than a key did what its default says."""
+    before = {key: value for (part, *rest), value in ADDED_LATER.items() if part == section for key in rest}
     sections = [read_config(record, section) for record in runs]
     if not all(isinstance(values, dict) and values for values in sections):
         return _check(code, title, "unknown", f"some records hold no configuration of {section}")
     keys = sorted({key for values in sections for key in values} - set(_FREE_TRAIN_KEYS))
-    differing = [f"{section}.{key}" for key in keys if _num_distinct(values.get(key) for values in sections) > 1]
+    differing = [
+        f"{section}.{key}" for key in keys if _num_distinct((before | values).get(key) for values in sections) > 1
+    ]
     if differing:
         return _check(code, title, "fail", f"runs differ in {', '.join(differing)}")
     return _check(code, title, "pass", f"all runs agree in {', '.join(f'{section}.{key}' for key in keys)}")

@@ -219,6 +219,26 @@ class RoutingStats:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BatchInfo:
+    """How the work was cut to the device: none of it changes what a step learns from, `train.batch_size` sequences.
+
+    `precision` is that of the products in training (``fp32``, ``tf32``, ``bf16``). `micro_batch_size` sequences went
+    through the model at once and `micro_batch_source` says who chose so; the estimate and the memory that was free are
+    ``None`` where the configuration gave the size. `eval_batch_size` is ``None`` where nothing was evaluated, and
+    `reason` says why.
+    """
+
+    __pydantic_config__ = _STRICT
+    precision: str
+    micro_batch_size: int
+    micro_batch_source: str
+    estimated_bytes: int | None = None
+    free_bytes: int | None = None
+    eval_batch_size: int | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
     """Where the run ran; no host name, user name or path. `packages` maps a distribution to its version."""
 
@@ -276,6 +296,7 @@ class RunRecord:
     """One run, finished or failed. `loss_curve` holds (tokens seen, training loss in bits per byte).
 
     `mfu` is `train_flops_per_s` over `peak_flops_per_s`, which `peak_source` tells: a data sheet, or a measurement.
+    `batches` is ``None`` in records that were written before it was kept.
     """
 
     __pydantic_config__ = _STRICT
@@ -306,6 +327,7 @@ class RunRecord:
     mfu: float | None = None
     peak_flops_per_s: float | None = None
     peak_source: str | None = None
+    batches: BatchInfo | None = None
     findings: tuple[Finding, ...] = ()
     error: str | None = None
 

@@ -30,14 +30,21 @@ class Outcome:
     quality: list[QualityReading] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     routing: RoutingStats | None = None
+    eval_batch_size: int | None = None
 
 
 def judge(  # noqa: PLR0917 - the runner calls it, once
-    config: RunConfig, model: Transformer, data: Dataset, meter: Meter, outcome: Outcome, emit: Emit
+    config: RunConfig,
+    model: Transformer,
+    data: Dataset,
+    meter: Meter,
+    outcome: Outcome,
+    emit: Emit,
+    eval_batch_size: int,
 ) -> None:
     """Add quality on held-out text and, where the task is asked, answers with their windows to `outcome`."""
     emit({"event": "phase", "phase": "evaluate"})
-    _judge_quality(config, model, data, outcome)
+    _judge_quality(config, model, data, outcome, eval_batch_size)
     if config.task.answer:
         emit({"event": "phase", "phase": "answer"})
         _answer(config, model, data, meter, outcome)
@@ -78,16 +85,19 @@ def add_findings(outcome: Outcome, flops: FlopCount, epochs: float) -> None:
         )
 
 
-def _judge_quality(config: RunConfig, model: Transformer, data: Dataset, outcome: Outcome) -> None:
+def _judge_quality(
+    config: RunConfig, model: Transformer, data: Dataset, outcome: Outcome, eval_batch_size: int
+) -> None:
     evaluation: Evaluation = evaluate(
         model,
         data.validation,
         data.tokenizer.token_num_bytes,
         context_length=config.train.context_length,
-        batch_size=config.train.eval_batch_size,
+        batch_size=eval_batch_size,
         max_bytes=config.train.eval_bytes,
     )
     outcome.routing = evaluation.routing
+    outcome.eval_batch_size = evaluation.batch_size
     outcome.quality.append(
         QualityReading(
             metric="validation_bits_per_byte",

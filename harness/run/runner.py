@@ -19,6 +19,7 @@ from harness.data import Dataset, prepare_data
 from harness.data.batches import num_epochs
 from harness.measure import Meter, check_idle_drift, measure_idle
 from harness.models import count_params
+from harness.run.batches import describe_batches, find_parts, fit_batch, fit_windows
 from harness.run.device import autocast_dtype, prepare_device
 from harness.run.environment import describe_environment
 from harness.run.identity import identify_run
@@ -55,24 +56,25 @@ def execute(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
         # The configuration as written stays the identity; the model itself learns the vocabulary from the tokenizer.
         model = build(config, data, device)
         params = count_params(model.config)
-        flops = check_flops(config, model, data, device)
+        fit = fit_batch(config, model, device)
+        flops = check_flops(config, model, data, device, fit.micro)
         forward = build_forward(config, model)
         peak = peak_of(device, autocast_dtype(config.train.precision, device))
-        outcome.windows.append(warm_up(config, model, data, device, meter, forward))
+        outcome.windows.append(warm_up(config, model, data, device, meter, forward, fit.micro))
         resident = measure_idle(meter, config.measure.idle_s, "idle_resident")
         meter.set_idle(resident)  # the baseline of net energy: everything is loaded, nothing runs
         outcome.windows.append(resident.to_record())
 
         emit({"event": "phase", "phase": "pretrain"})
-        pretrainer = Pretrainer(config, model, data.train, _train_bytes_per_token(data), meter, forward)
+        pretrainer = Pretrainer(config, model, data.train, _train_bytes_per_token(data), meter, forward, fit.micro)
         trunk = store.checkpoint_dir(config.trunk_id) if config.role == "branch" and config.trunk_id else None
         training = pretrainer.run(store.checkpoint_dir(run_id), trunk, emit)
         outcome.windows.extend(training.windows)
-        outcome.findings.extend(training.findings)
+        outcome.findings.extend((*training.findings, *find_parts(fit.micro, model.config)))
         flops = add_executed(flops, config, model, training)
 
         if config.role != "trunk":
-            judge(config, model, data, meter, outcome, emit)
+            judge(config, model, data, meter, outcome, emit, fit_windows(fit, config.train, device))
         after = measure_idle(meter, config.measure.idle_s, "idle_after")
         outcome.windows.append(after.to_record())
         outcome.findings.extend(check_idle_drift(resident, after))
@@ -99,6 +101,7 @@ def execute(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
         mfu=None if speed is None else speed / peak.flops_per_s,
         peak_flops_per_s=peak.flops_per_s,
         peak_source=peak.source,
+        batches=describe_batches(fit, config.train.precision, device, outcome.eval_batch_size),
         findings=tuple(outcome.findings),
     )
     if trace is not None:

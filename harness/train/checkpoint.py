@@ -51,6 +51,7 @@ def save_checkpoint(root: Path, state: TrainState, extra: dict[str, Any]) -> Pat
         "step": state.step,
         "losses": state.losses,
         "expert_rows": rows,
+        "micro_batch_size": state.micro.size if state.micro is not None else None,
         "model": dataclasses.asdict(state.model.config),
         "extra": extra,
     }
@@ -83,6 +84,8 @@ def load_checkpoint(path: Path, state: TrainState) -> dict[str, Any]:
     state.losses = [(int(tokens), float(loss)) for tokens, loss in saved["losses"]]
     rows = saved.get("expert_rows")
     state.expert_rows = None if rows is None else torch.tensor(rows, device=state.model.embedding.weight.device)
+    if state.micro is not None and saved.get("micro_batch_size") is not None:
+        state.micro.keep_to(saved["micro_batch_size"])
     extra: dict[str, Any] = saved["extra"]
     return extra
 

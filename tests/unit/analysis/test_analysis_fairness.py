@@ -83,6 +83,15 @@ def test_what_the_records_do_not_say_is_unknown_not_passed(code, change):
     assert outcomes(only_moe(change))[code] == "unknown"
 
 
+def test_a_record_from_before_a_setting_did_what_its_default_says():
+    """A study that is gone on with after an update holds records with and without a key that came later."""
+    for value, outcome in ((0, "pass"), (4, "fail")):
+        assert (
+            outcomes(only_moe(lambda r, v=value: configured(r, "train", micro_batch_size=v)))["same_training"]
+            == outcome
+        )
+
+
 def test_fewer_than_three_seeds_fail():
     assert outcomes(make_records(2.0, seeds=(0, 1)))["seeds"] == "fail"
 

@@ -117,7 +117,12 @@ def test_a_field_that_came_later_leaves_an_id_as_it_was_until_it_is_used() -> No
     config = RunConfig()
     assert hash_config(config, "data", 1).startswith("ca758551c40e827a")
     assert hash_config(RunConfig(model=MoEConfig(mtp_depth=1)), "data", 1).startswith("bbb261726a04a2dd")
-    assert hash_config(dataclasses.replace(config, save_model=True), "data", 1) != hash_config(config, "data", 1)
+    used = (
+        dataclasses.replace(config, save_model=True),
+        dataclasses.replace(config, train=dataclasses.replace(config.train, micro_batch_size=4)),
+        dataclasses.replace(config, model=dataclasses.replace(config.model, mtp_normed=True)),
+    )
+    assert len({hash_config(changed, "data", 1) for changed in (config, *used)}) == 4
 
 
 def test_validation_names_the_field_and_the_remedy() -> None:
