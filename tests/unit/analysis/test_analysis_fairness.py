@@ -19,6 +19,18 @@ def configured(record, section, **changes):
     return dataclasses.replace(record, config=record.config | {section: record.config[section] | changes})
 
 
+def dropping(record, share, **model):
+    flops = dataclasses.replace(record.flops, dropped_share=share)
+    return configured(dataclasses.replace(record, flops=flops), "model", **model)
+
+
+@pytest.mark.parametrize("dispatch", ["auto", "blocked", "grouped_mm", "bmm", "loop"])
+def test_no_dispatch_drops_tokens_by_itself(dispatch):
+    assert outcomes(only_moe(lambda r: configured(r, "model", dispatch=dispatch)))["dropless"] == "pass"
+    kept = only_moe(lambda r: dropping(r, 0.0, dispatch=dispatch, capacity_factor=4.0))
+    assert outcomes(kept)["dropless"] == "pass", "a capacity that nothing exceeded"
+
+
 def only_moe(change):
     return [change(r) if r.arm == "moe" else r for r in make_records(2.0)]
 
@@ -54,6 +66,8 @@ def test_every_check_says_something():
             lambda r: dataclasses.replace(r, routing=dataclasses.replace(r.routing, num_dead_experts=1)),
         ),
         ("dropless", lambda r: configured(r, "model", dispatch="capacity")),
+        ("dropless", lambda r: dropping(r, 0.03, router="switch")),
+        ("dropless", lambda r: dropping(r, 0.03)),
         ("tuned_equally", lambda r: configured(r, "train", learning_rate=0.016)),
         (
             "interleaved",
@@ -74,6 +88,8 @@ def test_each_unfairness_fails_its_own_check(code, change):
         ("epochs", lambda r: dataclasses.replace(r, epochs=None)),
         ("flops_traced", lambda r: dataclasses.replace(r, flops=dataclasses.replace(r.flops, relative_gap=None))),
         ("dropless", lambda r: configured(r, "model", dispatch=None)),
+        ("dropless", lambda r: dropping(r, None, router="switch")),
+        ("dropless", lambda r: dropping(r, None, capacity_factor=2.0)),
         ("interleaved", lambda r: dataclasses.replace(r, plan_position=None)),
         ("flop_rates", lambda r: dataclasses.replace(r, train_flops_per_s=None)),
         ("same_device", lambda r: dataclasses.replace(r, environment=None)),
