@@ -11,12 +11,19 @@ from harness.core.records import RunRecord
 
 
 def check_dead_experts(runs: Sequence[RunRecord]) -> Check:
-    """Check that every expert got at least 1% of the mean load: a dead one is weight without work."""
+    """Check that every expert got at least 1% of the mean load: a dead one is weight without work.
+
+    On held-out text and, where it was counted, over all of training.
+    """
     code, title = "no_dead_experts", "No dead experts"
     sparse = _select_sparse(runs)
     if not sparse:
         return Check(code=code, title=title, outcome="pass", text="no run has routed experts")
-    dead = [record for record in sparse if record.routing is not None and record.routing.num_dead_experts > 0]
+    dead = [
+        record
+        for record in sparse
+        if any(part is not None and part.num_dead_experts > 0 for part in (record.routing, record.training_routing))
+    ]
     if dead:
         text = f"{len(dead)} of {len(sparse)} sparse runs have dead experts"
         return Check(code=code, title=title, outcome="fail", text=text)
@@ -29,6 +36,10 @@ def check_dead_experts(runs: Sequence[RunRecord]) -> Check:
     text = (
         f"{len(loads)} sparse runs; busiest expert {1 + worst:.2f} times the mean load, entropy at least {entropy:.2f}"
     )
+    trained = [record.training_routing for record in sparse if record.training_routing is not None]
+    if trained:
+        busiest = 1 + max(routing.max_violation for routing in trained)
+        text += f"; over training {busiest:.2f} times in the {len(trained)} runs that counted"
     return Check(code=code, title=title, outcome="pass", text=text)
 
 

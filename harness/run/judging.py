@@ -8,15 +8,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from harness.core.config import RunConfig
+from harness.core.model_config import MoEConfig
 from harness.core.records import Finding, FlopCount, QualityReading, RoutingStats, WindowRecord
 from harness.data import Dataset
 from harness.measure import Meter
 from harness.models.transformer import Transformer
 from harness.run.device import peak_memory_bytes, synchroniser
-from harness.run.pretrain import Emit
+from harness.run.pretrain import Emit, Pretraining
 from harness.tasks.answer import WorkSlot, answer_examples
 from harness.tasks.line_completion import TASK_NAME, TASK_VERSION, binomial_stderr, build_examples
 from harness.train.evaluate import Evaluation, evaluate
+from harness.train.schedule import tokens_per_step
 
 FLOP_GAP_LIMIT = 0.01
 EPOCH_LIMIT = 4.0
@@ -30,6 +32,7 @@ class Outcome:
     quality: list[QualityReading] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     routing: RoutingStats | None = None
+    training_routing: RoutingStats | None = None
     eval_batch_size: int | None = None
 
 
@@ -73,16 +76,28 @@ def add_findings(outcome: Outcome, flops: FlopCount, epochs: float) -> None:
                 limit=EPOCH_LIMIT,
             )
         )
-    if outcome.routing is not None and outcome.routing.num_dead_experts:
-        outcome.findings.append(
-            Finding(
-                code="dead_experts",
-                severity="warning",
-                text="experts that got less than 1% of the mean load on held-out text",
-                value=outcome.routing.num_dead_experts,
-                limit=0,
-            )
-        )
+    for code, routing, where in (
+        ("dead_experts", outcome.routing, "on held-out text"),
+        ("dead_experts_in_training", outcome.training_routing, "over all of training"),
+    ):
+        if routing is not None and routing.num_dead_experts:
+            text = f"experts that got less than 1% of the mean load {where}"
+            value = routing.num_dead_experts
+            outcome.findings.append(Finding(code=code, severity="warning", text=text, value=value, limit=0))
+
+
+def judge_training(config: RunConfig, training: Pretraining, outcome: Outcome) -> None:
+    """Add findings and windows of training to `outcome`, and the load of the experts where every step was counted."""
+    outcome.windows.extend(training.windows)
+    outcome.findings.extend(training.findings)
+    state = training.state
+    if not isinstance(state.model.config, MoEConfig):
+        return
+    if state.load is not None and state.load.num_steps == state.step:
+        outcome.training_routing = state.load.summarise(state.step * tokens_per_step(config.train))
+    else:
+        text = "the load of the experts in training is unknown: the run went on from a checkpoint that did not count it"
+        outcome.findings.append(Finding(code="training_load_unknown", severity="info", text=text))
 
 
 def _judge_quality(

@@ -23,7 +23,7 @@ from harness.run.batches import describe_batches, find_parts, fit_batch, fit_win
 from harness.run.device import autocast_dtype, prepare_device
 from harness.run.environment import describe_environment
 from harness.run.identity import identify_run
-from harness.run.judging import Outcome, add_findings, judge
+from harness.run.judging import Outcome, add_findings, judge, judge_training
 from harness.run.outline import begin_record
 from harness.run.peak import peak_of
 from harness.run.preparation import add_executed, build, build_forward, check_flops, warm_up
@@ -69,8 +69,8 @@ def execute(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
         pretrainer = Pretrainer(config, model, data.train, _train_bytes_per_token(data), meter, forward, fit.micro)
         trunk = store.checkpoint_dir(config.trunk_id) if config.role == "branch" and config.trunk_id else None
         training = pretrainer.run(store.checkpoint_dir(run_id), trunk, emit)
-        outcome.windows.extend(training.windows)
-        outcome.findings.extend((*training.findings, *find_parts(fit.micro, model.config)))
+        judge_training(config, training, outcome)
+        outcome.findings.extend(find_parts(fit.micro, model.config))
         flops = add_executed(flops, config, model, training)
 
         if config.role != "trunk":
@@ -95,6 +95,7 @@ def execute(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
         windows=tuple(outcome.windows),
         quality=tuple(outcome.quality),
         routing=outcome.routing,
+        training_routing=outcome.training_routing,
         loss_curve=_loss_curve(training, _train_bytes_per_token(data)),
         epochs=epochs,
         train_flops_per_s=speed,

@@ -23,6 +23,7 @@ from harness.core.model_config import ModelConfig
 from harness.core.store import write_text_atomically
 from harness.models.folder import StoredModel
 from harness.models.shards import ShardReader
+from harness.train.load import LoadCount
 from harness.train.loop import TrainState
 
 _TENSORS, _STATE = "tensors.safetensors", "state.json"
@@ -51,6 +52,7 @@ def save_checkpoint(root: Path, state: TrainState, extra: dict[str, Any]) -> Pat
         "step": state.step,
         "losses": state.losses,
         "expert_rows": rows,
+        "load": None if state.load is None else _load_to_json(state.load),
         "micro_batch_size": state.micro.size if state.micro is not None else None,
         "model": dataclasses.asdict(state.model.config),
         "extra": extra,
@@ -83,7 +85,9 @@ def load_checkpoint(path: Path, state: TrainState) -> dict[str, Any]:
     state.step = saved["step"]
     state.losses = [(int(tokens), float(loss)) for tokens, loss in saved["losses"]]
     rows = saved.get("expert_rows")
-    state.expert_rows = None if rows is None else torch.tensor(rows, device=state.model.embedding.weight.device)
+    device = state.model.embedding.weight.device
+    state.expert_rows = None if rows is None else torch.tensor(rows, device=device)
+    state.load = _load_from_json(saved["load"], device) if saved.get("load") is not None else None
     if state.micro is not None and saved.get("micro_batch_size") is not None:
         state.micro.keep_to(saved["micro_batch_size"])
     extra: dict[str, Any] = saved["extra"]
@@ -127,3 +131,12 @@ def drop_checkpoints(root: Path, keep_steps: set[int]) -> None:
     for path in sorted(root.glob("step-*")):
         if int(path.name.removeprefix("step-")) not in keep_steps:
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _load_to_json(load: LoadCount) -> dict[str, Any]:
+    return {"load": load.load_LE.tolist(), "violation": load.violation_L.tolist(), "num_steps": load.num_steps}
+
+
+def _load_from_json(saved: dict[str, Any], device: torch.device) -> LoadCount:
+    violation_L = torch.tensor(saved["violation"], dtype=torch.float64, device=device)
+    return LoadCount(torch.tensor(saved["load"], device=device), violation_L, saved["num_steps"])

@@ -11,13 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from harness.core.errors import RunFailedError
-from harness.core.model_config import MoEConfig
 from harness.core.records import RoutingStats
 from harness.data.batches import iterate_windows
 from harness.models.transformer import Transformer
+from harness.train.load import summarise_routing
 from harness.train.micro import release_memory
-
-DEAD_EXPERT_SHARE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +90,7 @@ def evaluate(
         num_bytes=int(bytes_W.sum()),
         num_tokens=count * context_length,
         batch_size=batch_size,
-        routing=summarise_routing(torch.stack(loads).sum(0), model.config) if loads else None,
+        routing=summarise_routing(torch.stack(loads).sum(0), count * context_length) if loads else None,
     )
 
 
@@ -101,19 +99,3 @@ def _score(model: Transformer, inputs_BT: Tensor, targets_BT: Tensor) -> tuple[T
     output = model(inputs_BT)
     nats = F.cross_entropy(output.logits_BTV.float().flatten(0, 1), targets_BT.flatten(), reduction="none")
     return nats.view(targets_BT.shape), torch.stack(output.loads) if output.loads else None
-
-
-def summarise_routing(load_LE: torch.Tensor, config: object) -> RoutingStats | None:
-    """Return load shares, worst violation, mean normalised entropy and dead experts of tokens per layer and expert."""
-    if not isinstance(config, MoEConfig):
-        return None
-    share = load_LE.double() / load_LE.sum(dim=1, keepdim=True)
-    entropy = -(share * share.clamp_min(1e-30).log()).sum(dim=1) / math.log(max(2, config.num_experts))
-    mean = 1.0 / config.num_experts
-    return RoutingStats(
-        load=tuple(tuple(float(x) for x in row) for row in share),
-        max_violation=float(share.max() / mean - 1),
-        mean_entropy=float(entropy.mean()),
-        num_dead_experts=int((share < DEAD_EXPERT_SHARE * mean).sum()),
-        num_tokens=int(load_LE[0].sum()) // config.top_k,
-    )

@@ -18,6 +18,7 @@ from harness.core.config import TrainConfig
 from harness.core.errors import RunFailedError
 from harness.data.batches import sample_batch
 from harness.models.transformer import Transformer
+from harness.train.load import LoadCount
 from harness.train.micro import Forward, MicroBatch, accumulate, whole_batch
 from harness.train.optim import set_learning_rate
 from harness.train.schedule import learning_rate_at, tokens_per_step
@@ -43,7 +44,8 @@ class TrainState:
 
     `expert_rows` counts choices of experts made, dropped, and rows multiplied for them, (3,) int64; ``None`` before the
     first step and for dense models. `forward` is what a step calls in place of the model, if it was compiled; `micro`
-    is how a step is parted, ``None``: not at all.
+    is how a step is parted, ``None``: not at all. `load` counts tokens per expert; it covers all steps unless training
+    went on from a checkpoint that had none.
     """
 
     model: Transformer
@@ -53,6 +55,7 @@ class TrainState:
     expert_rows: Tensor | None = None
     forward: Forward | None = None
     micro: MicroBatch | None = None
+    load: LoadCount | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,9 @@ def _train_step(state: TrainState, plan: Plan) -> Tensor:
     torch.nn.utils.clip_grad_norm_(state.model.parameters(), train.gradient_clip)
     state.optimizer.step()
     state.model.update_router_bias(sums.loads)
+    if sums.loads:
+        state.load = state.load or LoadCount.begin(sums.loads)
+        state.load.add(sums.loads)
     if sums.rows is not None:
         state.expert_rows = sums.rows if state.expert_rows is None else state.expert_rows + sums.rows
     return sums.loss

@@ -19,6 +19,16 @@ def configured(record, section, **changes):
     return dataclasses.replace(record, config=record.config | {section: record.config[section] | changes})
 
 
+def test_loads_of_training_are_told_where_they_were_counted():
+    counted = only_moe(
+        lambda r: dataclasses.replace(r, training_routing=dataclasses.replace(r.routing, max_violation=0.5))
+    )
+    for records, words in ((make_records(2.0), "entropy at least 1.00"), (counted, "over training 1.50 times in the")):
+        check = next(c for c in match_study(records, make_study(records)).checks if c.code == "no_dead_experts")
+        assert check.outcome == "pass"
+        assert words in check.text
+
+
 def dropping(record, share, **model):
     flops = dataclasses.replace(record.flops, dropped_share=share)
     return configured(dataclasses.replace(record, flops=flops), "model", **model)
@@ -64,6 +74,10 @@ def test_every_check_says_something():
         (
             "no_dead_experts",
             lambda r: dataclasses.replace(r, routing=dataclasses.replace(r.routing, num_dead_experts=1)),
+        ),
+        (
+            "no_dead_experts",
+            lambda r: dataclasses.replace(r, training_routing=dataclasses.replace(r.routing, num_dead_experts=1)),
         ),
         ("dropless", lambda r: configured(r, "model", dispatch="capacity")),
         ("dropless", lambda r: dropping(r, 0.03, router="switch")),
