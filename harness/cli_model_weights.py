@@ -20,9 +20,12 @@ def add_import_export(actions: Any) -> None:
     reading.add_argument("--dtype", choices=("fp32", "bf16", "fp16"), help="of the weights (default: as they are)")
     reading.set_defaults(handler=_import)
 
-    writing = actions.add_parser("export", help="a model folder to a Hugging Face checkpoint")
-    writing.add_argument("source", type=Path, metavar="MODEL_DIR")
+    writing = actions.add_parser("export", help="a model of ours, imported or trained, to a Hugging Face checkpoint")
+    writing.add_argument(
+        "source", type=Path, metavar="SOURCE", help="a model folder, a checkpoint, a run's checkpoints, or a store"
+    )
     writing.add_argument("target", type=Path, metavar="OUT_DIR", help="a new folder")
+    writing.add_argument("--run", metavar="RUN_ID", help="which run of a store")
     writing.add_argument("--family", help="what to write it as (default: what it came from, or what fits)")
     writing.add_argument("--dtype", choices=("fp32", "bf16", "fp16"), help="of the weights (default: as they are)")
     writing.add_argument("--max-shard-size", default="5GB", metavar="SIZE")
@@ -37,10 +40,12 @@ def _import(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from harness.models.huggingface.checkpoint import export_checkpoint, parse_size
+    from harness.models.huggingface.checkpoint import export_model, parse_size
+    from harness.run.weights import find_model
 
     size = parse_size(options.max_shard_size)
-    _tell(options.target, export_checkpoint(options.source, options.target, options.family, options.dtype, size))
+    model = find_model(options.source, options.run)
+    _tell(options.target, export_model(model, options.target, options.family, options.dtype, size))
     return EXIT_OK
 
 

@@ -14,7 +14,7 @@ from bench.models.peers import build_ours, build_peer, make_dense, make_sparse
 from bench.models.timing import ratio, time_in_turn
 from harness.core.model_config import ModelConfig, MoEConfig
 from harness.models.transformer import Transformer
-from harness.train.loop import training_loss
+from harness.train.loss import training_loss
 
 # Name: model width, layers, feed-forward width, heads, width of one of 16 experts (top-2), sequences, length.
 SIZES = {"d 80": (80, 4, 240, 4, 120, 8, 128), "d 256": (256, 4, 640, 8, 320, 8, 256)}

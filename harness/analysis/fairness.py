@@ -7,9 +7,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from harness.analysis.fairness_cost import check_flop_rates, check_idle_drift, check_interleaving, check_sensor_grade
+from harness.analysis.fairness_routing import check_dead_experts, check_dropless
 from harness.analysis.multipliers import Pair
 from harness.analysis.pooling import read_config
 from harness.analysis.results import Check, FrontierPoint
+from harness.core.config import ADDED_LATER
 from harness.core.records import RunRecord
 from harness.core.study import StudyInfo, TuningNote
 
@@ -20,8 +22,6 @@ MAX_TRIAL_DIFFERENCE = 0.1
 
 # What may differ between runs without touching the comparison.
 _FREE_TRAIN_KEYS = ("learning_rate", "budget", "checkpoint_interval_s")
-# Dispatches without a capacity: no token is ever dropped.
-_DROPLESS = ("grouped_mm", "loop")
 _RECIPE_KEYS = ("rope_theta", "qk_norm", "tie_embeddings", "norm_eps", "embedding_std")
 Outcome = Literal["pass", "fail", "unknown"]
 
@@ -44,8 +44,8 @@ def check_fairness(
         _check_seeds(pair),
         _check_epochs(runs),
         _check_formula(runs),
-        _check_dead_experts(runs),
-        _check_dropless(runs),
+        check_dead_experts(runs),
+        check_dropless(runs),
         _check_auxiliary_loss(runs),
         _check_plan(records, study),
         check_interleaving(runs, pair),
@@ -72,12 +72,15 @@ def _check_same_data(runs: Sequence[RunRecord]) -> Check:
 
 
 def _check_same_section(runs: Sequence[RunRecord], section: str, code: str, title: str) -> Check:
-    """Compare one section of the configurations key by key."""
+    """Compare one section of the configurations key by key; a record older than a key did what its default says."""
+    before = {key: value for (part, *rest), value in ADDED_LATER.items() if part == section for key in rest}
     sections = [read_config(record, section) for record in runs]
     if not all(isinstance(values, dict) and values for values in sections):
         return _check(code, title, "unknown", f"some records hold no configuration of {section}")
     keys = sorted({key for values in sections for key in values} - set(_FREE_TRAIN_KEYS))
-    differing = [f"{section}.{key}" for key in keys if _num_distinct(values.get(key) for values in sections) > 1]
+    differing = [
+        f"{section}.{key}" for key in keys if _num_distinct((before | values).get(key) for values in sections) > 1
+    ]
     if differing:
         return _check(code, title, "fail", f"runs differ in {', '.join(differing)}")
     return _check(code, title, "pass", f"all runs agree in {', '.join(f'{section}.{key}' for key in keys)}")
@@ -186,39 +189,6 @@ def _check_formula(runs: Sequence[RunRecord]) -> Check:
     if len(known) < len(runs):
         return _check(code, title, "unknown", "some runs have no traced step")
     return _check(code, title, "pass", f"the largest gap is {max(known):.2%}")
-
-
-def _check_dead_experts(runs: Sequence[RunRecord]) -> Check:
-    code, title = "no_dead_experts", "No dead experts"
-    sparse = [record for record in runs if record.routing is not None or read_config(record, "model.num_experts")]
-    if not sparse:
-        return _check(code, title, "pass", "no run has routed experts")
-    dead = [record for record in sparse if record.routing is not None and record.routing.num_dead_experts > 0]
-    if dead:
-        return _check(code, title, "fail", f"{len(dead)} of {len(sparse)} sparse runs have dead experts")
-    loads = [record.routing for record in sparse if record.routing is not None]
-    if len(loads) < len(sparse):
-        return _check(code, title, "unknown", "some sparse runs have no routing statistics")
-    worst = max(routing.max_violation for routing in loads)
-    entropy = min(routing.mean_entropy for routing in loads)
-    text = (
-        f"{len(loads)} sparse runs; busiest expert {1 + worst:.2f} times the mean load, entropy at least {entropy:.2f}"
-    )
-    return _check(code, title, "pass", text)
-
-
-def _check_dropless(runs: Sequence[RunRecord]) -> Check:
-    code, title = "dropless", "No token dropped"
-    sparse = [record for record in runs if read_config(record, "model.num_experts")]
-    if not sparse:
-        return _check(code, title, "pass", "no run has routed experts")
-    dispatches = {read_config(record, "model.dispatch") for record in sparse}
-    if None in dispatches:
-        return _check(code, title, "unknown", "some sparse runs do not say how tokens were dispatched")
-    dropping = sorted(str(dispatch) for dispatch in dispatches - set(_DROPLESS))
-    if dropping:
-        return _check(code, title, "fail", f"dispatches that may drop tokens: {', '.join(dropping)}")
-    return _check(code, title, "pass", f"no capacity limit ({', '.join(sorted(map(str, dispatches)))})")
 
 
 def _check_auxiliary_loss(runs: Sequence[RunRecord]) -> Check:

@@ -17,6 +17,13 @@ from harness.core.model_config import ModelConfig, MoEConfig, RopeScaling, valid
 CONFIG_HASH_LENGTH = 8
 # Where and how often a run reports changes nothing that it computes, so it is not part of the run's identity.
 _NOT_IDENTITY = ("plan_position",)
+# Fields that came after run ids were published, and the value that does what was done before: there they leave an id as
+# it was.
+ADDED_LATER: dict[tuple[str, ...], Any] = {
+    ("save_model",): False,
+    ("model", "mtp_normed"): False,
+    ("train", "micro_batch_size"): 0,
+}
 
 
 @dataclass(kw_only=True)
@@ -49,11 +56,14 @@ class Budget:
 class TrainConfig:
     """AdamW with warm-up, stable and decay phases. Lengths are in tokens, so that they do not depend on the batch.
 
-    `compile` trains through ``torch.compile``, for all families alike.
+    `compile` trains through ``torch.compile``, for all families alike. A step always learns from `batch_size`
+    sequences; `micro_batch_size` of them go through the model at once, 0: as many as fit the device. Evaluation takes
+    `eval_batch_size` windows at once, or as many as fit.
     """
 
     budget: Budget = field(default_factory=Budget)
     batch_size: int = 8
+    micro_batch_size: int = 0
     context_length: int = 128
     learning_rate: float = 6e-3
     warmup_tokens: int = 50_000
@@ -132,7 +142,7 @@ class RunConfig:
 
     A ``trunk`` trains at a constant rate and leaves a checkpoint where the decay to each of the `branch_tokens` budgets
     begins; a ``branch`` starts from that checkpoint of `trunk_id` and decays to its budget; a ``single`` does both by
-    itself.
+    itself. `save_model` keeps the trained weights of a branch or single run as a model folder in the store.
     """
 
     study: str = "adhoc"
@@ -149,6 +159,7 @@ class RunConfig:
     task: TaskConfig = field(default_factory=TaskConfig)
     measure: MeasureConfig = field(default_factory=MeasureConfig)
     plan_position: list[int] = field(default_factory=list)
+    save_model: bool = False
 
 
 def config_to_dict(config: RunConfig) -> dict[str, Any]:
@@ -191,6 +202,12 @@ def sensor_config_from_dict(values: dict[str, Any]) -> SensorConfig:
 def hash_config(config: RunConfig, data_sha256: str, formula_version: int) -> str:
     """Return the SHA-256 over the canonical configuration, the data and the FLOP formulas."""
     identity = {key: value for key, value in config_to_dict(config).items() if key not in _NOT_IDENTITY}
+    for (*path, name), before in ADDED_LATER.items():
+        section = identity
+        for part in path:
+            section = section[part]
+        if section.get(name) == before:
+            del section[name]
     text = json.dumps([identity, data_sha256, formula_version], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -218,6 +235,7 @@ def validate_run(config: RunConfig) -> None:
         ("train.context_length", train.context_length),
         ("train.learning_rate", train.learning_rate),
         ("train.eval_bytes", train.eval_bytes),
+        ("train.eval_batch_size", train.eval_batch_size),
         ("measure.poll_interval_s", config.measure.poll_interval_s),
     ):
         _require(value > 0, f"{name} is {value}; it must be above 0.")
@@ -228,6 +246,13 @@ def validate_run(config: RunConfig) -> None:
     _require(
         train.precision in ("auto", "fp32", "bf16"),
         f"train.precision is '{train.precision}'; it is auto, fp32 or bf16.",
+    )
+    micro = train.micro_batch_size
+    divisors = [size for size in range(1, train.batch_size + 1) if train.batch_size % size == 0]
+    _require(
+        micro == 0 or micro in divisors,
+        f"train.micro_batch_size is {micro}; give a divisor of train.batch_size ({', '.join(map(str, divisors))}), "
+        "or 0 for the largest that fits.",
     )
     per_step = train.batch_size * train.context_length
     _require(

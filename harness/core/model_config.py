@@ -47,7 +47,8 @@ class ModelConfig:
     (0: four heads' width) and queries to `q_lora_rank` (0: not compressed); `d_rope` (0: half a head) dimensions carry
     the position and `d_value` (0: `d_head`) the value. `qk_norm` belongs to ``gqa`` and normalises each head or, with
     `qk_norm_width: all`, all heads as one; ``mla`` normalises its compressed vectors instead. `mtp_depth` adds so many
-    multi-token-prediction modules, whose mean loss counts `mtp_weight`.
+    multi-token-prediction modules, whose mean loss counts `mtp_weight`; with `mtp_normed` each takes what the output
+    head sees at the depth before, after the final norm, as engines run the published DeepSeek-V3, not the bare stream.
     """
 
     family: str = "dense"
@@ -74,6 +75,7 @@ class ModelConfig:
     embedding_std: float = 0.02
     mtp_depth: int = 0
     mtp_weight: float = 0.3
+    mtp_normed: bool = False
 
 
 @dataclass(kw_only=True)

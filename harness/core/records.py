@@ -204,10 +204,13 @@ class QualityReading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutingStats:
-    """Load of the routed experts on held-out text, one entry per expert layer.
+    """Load of the routed experts on held-out text or over all of training, one entry per expert layer.
 
-    `load` is layer x expert, the share of routed tokens (each row sums to 1); `max_violation` is max load / mean load
-    - 1; `entropy` is in nats divided by ln(num_experts); a dead expert got less than 1% of the mean load.
+    `load` is layer x expert, the share of routed tokens (each row sums to 1; extra predictions, which only training
+    has, come last); `max_violation` is max load / mean load - 1 of the worst layer; entropy is in nats divided by
+    ln(num_experts); a dead expert got less than 1% of the mean load. The tuples say the same layer by layer, ``None``
+    in records that were written before they were kept. `mean_step_violation`, of training alone, is the maximal
+    violation inside single steps, averaged over steps and layers: what is even over all may swing from step to step.
     """
 
     __pydantic_config__ = _STRICT
@@ -216,6 +219,30 @@ class RoutingStats:
     mean_entropy: float
     num_dead_experts: int
     num_tokens: int
+    layer_max_violation: tuple[float, ...] | None = None
+    layer_entropy: tuple[float, ...] | None = None
+    layer_dead_experts: tuple[int, ...] | None = None
+    mean_step_violation: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchInfo:
+    """How the work was cut to the device: none of it changes what a step learns from, `train.batch_size` sequences.
+
+    `precision` is that of the products in training (``fp32``, ``tf32``, ``bf16``). `micro_batch_size` sequences went
+    through the model at once and `micro_batch_source` says who chose so; the estimate and the memory that was free are
+    ``None`` where the configuration gave the size. `eval_batch_size` is ``None`` where nothing was evaluated, and
+    `reason` says why.
+    """
+
+    __pydantic_config__ = _STRICT
+    precision: str
+    micro_batch_size: int
+    micro_batch_source: str
+    estimated_bytes: int | None = None
+    free_bytes: int | None = None
+    eval_batch_size: int | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,6 +303,9 @@ class RunRecord:
     """One run, finished or failed. `loss_curve` holds (tokens seen, training loss in bits per byte).
 
     `mfu` is `train_flops_per_s` over `peak_flops_per_s`, which `peak_source` tells: a data sheet, or a measurement.
+    `routing` is the load on held-out text; `training_routing` that over the whole path's training, trunk included. It,
+    and `batches`, are ``None`` in records that were written before they were kept; a finding says so where a run went
+    on from a checkpoint without loads.
     """
 
     __pydantic_config__ = _STRICT
@@ -300,12 +330,14 @@ class RunRecord:
     windows: tuple[WindowRecord, ...] = ()
     quality: tuple[QualityReading, ...] = ()
     routing: RoutingStats | None = None
+    training_routing: RoutingStats | None = None
     loss_curve: tuple[tuple[int, float], ...] = ()
     epochs: float | None = None
     train_flops_per_s: float | None = None
     mfu: float | None = None
     peak_flops_per_s: float | None = None
     peak_source: str | None = None
+    batches: BatchInfo | None = None
     findings: tuple[Finding, ...] = ()
     error: str | None = None
 

@@ -1,7 +1,7 @@
 """A folder of run records: written whole or not at all, found again by run id.
 
 Layout under the root: ``records/<run_id>.json``, ``traces/<run_id>.json`` (power), ``logs/<run_id>.log``,
-``started/<run_id>.json`` (marker of a run under way), ``checkpoints/<run_id>/``.
+``started/<run_id>.json`` (marker of a run under way), ``checkpoints/<run_id>/``, ``models/<run_id>/`` (trained).
 """
 
 from __future__ import annotations
@@ -44,6 +44,10 @@ class Store:
     def checkpoint_dir(self, run_id: str) -> Path:
         """Return the folder of the checkpoints of `run_id`."""
         return self.root / "checkpoints" / run_id
+
+    def model_dir(self, run_id: str) -> Path:
+        """Return the folder of the trained model of `run_id`, which is there where it was to be kept."""
+        return self.root / "models" / run_id
 
     def write_record(self, record: RunRecord) -> Path:
         """Write `record` atomically and remove its start marker; return the path."""

@@ -16,6 +16,8 @@ from tokenizers import decoders, models, pre_tokenizers, trainers
 from harness.core.errors import DataError
 
 BYTE_VOCAB_SIZE = 256
+# What the separator of a BPE is called in a published tokenizer.
+SEPARATOR_NAME = "<|endoftext|>"
 
 
 class Tokenizer(Protocol):
@@ -33,6 +35,9 @@ class Tokenizer(Protocol):
 
     def to_json(self) -> str:
         """Return what `load_tokenizer` rebuilds it from."""
+
+    def to_published(self) -> str:
+        """Return it as a ``tokenizer.json`` that gives the same ids in other programs."""
 
 
 class ByteTokenizer:
@@ -54,6 +59,15 @@ class ByteTokenizer:
     def to_json(self) -> str:
         """Return an empty description: there is nothing to learn."""
         return "{}"
+
+    def to_published(self) -> str:
+        """Return a BPE without merges whose ids are the bytes; the separator is byte 0 there too."""
+        vocab = {sign: byte for byte, sign in enumerate(_byte_signs())}
+        core = tokenizers.Tokenizer(models.BPE(vocab, []))
+        core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+        core.decoder = decoders.ByteLevel()
+        text: str = core.to_str()
+        return text
 
 
 class BpeTokenizer:
@@ -81,6 +95,13 @@ class BpeTokenizer:
     def to_json(self) -> str:
         """Return the merges and vocabulary as the `tokenizers` library writes them."""
         text: str = self._core.to_str()
+        return text
+
+    def to_published(self) -> str:
+        """Return the merges and vocabulary with the separator as a special token."""
+        core = tokenizers.Tokenizer.from_str(self._core.to_str())
+        core.add_special_tokens([SEPARATOR_NAME])
+        text: str = core.to_str()
         return text
 
 
@@ -114,3 +135,10 @@ def train_tokenizer(kind: str, vocab_size: int, texts: Iterable[str]) -> Tokeniz
 def load_tokenizer(kind: str, text: str) -> Tokenizer:
     """Rebuild a tokenizer from `Tokenizer.to_json`."""
     return ByteTokenizer() if kind == "byte" else BpeTokenizer(tokenizers.Tokenizer.from_str(text))
+
+
+def _byte_signs() -> list[str]:
+    """Return the character that byte-level tokenizers write for each byte: itself where it can be seen (GPT-2)."""
+    seen = {*range(33, 127), *range(161, 173), *range(174, 256)}
+    unseen = [byte for byte in range(256) if byte not in seen]
+    return [chr(byte) if byte in seen else chr(256 + unseen.index(byte)) for byte in range(256)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,40 @@ from harness.models.shards import ShardReader, write_shards
 from harness.models.transformer import Transformer
 
 FORMAT_VERSION = 1
+# What stands beside the weights and is handed on as it is: the tokenizer.
+COMPANIONS = ("tokenizer.json", "tokenizer_config.json")
 CONFIG_NAME = "model.json"
 MAX_SHARD_BYTES = 5_000_000_000
 
 
-def save_model(model: Transformer, folder: Path) -> None:
+@dataclass(frozen=True, slots=True)
+class StoredModel:
+    """Weights on disk, read by name, of a model with this configuration; `published` is what an export will want."""
+
+    folder: Path
+    config: ModelConfig
+    reader: ShardReader
+    published: dict[str, Any]
+
+
+def save_model(model: Transformer, folder: Path, published: dict[str, Any] | None = None) -> None:
     """Write a model into `folder`, which must be new or empty.
 
     Raises:
         ConfigError: something is in the folder already.
     """
     tensors = ((name, tensor.detach().cpu()) for name, tensor in model.state_dict().items())
-    write_model(folder, model.config, tensors, {})
+    write_model(folder, model.config, tensors, published or {})
+
+
+def open_model(folder: Path) -> StoredModel:
+    """Return the model in `folder` without its weights, which are read when they are asked for.
+
+    Raises:
+        ConfigError: the folder holds no whole model of ours.
+    """
+    config, published = read_config(folder)
+    return StoredModel(folder, config, ShardReader(folder), published)
 
 
 def write_model(

@@ -1,7 +1,8 @@
 """Multi-token prediction of DeepSeek-V3 (arXiv 2412.19437, section 2.2): a module per extra token, used in training.
 
 Module k joins the stream at position i with the embedding of token i + k, passes one block and predicts token i + k + 1
-through the model's own output head. Inference leaves the modules out.
+through the model's own output head. Inference leaves the modules out. With `mtp_normed` the stream has passed the norm
+before the head of its depth: so do the engines that serve the published weights.
 
 Shape suffixes: B batch, T time, D model width.
 """

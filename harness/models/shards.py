@@ -17,11 +17,15 @@ SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 class ShardReader:
-    """Reads the tensors of a folder by name; nothing is loaded before it is asked for."""
+    """Reads the tensors of a folder by name; nothing is loaded before it is asked for.
 
-    def __init__(self, folder: Path) -> None:
+    `single` is what the file is called where there is only one. With a `prefix` only names that begin with it count,
+    and are known without it.
+    """
+
+    def __init__(self, folder: Path, single: str = SINGLE, prefix: str = "") -> None:
         """Find every tensor, raising `ConfigError` that says what is missing."""
-        self._folder = folder
+        self._folder, self._single, self._prefix = folder, single, prefix
         self._open: dict[str, Any] = {}
         self._files = self._find()
         self._read: set[str] = set()
@@ -36,6 +40,12 @@ class ShardReader:
         Raises:
             ConfigError: it is not there, or its file cannot be read.
         """
+        tensor = self.peek(name)
+        self._read.add(name)
+        return tensor
+
+    def peek(self, name: str) -> Tensor:
+        """Return a tensor as `read` does, without counting it as read."""
         if name not in self._files:
             raise ConfigError(
                 f"'{self._folder}' has no tensor '{name}': the checkpoint is of another model, or not whole."
@@ -44,10 +54,9 @@ class ShardReader:
         try:
             if file not in self._open:
                 self._open[file] = safe_open(self._folder / file, framework="pt")
-            tensor: Tensor = self._open[file].get_tensor(name)
+            tensor: Tensor = self._open[file].get_tensor(self._prefix + name)
         except (OSError, SafetensorError) as error:
             raise ConfigError(f"'{self._folder / file}' cannot be read: {error}.") from error
-        self._read.add(name)
         return tensor
 
     def unread(self) -> list[str]:
@@ -62,13 +71,15 @@ class ShardReader:
             if missing:
                 raise ConfigError(f"'{self._folder}' lacks {missing[0]} ({len(missing)} of its shards are missing).")
             return files
-        if not (self._folder / SINGLE).is_file():
-            raise ConfigError(f"'{self._folder}' holds neither {SINGLE} nor {INDEX}.")
+        single = self._folder / self._single
+        if not single.is_file():
+            raise ConfigError(f"'{self._folder}' holds neither {self._single} nor {INDEX}.")
         try:
-            with safe_open(self._folder / SINGLE, framework="pt") as file:
-                return dict.fromkeys(file.keys(), SINGLE)
+            with safe_open(single, framework="pt") as file:
+                names = [name for name in file.keys() if name.startswith(self._prefix)]  # noqa: SIM118 - no mapping
         except (OSError, SafetensorError) as error:
-            raise ConfigError(f"'{self._folder / SINGLE}' cannot be read: {error}.") from error
+            raise ConfigError(f"'{single}' cannot be read: {error}.") from error
+        return {name.removeprefix(self._prefix): self._single for name in names}
 
 
 def write_shards(folder: Path, tensors: Iterable[tuple[str, Tensor]], max_bytes: int) -> int:

@@ -86,11 +86,13 @@ class Transformer(nn.Module):
                 routings.append(routing)
         mtp_logits: list[Tensor] = []
         if self.training:
-            stream_BTD = x_BTD
+            stream_BTD = self.norm(x_BTD) if self.predictors and self.config.mtp_normed else x_BTD
             for predictor in self.predictors:
                 stream_BTD, routing = predictor(stream_BTD, embedded_BTD, rope)
                 embedded_BTD = embedded_BTD[:, 1:]
-                mtp_logits.append(self._project(predictor.norm(stream_BTD)))
+                normed_BTD = predictor.norm(stream_BTD)
+                mtp_logits.append(self._project(normed_BTD))
+                stream_BTD = normed_BTD if self.config.mtp_normed else stream_BTD
                 if routing is not None:
                     routings.append(routing)
         logits_BTV = self._project(self.norm(x_BTD[:, -1:] if last_only else x_BTD))

@@ -62,7 +62,9 @@ def routing_section(records: Sequence[RunRecord]) -> Section:
         if shown is not None and shown.routing is not None
         else None
     )
-    names = ("Run", "Experts", "Layers", "Max violation", "Mean entropy", "Dead experts")
+    counted = any(record.training_routing is not None for record in routed)
+    names = ["Run", "Experts", "Layers", "Max violation", "Mean entropy", "Dead experts"]
+    names += ["Max violation in training", "Dead in training"] if counted else []
     rows = tuple(
         (
             r.run_id,
@@ -71,6 +73,7 @@ def routing_section(records: Sequence[RunRecord]) -> Section:
             n.digits(r.routing.max_violation, r.run_id),
             n.digits(r.routing.mean_entropy, r.run_id),
             n.count(r.routing.num_dead_experts, r.run_id),
+            *(_training_cells(r) if counted else ()),
         )
         for r in routed
         if r.routing is not None
@@ -86,12 +89,21 @@ def routing_section(records: Sequence[RunRecord]) -> Section:
         lead = Markup("{} Shown: <code>{}</code>.").format(lead, shown.run_id)
     figure = Figure(
         id="f-routing",
-        caption="On held-out text.",
+        caption="On held-out text, and over all of training." if counted else "On held-out text.",
         svg=svg,
         table=table if rows else None,
         missing="No finished run has routing statistics.",
     )
     return Section(id="routing-section", title="Load of the experts", lead=lead, figures=(figure,))
+
+
+def _training_cells(record: RunRecord) -> tuple[Cell, Cell]:
+    """Return violation and dead experts over all of training."""
+    routing, why = record.training_routing, "loads of training were not counted"
+    return (
+        n.digits(None if routing is None else routing.max_violation, record.run_id, why),
+        n.count(None if routing is None else routing.num_dead_experts, record.run_id, why),
+    )
 
 
 def _gross(readings: Sequence[EnergyReading]) -> Cell:

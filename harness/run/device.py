@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import resource
 from collections.abc import Callable
+from pathlib import Path
 
+import psutil
 import torch
 
 from harness.core.config import RunConfig
@@ -66,6 +68,26 @@ def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
     if precision == "bf16" or (precision == "auto" and device.type == "cuda"):
         return torch.bfloat16
     return None
+
+
+def describe_precision(precision: str, device: torch.device) -> str:
+    """Return what training's products are computed in: ``bf16``, ``fp32``, or ``tf32`` for fp32 on a GPU."""
+    if autocast_dtype(precision, device) is not None:
+        return "bf16"
+    return "tf32" if device.type == "cuda" else "fp32"
+
+
+def free_memory_bytes(device: torch.device) -> int:
+    """Return what can be allocated: on a GPU what is free or held back by torch, on a CPU what is left of the limit."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return int(free) + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    available = int(psutil.virtual_memory().available)
+    try:
+        limit, used = (Path(f"/sys/fs/cgroup/memory.{name}").read_text().strip() for name in ("max", "current"))
+        return min(available, max(0, int(limit) - int(used)))
+    except (OSError, ValueError):  # no container, or one without a limit ("max")
+        return available
 
 
 def synchroniser(device: torch.device) -> Callable[[], None] | None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 
 import torch
-from torch import Tensor
 
 from harness.core.config import RunConfig
 from harness.core.model_config import MoEConfig
@@ -18,11 +16,10 @@ from harness.flops.executed import ExpertRows, count_executed_train_flops_per_to
 from harness.flops.traced import trace_flops
 from harness.measure import Meter
 from harness.models import build_model
-from harness.models.dispatch import count_rows
-from harness.models.transformer import Output, Transformer
+from harness.models.transformer import Transformer
 from harness.run.device import autocast_dtype, peak_memory_bytes, synchroniser
 from harness.run.pretrain import Pretraining
-from harness.train.loop import training_loss
+from harness.train.micro import Forward, MicroBatch, StepSums, accumulate
 from harness.train.schedule import tokens_per_step
 
 
@@ -34,16 +31,20 @@ def build(config: RunConfig, data: Dataset, device: torch.device) -> Transformer
     return build_model(model_config, config.seed).to(device)
 
 
-def check_flops(config: RunConfig, model: Transformer, data: Dataset, device: torch.device) -> FlopCount:
+def check_flops(
+    config: RunConfig, model: Transformer, data: Dataset, device: torch.device, micro: MicroBatch
+) -> FlopCount:
     """Count a training step by formula, trace one, and return both; for experts the step's own rows are counted."""
     context = config.train.context_length
     num_tokens = tokens_per_step(config.train)
-    outputs: list[Output] = []
-    traced = trace_flops(lambda: outputs.append(_training_pass(config, model, data, device, model)))
+    traced, size, sums = 0, 0, []
+    while size != micro.size:  # a pass that ran out of memory was traced as far as it came
+        size = micro.size
+        traced = trace_flops(lambda: sums.append(_training_pass(config, model, data, device, model, micro)))
     nominal = formulas.count_train_flops_per_token(model.config, context)
     executed = nominal
     if isinstance(model.config, MoEConfig):
-        rows = ExpertRows(*count_rows(outputs[0].routings, model.config.dispatch).tolist())
+        rows = ExpertRows(*sums[-1].rows.tolist())
         executed = count_executed_train_flops_per_token(model.config, context, rows, num_tokens)
     expected = executed * num_tokens
     return FlopCount(
@@ -68,9 +69,9 @@ def add_executed(flops: FlopCount, config: RunConfig, model: Transformer, traini
     return dataclasses.replace(flops, executed_train_per_token=per_token, dropped_share=counted.dropped_share)
 
 
-def build_forward(config: RunConfig, model: Transformer) -> Callable[[Tensor], Output]:
+def build_forward(config: RunConfig, model: Transformer) -> Forward:
     """Return what training calls: the model, or its compiled form (compiled by the first call, in the warm-up)."""
-    forward: Callable[[Tensor], Output] = torch.compile(model) if config.train.compile else model
+    forward: Forward = torch.compile(model) if config.train.compile else model
     return forward
 
 
@@ -80,34 +81,33 @@ def warm_up(  # noqa: PLR0917 - the runner calls it, once
     data: Dataset,
     device: torch.device,
     meter: Meter,
-    forward: Callable[[Tensor], Output],
+    forward: Forward,
+    micro: MicroBatch,
 ) -> WindowRecord:
     """Measure passes that allocate memory, choose kernels and compile; they change no weight and no average."""
     with meter.window("warmup", repetition=0, sync=synchroniser(device)) as window:
         for _ in range(config.measure.warmup_steps):
-            _training_pass(config, model, data, device, forward)
+            _training_pass(config, model, data, device, forward, micro)
     num_tokens = config.measure.warmup_steps * tokens_per_step(config.train)
     work = Work(unit="token", amount=num_tokens, num_input_tokens=num_tokens)
     return window.to_record(work=work, peak_memory_bytes=peak_memory_bytes(device))
 
 
-def _training_pass(
+def _training_pass(  # noqa: PLR0917 - the two above call it
     config: RunConfig,
     model: Transformer,
     data: Dataset,
     device: torch.device,
-    forward: Callable[[Tensor], Output],
-) -> Output:
-    """One forward and backward pass on the first batch, leaving weights, biases and gradients as they were."""
+    forward: Forward,
+    micro: MicroBatch,
+) -> StepSums:
+    """Forward and backward passes of the first step, leaving weights, biases and gradients as they were."""
     train = config.train
     inputs, targets = sample_batch(
         data.train, seed=config.seed, step=0, batch_size=train.batch_size, context_length=train.context_length
     )
-    dtype = autocast_dtype(train.precision, device)
     model.train()
-    with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
-        output = forward(torch.from_numpy(inputs).to(device))
-    _, total = training_loss(output, torch.from_numpy(targets).to(device), model.config)
-    total.backward()
+    inputs_BT, targets_BT = torch.from_numpy(inputs).to(device), torch.from_numpy(targets).to(device)
+    sums = accumulate(model, forward, inputs_BT, targets_BT, autocast_dtype(train.precision, device), micro)
     model.zero_grad(set_to_none=True)
-    return output
+    return sums

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from pydantic import TypeAdapter
-from torch import Tensor
 
 from harness.core.clock import now_s
 from harness.core.config import RunConfig
@@ -19,7 +18,7 @@ from harness.core.records import EnergyReading, Finding, PathCost, WindowRecord,
 from harness.flops.formulas import count_train_flops_per_token
 from harness.measure import Meter
 from harness.measure.totals import total_energy_j
-from harness.models.transformer import Output, Transformer
+from harness.models.transformer import Transformer
 from harness.run.device import autocast_dtype, peak_memory_bytes, synchroniser
 from harness.train.checkpoint import (
     checkpoint_path,
@@ -29,6 +28,7 @@ from harness.train.checkpoint import (
     save_checkpoint,
 )
 from harness.train.loop import Plan, Progress, TrainState, train_steps
+from harness.train.micro import Forward, MicroBatch
 from harness.train.optim import build_optimizer
 from harness.train.schedule import count_steps, fork_step, tokens_per_step
 
@@ -58,14 +58,15 @@ class Pretrainer:
         tokens: np.ndarray,
         bytes_per_token: float,
         meter: Meter,
-        forward: Callable[[Tensor], Output] | None = None,
+        forward: Forward | None = None,
+        micro: MicroBatch | None = None,
     ) -> None:
         self.config = config
         self.meter = meter
         self.device = model.embedding.weight.device
         self.bytes_per_token = bytes_per_token
         self.flops_per_token = count_train_flops_per_token(model.config, config.train.context_length)
-        self.state = TrainState(model, build_optimizer(model, config.train), forward=forward)
+        self.state = TrainState(model, build_optimizer(model, config.train), forward=forward, micro=micro)
         budget = config.train.budget
         limit = budget.tokens if budget.flops is None else min(budget.tokens, int(budget.flops / self.flops_per_token))
         self.num_steps = count_steps(config.train, limit)

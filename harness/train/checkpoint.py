@@ -1,11 +1,12 @@
 """Checkpoints: safetensors for tensors, JSON for the rest, no pickle; whole or not there.
 
 A checkpoint is a folder ``step-<n>/`` with ``tensors.safetensors`` (weights, router biases, Adam moments) and
-``state.json``, which is written last: a folder without it is not a checkpoint.
+``state.json`` (the model's configuration among it), which is written last: a folder without it is not a checkpoint.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -16,8 +17,13 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from harness.core.errors import RunFailedError
+from harness.core.config import model_config_from_dict
+from harness.core.errors import ConfigError, RunFailedError
+from harness.core.model_config import ModelConfig
 from harness.core.store import write_text_atomically
+from harness.models.folder import StoredModel
+from harness.models.shards import ShardReader
+from harness.train.load import LoadCount
 from harness.train.loop import TrainState
 
 _TENSORS, _STATE = "tensors.safetensors", "state.json"
@@ -42,7 +48,15 @@ def save_checkpoint(root: Path, state: TrainState, extra: dict[str, Any]) -> Pat
     save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary)
     temporary.replace(path / _TENSORS)
     rows = None if state.expert_rows is None else state.expert_rows.tolist()
-    saved = {"step": state.step, "losses": state.losses, "expert_rows": rows, "extra": extra}
+    saved = {
+        "step": state.step,
+        "losses": state.losses,
+        "expert_rows": rows,
+        "load": None if state.load is None else _load_to_json(state.load),
+        "micro_batch_size": state.micro.size if state.micro is not None else None,
+        "model": dataclasses.asdict(state.model.config),
+        "extra": extra,
+    }
     write_text_atomically(path / _STATE, json.dumps(saved))
     return path
 
@@ -71,14 +85,44 @@ def load_checkpoint(path: Path, state: TrainState) -> dict[str, Any]:
     state.step = saved["step"]
     state.losses = [(int(tokens), float(loss)) for tokens, loss in saved["losses"]]
     rows = saved.get("expert_rows")
-    state.expert_rows = None if rows is None else torch.tensor(rows, device=state.model.embedding.weight.device)
+    device = state.model.embedding.weight.device
+    state.expert_rows = None if rows is None else torch.tensor(rows, device=device)
+    state.load = _load_from_json(saved["load"], device) if saved.get("load") is not None else None
+    if state.micro is not None and saved.get("micro_batch_size") is not None:
+        state.micro.keep_to(saved["micro_batch_size"])
     extra: dict[str, Any] = saved["extra"]
     return extra
 
 
+def open_checkpoint(path: Path, config: ModelConfig | None = None) -> StoredModel:
+    """Return the weights of the checkpoint at `path`, read when they are asked for.
+
+    `config` is the model's where the checkpoint does not say (those written before it was kept there); the size of its
+    vocabulary comes from the weights.
+
+    Raises:
+        ConfigError: there is no whole checkpoint there, or nobody says of which model.
+    """
+    try:
+        saved = json.loads((path / _STATE).read_text())
+        config = model_config_from_dict(saved["model"]) if "model" in saved else config
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigError(f"checkpoint '{path}' cannot be read: {error}.") from error
+    if config is None:
+        raise ConfigError(f"checkpoint '{path}' does not say of which model; give its store and --run RUN_ID instead.")
+    reader = ShardReader(path, _TENSORS, prefix="model.")
+    vocab_size = reader.read("embedding.weight").shape[0]
+    return StoredModel(path, dataclasses.replace(config, vocab_size=vocab_size), reader, {})
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Return whether `path` is the folder of a whole checkpoint."""
+    return (path / _STATE).is_file() and (path / _TENSORS).is_file()
+
+
 def latest_checkpoint(root: Path) -> Path | None:
     """Return the newest whole checkpoint under `root`, or ``None``."""
-    whole = [path for path in sorted(root.glob("step-*")) if (path / _STATE).exists() and (path / _TENSORS).exists()]
+    whole = [path for path in sorted(root.glob("step-*")) if is_checkpoint(path)]
     return whole[-1] if whole else None
 
 
@@ -87,3 +131,12 @@ def drop_checkpoints(root: Path, keep_steps: set[int]) -> None:
     for path in sorted(root.glob("step-*")):
         if int(path.name.removeprefix("step-")) not in keep_steps:
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _load_to_json(load: LoadCount) -> dict[str, Any]:
+    return {"load": load.load_LE.tolist(), "violation": load.violation_L.tolist(), "num_steps": load.num_steps}
+
+
+def _load_from_json(saved: dict[str, Any], device: torch.device) -> LoadCount:
+    violation_L = torch.tensor(saved["violation"], dtype=torch.float64, device=device)
+    return LoadCount(torch.tensor(saved["load"], device=device), violation_L, saved["num_steps"])

@@ -8,24 +8,29 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
-from harness.core.model_config import MoEConfig
+from harness.core.errors import RunFailedError
 from harness.core.records import RoutingStats
 from harness.data.batches import iterate_windows
 from harness.models.transformer import Transformer
-
-DEAD_EXPERT_SHARE = 0.01
+from harness.train.load import summarise_routing
+from harness.train.micro import release_memory
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Cross-entropy in bits per byte with its standard error over windows, and the load of the routed experts."""
+    """Cross-entropy in bits per byte with its standard error over windows, and the load of the routed experts.
+
+    `batch_size` is how many windows went through at once.
+    """
 
     bits_per_byte: float
     stderr: float
     num_windows: int
     num_bytes: int
     num_tokens: int
+    batch_size: int
     routing: RoutingStats | None
 
 
@@ -42,7 +47,10 @@ def evaluate(
     """Return cross-entropy (no auxiliary loss) over non-overlapping windows up to `max_bytes`, in fp32.
 
     The estimate is total bits over total bytes; its standard error treats windows as the sampling unit (ratio
-    estimator), since bytes inside one window are not independent.
+    estimator), since bytes inside one window are not independent. `batch_size` is halved where it does not fit.
+
+    Raises:
+        RunFailedError: one window alone does not fit the memory.
     """
     model.eval()
     device = model.embedding.weight.device
@@ -51,17 +59,25 @@ def evaluate(
     bits: list[np.ndarray] = []
     num_bytes: list[np.ndarray] = []
     loads: list[torch.Tensor] = []
-    for start in range(0, len(windows), batch_size):
+    start = 0
+    while start < len(windows):
         inputs = np.stack([pair[0] for pair in windows[start : start + batch_size]])
         targets = np.stack([pair[1] for pair in windows[start : start + batch_size]])
-        output = model(torch.from_numpy(inputs).to(device))
-        nats = F.cross_entropy(
-            output.logits_BTV.float().flatten(0, 1), torch.from_numpy(targets).to(device).flatten(), reduction="none"
-        )
-        bits.append(nats.view(targets.shape).double().sum(1).cpu().numpy() / math.log(2))
+        try:
+            nats, load_LE = _score(model, torch.from_numpy(inputs).to(device), torch.from_numpy(targets).to(device))
+        except torch.OutOfMemoryError:
+            nats = load_LE = None
+        if nats is None:
+            if batch_size == 1:
+                raise RunFailedError("one window of evaluation does not fit the memory; lower train.context_length.")
+            batch_size //= 2
+            release_memory(device)
+            continue
+        bits.append(nats.double().sum(1).cpu().numpy() / math.log(2))
         num_bytes.append(token_num_bytes[targets].sum(1).astype(np.float64))
-        if output.loads:
-            loads.append(torch.stack(output.loads).cpu())
+        if load_LE is not None:
+            loads.append(load_LE.cpu())
+        start += len(inputs)
     bits_W, bytes_W = np.concatenate(bits), np.concatenate(num_bytes)
     bits_per_byte = float(bits_W.sum() / bytes_W.sum())
     residual = bits_W - bits_per_byte * bytes_W
@@ -73,21 +89,13 @@ def evaluate(
         num_windows=count,
         num_bytes=int(bytes_W.sum()),
         num_tokens=count * context_length,
-        routing=summarise_routing(torch.stack(loads).sum(0), model.config) if loads else None,
+        batch_size=batch_size,
+        routing=summarise_routing(torch.stack(loads).sum(0), count * context_length) if loads else None,
     )
 
 
-def summarise_routing(load_LE: torch.Tensor, config: object) -> RoutingStats | None:
-    """Return load shares, worst violation, mean normalised entropy and dead experts of tokens per layer and expert."""
-    if not isinstance(config, MoEConfig):
-        return None
-    share = load_LE.double() / load_LE.sum(dim=1, keepdim=True)
-    entropy = -(share * share.clamp_min(1e-30).log()).sum(dim=1) / math.log(max(2, config.num_experts))
-    mean = 1.0 / config.num_experts
-    return RoutingStats(
-        load=tuple(tuple(float(x) for x in row) for row in share),
-        max_violation=float(share.max() / mean - 1),
-        mean_entropy=float(entropy.mean()),
-        num_dead_experts=int((share < DEAD_EXPERT_SHARE * mean).sum()),
-        num_tokens=int(load_LE[0].sum()) // config.top_k,
-    )
+def _score(model: Transformer, inputs_BT: Tensor, targets_BT: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Return nats of each token, (B, T), and tokens per expert layer and expert, (L, E)."""
+    output = model(inputs_BT)
+    nats = F.cross_entropy(output.logits_BTV.float().flatten(0, 1), targets_BT.flatten(), reduction="none")
+    return nats.view(targets_BT.shape), torch.stack(output.loads) if output.loads else None

@@ -12,15 +12,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from harness.core.config import TrainConfig
 from harness.core.errors import RunFailedError
-from harness.core.model_config import ModelConfig, MoEConfig
 from harness.data.batches import sample_batch
-from harness.models.dispatch import count_rows
-from harness.models.transformer import Output, Transformer
+from harness.models.transformer import Transformer
+from harness.train.load import LoadCount
+from harness.train.micro import Forward, MicroBatch, accumulate, whole_batch
 from harness.train.optim import set_learning_rate
 from harness.train.schedule import learning_rate_at, tokens_per_step
 
@@ -44,7 +43,9 @@ class TrainState:
     """What changes during training: the model, the optimiser, steps done and (tokens, nats per token) so far.
 
     `expert_rows` counts choices of experts made, dropped, and rows multiplied for them, (3,) int64; ``None`` before the
-    first step and for dense models. `forward` is what a step calls in place of the model, if it was compiled.
+    first step and for dense models. `forward` is what a step calls in place of the model, if it was compiled; `micro`
+    is how a step is parted, ``None``: not at all. `load` counts tokens per expert; it covers all steps unless training
+    went on from a checkpoint that had none.
     """
 
     model: Transformer
@@ -52,7 +53,9 @@ class TrainState:
     step: int = 0
     losses: list[tuple[int, float]] = field(default_factory=list)
     expert_rows: Tensor | None = None
-    forward: Callable[[Tensor], Output] | None = None
+    forward: Forward | None = None
+    micro: MicroBatch | None = None
+    load: LoadCount | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,23 +95,6 @@ def train_steps(state: TrainState, plan: Plan, until_step: int, should_stop: Sho
     return False
 
 
-def training_loss(output: Output, targets_BT: Tensor, config: ModelConfig) -> tuple[Tensor, Tensor]:
-    """Return the language-model loss (nats per token), and what is trained: auxiliary and extra losses added."""
-    loss = cross_entropy(output.logits_BTV, targets_BT)
-    total = loss
-    if output.auxiliary_loss is not None:
-        total = total + output.auxiliary_loss
-    for depth, logits in enumerate(output.mtp_logits, start=1):
-        weight = config.mtp_weight / len(output.mtp_logits)
-        total = total + weight * cross_entropy(logits, targets_BT[:, depth:])
-    return loss, total
-
-
-def cross_entropy(logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
-    """Return the mean cross-entropy in nats per token, in fp32."""
-    return F.cross_entropy(logits_BTV.flatten(0, 1).float(), targets_BT.flatten())
-
-
 def _train_step(state: TrainState, plan: Plan) -> Tensor:
     """Do one optimiser step; return the language-model loss (nats per token) without auxiliary and extra losses."""
     train = plan.train
@@ -121,16 +107,14 @@ def _train_step(state: TrainState, plan: Plan) -> Tensor:
     )
     inputs_BT = torch.from_numpy(inputs).to(plan.device)
     targets_BT = torch.from_numpy(targets).to(plan.device)
-    with torch.autocast(plan.device.type, dtype=plan.autocast, enabled=plan.autocast is not None):
-        output = state.model(inputs_BT) if state.forward is None else state.forward(inputs_BT)
-    loss, total = training_loss(output, targets_BT, state.model.config)
-    state.optimizer.zero_grad(set_to_none=True)
-    total.backward()
+    micro = state.micro or whole_batch(train)
+    sums = accumulate(state.model, state.forward or state.model, inputs_BT, targets_BT, plan.autocast, micro)
     torch.nn.utils.clip_grad_norm_(state.model.parameters(), train.gradient_clip)
     state.optimizer.step()
-    state.model.update_router_bias(output.loads)
-    config = state.model.config
-    if isinstance(config, MoEConfig):
-        rows = count_rows(output.routings, config.dispatch)
-        state.expert_rows = rows if state.expert_rows is None else state.expert_rows + rows
-    return loss.detach()
+    state.model.update_router_bias(sums.loads)
+    if sums.loads:
+        state.load = state.load or LoadCount.begin(sums.loads)
+        state.load.add(sums.loads)
+    if sums.rows is not None:
+        state.expert_rows = sums.rows if state.expert_rows is None else state.expert_rows + sums.rows
+    return sums.loss

@@ -1,9 +1,11 @@
-"""A Hugging Face checkpoint to a model folder of ours, and back, one tensor at a time."""
+"""A Hugging Face checkpoint to a model folder of ours, and a model of ours back, one tensor at a time."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +17,10 @@ from torch import Tensor
 from harness.core.errors import ConfigError
 from harness.core.model_config import ModelConfig
 from harness.models.build import count_params
-from harness.models.folder import MAX_SHARD_BYTES, make_empty, read_config, write_model
+from harness.models.folder import COMPANIONS, MAX_SHARD_BYTES, StoredModel, make_empty, open_model, write_model
 from harness.models.huggingface.configs import FAMILIES, guess_family, to_model_config, to_published
 from harness.models.huggingface.names import list_parts
+from harness.models.huggingface.predictors import COPIES, find_predictors, list_copies
 from harness.models.shards import ShardReader, write_shards
 from harness.models.transformer import Transformer
 
@@ -44,9 +47,10 @@ def import_checkpoint(source: Path, target: Path, dtype: str | None = None) -> C
         ConfigError: what is missing, of another shape, or cannot be expressed.
     """
     published = _read_json(source / "config.json")
-    config = to_model_config(published)
-    family = str(published["model_type"])
+    family = str(published.get("model_type"))
+    plain = to_model_config(published)
     reader = ShardReader(source)
+    config, copies = find_predictors(plain, published, reader)
     parts = list_parts(config, family, interleaved=bool(published.get("rope_interleave", True)))
     wanted = None if dtype is None else DTYPES[dtype]
 
@@ -63,8 +67,14 @@ def import_checkpoint(source: Path, target: Path, dtype: str | None = None) -> C
             yield part.target, tensor.float() if is_bias else tensor if wanted is None else tensor.to(wanted)
 
     kept = {name: published[name] for name in _KEPT if name in published}
-    num_bytes = write_model(target, config, convert(), {"model_type": family, "config": kept})
-    left_out = tuple(name for name in reader.unread() if not name.endswith("rotary_emb.inv_freq"))
+    content: dict[str, Any] = {"model_type": family, "config": kept}
+    if config.mtp_depth:
+        content["copies"] = list(copies)
+    num_bytes = write_model(target, config, convert(), content)
+    repeated = {name for name, _ in list_copies(config, copies)}
+    left_out = tuple(
+        name for name in reader.unread() if name not in repeated and not name.endswith("rotary_emb.inv_freq")
+    )
     return Converted(family, count_params(config).total, num_bytes, left_out)
 
 
@@ -76,13 +86,30 @@ def export_checkpoint(
     Raises:
         ConfigError: no model there, or one that the family cannot express.
     """
-    config, published = read_config(source)
+    return export_model(open_model(source), target, family, dtype, max_bytes)
+
+
+def export_model(
+    source: StoredModel,
+    target: Path,
+    family: str | None = None,
+    dtype: str | None = None,
+    max_bytes: int = MAX_SHARD_BYTES,
+) -> Converted:
+    """Convert a model of ours to a Hugging Face checkpoint in `target`; a tokenizer beside it goes along.
+
+    Raises:
+        ConfigError: a model that the family cannot express.
+    """
+    config, published, reader = source.config, source.published, source.reader
     family = family or published.get("model_type") or guess_family(config)
     if family not in FAMILIES:
         raise ConfigError(f"unknown --family '{family}'; known: {', '.join(FAMILIES)}.")
-    reader = ShardReader(source)
     stored = reader.read("embedding.weight").dtype
     wanted = stored if dtype is None else DTYPES[dtype]
+    if family != "deepseek_v3" or not config.mtp_normed:
+        # predictions from the bare stream are what no published model says: their tensors are left out
+        config = dataclasses.replace(config, mtp_depth=0)
     content = to_published(config, family, published.get("config", {}), _NAMES[wanted])
     make_empty(target)
 
@@ -91,8 +118,13 @@ def export_checkpoint(
             whole = reader.read(part.target)
             whole = whole if part.target.endswith("router.bias") else whole.to(wanted)
             yield from zip(part.sources, part.split(whole), strict=True)
+        for name, repeated in list_copies(config, published.get("copies", COPIES)):
+            yield name, reader.read(repeated).to(wanted, copy=True)  # a file takes no two names for the same memory
 
     num_bytes = write_shards(target, convert(), max_bytes)
+    for name in COMPANIONS:
+        if (source.folder / name).is_file():
+            shutil.copyfile(source.folder / name, target / name)
     (target / "config.json").write_text(json.dumps(content, indent=1) + "\n")
     return Converted(family, count_params(config).total, num_bytes, tuple(reader.unread()))
 

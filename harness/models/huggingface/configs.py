@@ -114,8 +114,8 @@ def to_published(config: ModelConfig, family: str, extra: Mapping[str, Any], dty
 
 # Fields of ours that change nothing in a forward pass of evaluation.
 _TRAINING_ONLY = frozenset({
-    "family", "size", "embedding_std", "mtp_depth", "mtp_weight", "bias_update_rate", "balance_loss_weight",
-    "z_loss_weight", "capacity_factor", "dispatch",
+    "family", "size", "embedding_std", "mtp_depth", "mtp_weight", "mtp_normed", "bias_update_rate",
+    "balance_loss_weight", "z_loss_weight", "capacity_factor", "dispatch",
 })  # fmt: skip
 _WIDTHS = frozenset({"d_head", "d_rope", "d_value", "kv_lora_rank", "q_lora_rank"})
 
@@ -192,6 +192,7 @@ def _write_sparse(config: MoEConfig, family: str) -> dict[str, Any]:
             "n_shared_experts": config.num_shared_experts, "num_experts_per_tok": config.top_k,
             "first_k_dense_replace": config.num_dense_layers, "n_group": config.num_groups,
             "topk_group": config.top_groups, "routed_scaling_factor": config.route_scale, "norm_topk_prob": True,
+            "num_nextn_predict_layers": config.mtp_depth,
         }  # fmt: skip
     name = "num_local_experts" if family == "mixtral" else "num_experts"
     result: dict[str, Any] = {name: config.num_experts, "num_experts_per_tok": config.top_k}

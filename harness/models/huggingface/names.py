@@ -31,25 +31,47 @@ class Part:
 
 
 def list_parts(config: ModelConfig, family: str, *, interleaved: bool) -> Iterator[Part]:
-    """Yield every tensor of the model, layer by layer; `interleaved` says how DeepSeek's rotation lies on disk."""
+    """Yield every tensor of the model, layer by layer; `interleaved` says how DeepSeek's rotation lies on disk.
+
+    Extra predictions are published as layers after the last one.
+    """
     yield _same("embedding.weight", "model.embed_tokens.weight")
     for layer in range(config.num_layers):
-        ours, theirs = f"blocks.{layer}.", f"model.layers.{layer}."
-        yield _same(f"{ours}attention_norm.weight", f"{theirs}input_layernorm.weight")
-        yield _same(f"{ours}ffn_norm.weight", f"{theirs}post_attention_layernorm.weight")
-        attention = f"{ours}attention.", f"{theirs}self_attn."
-        yield from (
-            _latent(config, *attention, interleaved=interleaved)
-            if config.attention == "mla"
-            else _grouped(config, *attention)
-        )
-        if is_sparse(config, layer) and isinstance(config, MoEConfig):
-            yield from _experts(config, f"{ours}feed_forward.", theirs, family)
-        else:
-            yield from _swiglu(config.d_ff, f"{ours}feed_forward.ffn.", f"{theirs}mlp.")
+        yield from _layer(config, layer, f"blocks.{layer}.", f"model.layers.{layer}.", family, interleaved=interleaved)
     yield _same("norm.weight", "model.norm.weight")
     if not config.tie_embeddings:
         yield _same("head.weight", "lm_head.weight")
+    for depth in range(config.mtp_depth):
+        ours, theirs = f"predictors.{depth}.", f"model.layers.{config.num_layers + depth}."
+        yield _same(f"{ours}embedding_norm.weight", f"{theirs}enorm.weight")
+        yield _same(f"{ours}stream_norm.weight", f"{theirs}hnorm.weight")
+        yield Part(
+            f"{ours}join.weight",
+            (f"{theirs}eh_proj.weight",),
+            lambda parts: _swap_halves(parts[0]),
+            lambda whole: [_swap_halves(whole)],
+        )
+        block = f"{ours}block.", theirs
+        yield from _layer(config, config.num_layers - 1, *block, family, interleaved=interleaved)
+        yield _same(f"{ours}norm.weight", f"{theirs}shared_head.norm.weight")
+
+
+def _layer(
+    config: ModelConfig, layer: int, ours: str, theirs: str, family: str, *, interleaved: bool
+) -> Iterator[Part]:
+    """Yield the tensors of a block that is made as that of `layer`."""
+    yield _same(f"{ours}attention_norm.weight", f"{theirs}input_layernorm.weight")
+    yield _same(f"{ours}ffn_norm.weight", f"{theirs}post_attention_layernorm.weight")
+    attention = f"{ours}attention.", f"{theirs}self_attn."
+    yield from (
+        _latent(config, *attention, interleaved=interleaved)
+        if config.attention == "mla"
+        else _grouped(config, *attention)
+    )
+    if is_sparse(config, layer) and isinstance(config, MoEConfig):
+        yield from _experts(config, f"{ours}feed_forward.", theirs, family)
+    else:
+        yield from _swiglu(config.d_ff, f"{ours}feed_forward.ffn.", f"{theirs}mlp.")
 
 
 def _grouped(config: ModelConfig, ours: str, theirs: str) -> Iterator[Part]:
@@ -143,3 +165,8 @@ def _join_gate_up(parts: Sequence[Tensor]) -> Tensor:
 
 def _split_gate_up(whole: Tensor) -> list[Tensor]:
     return [part.t().contiguous() for expert in whole for part in expert.chunk(2, dim=1)]
+
+
+def _swap_halves(weight: Tensor) -> Tensor:
+    """Swap the halves of the inputs: published modules take the embedding first, ours the stream."""
+    return torch.cat(weight.chunk(2, dim=1)[::-1], dim=1)

@@ -19,6 +19,28 @@ def configured(record, section, **changes):
     return dataclasses.replace(record, config=record.config | {section: record.config[section] | changes})
 
 
+def test_loads_of_training_are_told_where_they_were_counted():
+    counted = only_moe(
+        lambda r: dataclasses.replace(r, training_routing=dataclasses.replace(r.routing, max_violation=0.5))
+    )
+    for records, words in ((make_records(2.0), "entropy at least 1.00"), (counted, "over training 1.50 times in the")):
+        check = next(c for c in match_study(records, make_study(records)).checks if c.code == "no_dead_experts")
+        assert check.outcome == "pass"
+        assert words in check.text
+
+
+def dropping(record, share, **model):
+    flops = dataclasses.replace(record.flops, dropped_share=share)
+    return configured(dataclasses.replace(record, flops=flops), "model", **model)
+
+
+@pytest.mark.parametrize("dispatch", ["auto", "blocked", "grouped_mm", "bmm", "loop"])
+def test_no_dispatch_drops_tokens_by_itself(dispatch):
+    assert outcomes(only_moe(lambda r: configured(r, "model", dispatch=dispatch)))["dropless"] == "pass"
+    kept = only_moe(lambda r: dropping(r, 0.0, dispatch=dispatch, capacity_factor=4.0))
+    assert outcomes(kept)["dropless"] == "pass", "a capacity that nothing exceeded"
+
+
 def only_moe(change):
     return [change(r) if r.arm == "moe" else r for r in make_records(2.0)]
 
@@ -53,7 +75,13 @@ def test_every_check_says_something():
             "no_dead_experts",
             lambda r: dataclasses.replace(r, routing=dataclasses.replace(r.routing, num_dead_experts=1)),
         ),
+        (
+            "no_dead_experts",
+            lambda r: dataclasses.replace(r, training_routing=dataclasses.replace(r.routing, num_dead_experts=1)),
+        ),
         ("dropless", lambda r: configured(r, "model", dispatch="capacity")),
+        ("dropless", lambda r: dropping(r, 0.03, router="switch")),
+        ("dropless", lambda r: dropping(r, 0.03)),
         ("tuned_equally", lambda r: configured(r, "train", learning_rate=0.016)),
         (
             "interleaved",
@@ -74,6 +102,8 @@ def test_each_unfairness_fails_its_own_check(code, change):
         ("epochs", lambda r: dataclasses.replace(r, epochs=None)),
         ("flops_traced", lambda r: dataclasses.replace(r, flops=dataclasses.replace(r.flops, relative_gap=None))),
         ("dropless", lambda r: configured(r, "model", dispatch=None)),
+        ("dropless", lambda r: dropping(r, None, router="switch")),
+        ("dropless", lambda r: dropping(r, None, capacity_factor=2.0)),
         ("interleaved", lambda r: dataclasses.replace(r, plan_position=None)),
         ("flop_rates", lambda r: dataclasses.replace(r, train_flops_per_s=None)),
         ("same_device", lambda r: dataclasses.replace(r, environment=None)),
@@ -81,6 +111,15 @@ def test_each_unfairness_fails_its_own_check(code, change):
 )
 def test_what_the_records_do_not_say_is_unknown_not_passed(code, change):
     assert outcomes(only_moe(change))[code] == "unknown"
+
+
+def test_a_record_from_before_a_setting_did_what_its_default_says():
+    """A study that is gone on with after an update holds records with and without a key that came later."""
+    for value, outcome in ((0, "pass"), (4, "fail")):
+        assert (
+            outcomes(only_moe(lambda r, v=value: configured(r, "train", micro_batch_size=v)))["same_training"]
+            == outcome
+        )
 
 
 def test_fewer_than_three_seeds_fail():

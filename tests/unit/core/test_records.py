@@ -112,6 +112,19 @@ def test_identity_follows_what_decides_the_numbers_and_nothing_else() -> None:
     assert make_run_id(config, base) == f"adhoc-dense-s-1M-s0-{base[:8]}"
 
 
+def test_a_field_that_came_later_leaves_an_id_as_it_was_until_it_is_used() -> None:
+    """Both hashes were computed before there was any such field."""
+    config = RunConfig()
+    assert hash_config(config, "data", 1).startswith("ca758551c40e827a")
+    assert hash_config(RunConfig(model=MoEConfig(mtp_depth=1)), "data", 1).startswith("bbb261726a04a2dd")
+    used = (
+        dataclasses.replace(config, save_model=True),
+        dataclasses.replace(config, train=dataclasses.replace(config.train, micro_batch_size=4)),
+        dataclasses.replace(config, model=dataclasses.replace(config.model, mtp_normed=True)),
+    )
+    assert len({hash_config(changed, "data", 1) for changed in (config, *used)}) == 4
+
+
 def test_validation_names_the_field_and_the_remedy() -> None:
     config = RunConfig(model=MoEConfig(top_k=20))
     with pytest.raises(ConfigError, match=r"model.top_k 20 must be between 1 and model.num_experts 16"):

@@ -23,7 +23,7 @@ from harness.infer.engine import decode, prefill
 from harness.models import build_model
 from harness.models.dispatch import DISPATCHES, count_rows
 from harness.models.transformer import Output
-from harness.train.loop import training_loss
+from harness.train.loss import training_loss
 from tests.unit.models.configs import CONFIGS, DENSE, MOE
 
 CONTEXT = 24

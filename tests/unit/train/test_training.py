@@ -167,3 +167,11 @@ def test_moe_evaluation_reports_the_load_of_every_expert() -> None:
     assert len(result.routing.load) == 1
     assert sum(result.routing.load[0]) == pytest.approx(1.0)
     assert result.routing.num_tokens == result.num_tokens
+    assert result.routing.mean_step_violation is None, "there are no steps"
+    (violation,), (entropy,), (dead,) = (
+        result.routing.layer_max_violation, result.routing.layer_entropy, result.routing.layer_dead_experts,
+    )  # fmt: skip
+    assert (violation, entropy, dead) == (
+        result.routing.max_violation, result.routing.mean_entropy, result.routing.num_dead_experts
+    )  # fmt: skip
+    assert violation == pytest.approx(4 * max(result.routing.load[0]) - 1)

@@ -1,0 +1,160 @@
+"""What a run is judged by after training: held-out text, answers in windows of their own, and findings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from harness.core.config import RunConfig
+from harness.core.model_config import MoEConfig
+from harness.core.records import Finding, FlopCount, QualityReading, RoutingStats, WindowRecord
+from harness.data import Dataset
+from harness.measure import Meter
+from harness.models.transformer import Transformer
+from harness.run.device import peak_memory_bytes, synchroniser
+from harness.run.pretrain import Emit, Pretraining
+from harness.tasks.answer import WorkSlot, answer_examples
+from harness.tasks.line_completion import TASK_NAME, TASK_VERSION, binomial_stderr, build_examples
+from harness.train.evaluate import Evaluation, evaluate
+from harness.train.schedule import tokens_per_step
+
+FLOP_GAP_LIMIT = 0.01
+EPOCH_LIMIT = 4.0
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a run has gathered so far."""
+
+    windows: list[WindowRecord] = field(default_factory=list)
+    quality: list[QualityReading] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    routing: RoutingStats | None = None
+    training_routing: RoutingStats | None = None
+    eval_batch_size: int | None = None
+
+
+def judge(  # noqa: PLR0917 - the runner calls it, once
+    config: RunConfig,
+    model: Transformer,
+    data: Dataset,
+    meter: Meter,
+    outcome: Outcome,
+    emit: Emit,
+    eval_batch_size: int,
+) -> None:
+    """Add quality on held-out text and, where the task is asked, answers with their windows to `outcome`."""
+    emit({"event": "phase", "phase": "evaluate"})
+    _judge_quality(config, model, data, outcome, eval_batch_size)
+    if config.task.answer:
+        emit({"event": "phase", "phase": "answer"})
+        _answer(config, model, data, meter, outcome)
+
+
+def add_findings(outcome: Outcome, flops: FlopCount, epochs: float) -> None:
+    """Add what the counts and the routing say that a reader must know."""
+    gap = flops.relative_gap
+    if gap is not None and abs(gap) > FLOP_GAP_LIMIT:
+        outcome.findings.append(
+            Finding(
+                code="flop_formula_gap",
+                severity="error",
+                text="the traced FLOPs of a training step differ from the formula's",
+                value=gap,
+                limit=FLOP_GAP_LIMIT,
+            )
+        )
+    if epochs > EPOCH_LIMIT:
+        outcome.findings.append(
+            Finding(
+                code="many_epochs",
+                severity="warning",
+                text="the training text was seen more often than the limit; repetition confounds the comparison",
+                value=epochs,
+                limit=EPOCH_LIMIT,
+            )
+        )
+    for code, routing, where in (
+        ("dead_experts", outcome.routing, "on held-out text"),
+        ("dead_experts_in_training", outcome.training_routing, "over all of training"),
+    ):
+        if routing is not None and routing.num_dead_experts:
+            text = f"experts that got less than 1% of the mean load {where}"
+            value = routing.num_dead_experts
+            outcome.findings.append(Finding(code=code, severity="warning", text=text, value=value, limit=0))
+
+
+def judge_training(config: RunConfig, training: Pretraining, outcome: Outcome) -> None:
+    """Add findings and windows of training to `outcome`, and the load of the experts where every step was counted."""
+    outcome.windows.extend(training.windows)
+    outcome.findings.extend(training.findings)
+    state = training.state
+    if not isinstance(state.model.config, MoEConfig):
+        return
+    if state.load is not None and state.load.num_steps == state.step:
+        outcome.training_routing = state.load.summarise(state.step * tokens_per_step(config.train))
+    else:
+        text = "the load of the experts in training is unknown: the run went on from a checkpoint that did not count it"
+        outcome.findings.append(Finding(code="training_load_unknown", severity="info", text=text))
+
+
+def _judge_quality(
+    config: RunConfig, model: Transformer, data: Dataset, outcome: Outcome, eval_batch_size: int
+) -> None:
+    evaluation: Evaluation = evaluate(
+        model,
+        data.validation,
+        data.tokenizer.token_num_bytes,
+        context_length=config.train.context_length,
+        batch_size=eval_batch_size,
+        max_bytes=config.train.eval_bytes,
+    )
+    outcome.routing = evaluation.routing
+    outcome.eval_batch_size = evaluation.batch_size
+    outcome.quality.append(
+        QualityReading(
+            metric="validation_bits_per_byte",
+            value=evaluation.bits_per_byte if math.isfinite(evaluation.bits_per_byte) else None,
+            stderr=evaluation.stderr if math.isfinite(evaluation.stderr) else None,
+            num_samples=evaluation.num_windows,
+            higher_is_better=False,
+            task="language_modelling",
+            task_version=1,
+            data_sha256=data.info.sha256,
+            reason=None if math.isfinite(evaluation.bits_per_byte) else "the validation loss is not finite",
+        )
+    )
+
+
+def _answer(config: RunConfig, model: Transformer, data: Dataset, meter: Meter, outcome: Outcome) -> None:
+    device = model.embedding.weight.device
+
+    @contextmanager
+    def open_window(phase: str) -> Iterator[WorkSlot]:
+        slot = WorkSlot()
+        with meter.window(phase, repetition=0, sync=synchroniser(device)) as window:
+            yield slot
+        outcome.windows.append(window.to_record(work=slot.work, peak_memory_bytes=peak_memory_bytes(device)))
+        outcome.findings.extend(window.findings)
+
+    examples = build_examples(
+        data.test_documents,
+        data.tokenizer,
+        num_examples=config.task.num_examples,
+        context_length=config.task.context_length,
+    )
+    answers = answer_examples(model, examples, data.tokenizer, config.task, open_window)
+    outcome.quality.append(
+        QualityReading(
+            metric="exact_match",
+            value=answers.num_correct / answers.num_examples,
+            stderr=binomial_stderr(answers.num_correct, answers.num_examples),
+            num_samples=answers.num_examples,
+            higher_is_better=True,
+            task=TASK_NAME,
+            task_version=TASK_VERSION,
+            data_sha256=data.info.sha256,
+        )
+    )
