@@ -28,7 +28,7 @@ from harness.models.experts import RoutedExperts
 from harness.models.layers import SwiGLU
 from harness.models.transformer import Transformer
 from harness.run.device import autocast_dtype, synchroniser
-from harness.train.loop import training_loss
+from harness.train.loss import training_loss
 
 LAYER_DISPATCHES = ("grouped_mm", "fused", "bmm")
 MODEL_DISPATCHES = ("grouped_mm", "fused")  # bmm waits for the GPU, so its steps cannot be recorded

@@ -18,7 +18,7 @@ from harness.models import build_model
 from harness.models.dispatch import DISPATCHES, count_rows
 from harness.models.permuted import load_kernels
 from harness.models.transformer import Output
-from harness.train.loop import training_loss
+from harness.train.loss import training_loss
 from tests.unit.models.configs import MOE
 from tests.unit.models.test_dispatch import SHAPES, make_case, run
 
