@@ -1,7 +1,7 @@
 """Prefill a batch of prompts and decode, greedily or by sampling.
 
-On a GPU a decode step is recorded once as a CUDA graph and replayed, or compiled; on a CPU it may be compiled. Caches have
-fixed shapes everywhere.
+On a GPU a decode step is recorded once as a CUDA graph and replayed, or compiled; on a CPU it may be compiled. Caches
+have fixed shapes everywhere.
 
 Shape suffixes: B batch, T prompt length, V vocabulary.
 """

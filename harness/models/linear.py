@@ -1,8 +1,8 @@
-"""Matrix products of linear layers on a CPU, each by the routine that was measured to be fastest.
+"""Linear layers, whose products with few rows, as decoding has them, run at the speed of memory on a CPU.
 
-Decoding: with one row the weight is parted in two, since a product with one
-row runs on one thread and reads at a part of the memory's bandwidth; a few rows take a copy of the weight that was packed
-once (`harness.models.packed`), if there is one. All else is torch's own product. LOG.md has the figures.
+With one row the weight is parted in two, since such a product runs on one thread and reads at a part of the memory's
+bandwidth; a few rows take a copy of the weight that was packed once (`harness.models.packed`), if there is one. All
+else, training among it, is torch's own product. LOG.md has the figures.
 
 Shape suffixes: M rows, K inputs, N outputs.
 """
@@ -17,7 +17,7 @@ from harness.models.packed import FEW_ROWS, SMALL_WEIGHT, PackedWeight, can_pack
 
 
 def linear(x: Tensor, weight_NK: Tensor, bias_N: Tensor | None = None, packed: PackedWeight | None = None) -> Tensor:
-    """Return ``x @ weight.T + bias`` for x of shape (..., K), (..., N); `packed` is a copy of the weight, or ``None``."""
+    """Return ``x @ weight.T + bias`` for x of shape (..., K), (..., N); `packed` is a copy of it or ``None``."""
     if x.is_cuda or torch.compiler.is_compiling() or torch.is_grad_enabled():
         return F.linear(x, weight_NK, bias_N)
     if weight_NK.numel() < SMALL_WEIGHT:
@@ -39,7 +39,7 @@ def linear(x: Tensor, weight_NK: Tensor, bias_N: Tensor | None = None, packed: P
 
 
 class Linear(nn.Linear):
-    """A linear map that trains and decodes by the fastest products of the processor."""
+    """A linear map that decodes at the speed of memory."""
 
     packed: PackedWeight | None = None
 
@@ -53,7 +53,7 @@ class Linear(nn.Linear):
 
 
 def repack(packed: PackedWeight | None, weight_NK: Tensor) -> PackedWeight | None:
-    """Return a packed copy of `weight_NK`, the one at hand if it is still good, or ``None`` where packing gains nothing."""
+    """Return a packed copy of `weight_NK`, the one at hand if still good, or ``None`` where packing gains nothing."""
     if packed is not None and packed.is_fresh(weight_NK):
         return packed
     return PackedWeight(weight_NK, weight_NK) if can_pack(weight_NK) else None

@@ -1,16 +1,14 @@
 """Weights in the layout that oneDNN's own products want, made once for decoding on a CPU.
 
-A product with few rows spends its time on reading the weight; torch's packs or strides through it at every call and
-reaches a fifth of the memory's bandwidth at 16 rows. The packed copy is read once and in order: full bandwidth up to
-four rows, the processor's peak from there on (`make bench-models`; LOG.md has the figures). The original stays where it
-is, for training, prompts and everything else, so a packed model takes its weights' memory twice.
+A product with few rows spends its time on reading the weight; torch's own packs or strides through it at every call,
+the packed copy is read once and in order (LOG.md has figures). The original stays where it is, for training, prompts
+and everything else, so a packed model takes the memory of its large weights twice.
 
 Shape suffixes: M rows, K inputs, N outputs.
 """
 
 from __future__ import annotations
 
-import copy
 import functools
 from typing import Any
 
@@ -31,7 +29,7 @@ def has_onednn() -> bool:
 
 
 def can_pack(weight_NK: Tensor) -> bool:
-    """Return whether this torch and processor have the packed product for `weight_NK`, and it is large enough to gain."""
+    """Return whether `weight_NK` is large enough to gain, and this processor has the packed product for it."""
     if weight_NK.device.type != "cpu" or weight_NK.numel() < SMALL_WEIGHT:
         return False
     if not has_onednn():
@@ -65,10 +63,6 @@ class PackedWeight:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> None:
         """Leave a copied module unpacked: packed tensors cannot be copied."""
-
-    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
-        """Leave a pickled module unpacked."""
-        return copy.copy, (None,)
 
 
 def _identity(weight: Tensor) -> tuple[int, int, torch.dtype]:

@@ -15,7 +15,7 @@ from tests.unit.models.test_dispatch import SHAPES, make_case
 @pytest.mark.parametrize("drop", [False, True])
 @pytest.mark.parametrize(("num_tokens", "num_experts", "top_k"), SHAPES)
 @pytest.mark.parametrize("kind", ["small", "large", "packed"])
-def test_a_few_tokens_equal_the_loop(
+def test_a_few_tokens_equal_the_loop(  # noqa: PLR0917 - one parameter a choice
     monkeypatch: pytest.MonkeyPatch, kind: str, num_tokens: int, num_experts: int, top_k: int, drop: bool
 ) -> None:
     experts, x, routing = make_case(num_tokens, num_experts, top_k, drop=drop)
