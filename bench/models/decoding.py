@@ -12,8 +12,10 @@ from functools import partial
 from typing import Any
 
 import torch
+from transformers import CompileConfig
 
 from bench.models.peers import build_ours, build_peer, make_dense, make_sparse
+from bench.models.stream import measure_bandwidth
 from bench.models.timing import ratio, time_in_turn
 from harness.core.model_config import ModelConfig, MoEConfig
 from harness.infer.engine import decode, prefill
@@ -35,8 +37,11 @@ BARS = {"small": 2.0, "large": 1.0}
 LEAST_BANDWIDTH = 0.7
 
 
-def measure(rounds: int, bandwidth: float) -> dict[str, Any]:
-    """Return tokens per second, speed-ups, and for large models the share of `bandwidth` (bytes per second)."""
+def measure(rounds: int, peak: float) -> dict[str, Any]:
+    """Return tokens per second and speed-ups, and for large models the share of the memory's bandwidth.
+
+    Beside that share stands what the FLOPs of a step alone would allow at `peak` (FLOP/s of a large product).
+    """
     result: dict[str, Any] = {}
     for name, (config, num_tokens) in MODELS.items():
         ours = build_ours(config).eval()
@@ -44,30 +49,52 @@ def measure(rounds: int, bandwidth: float) -> dict[str, Any]:
         for batch in BATCHES:
             generator = torch.Generator().manual_seed(batch)
             prompts = torch.randint(0, config.vocab_size, (batch, PROMPT), generator=generator)
-            result[f"{name}, batch {batch}"] = row = _compare(ours, peers, prompts, num_tokens, rounds)
+            result[f"{name}, batch {batch}"] = row = _compare(
+                ours, peers, prompts, num_tokens, rounds, compiled=name.startswith("small")
+            )
             if name.startswith("large"):
                 row["weight_bytes_per_step"] = read = weight_bytes(ours, prompts)
-                row["bandwidth_share"] = read / step_seconds(ours, prompts, num_tokens, rounds) / bandwidth
+                seconds, bandwidth = _step_and_bandwidth(ours, prompts, num_tokens, rounds)
+                row["bandwidth_bytes_per_s"] = bandwidth
+                row["bandwidth_share"] = read / seconds / bandwidth
+                active = count_params(config)
+                flops = 2 * batch * (active.active - active.embedding)
+                row["share_at_peak_flops"] = read / (flops / peak) / bandwidth
         del ours, peers
         gc.collect()
     return result
 
 
 def _compare(
-    ours: Transformer, peers: dict[str, Any], prompts: torch.Tensor, num_tokens: int, rounds: int
+    ours: Transformer,
+    peers: dict[str, Any],
+    prompts: torch.Tensor,
+    num_tokens: int,
+    rounds: int,
+    *,
+    compiled: bool = False,
 ) -> dict[str, Any]:
+    """Time all arms in turn; `compiled` adds one of each side through ``torch.compile``, the best of a side counts."""
     arms: dict[str, Callable[[], object]] = {
         "ours": lambda: decode(ours, prefill(ours, prompts, num_tokens), num_tokens),
         **{arm: partial(_generate, peer, prompts, num_tokens) for arm, peer in peers.items()},
     }
+    if compiled:
+        arms["ours compiled"] = lambda: decode(ours, prefill(ours, prompts, num_tokens), num_tokens, compiled=True)
+        first = next(iter(peers))
+        arms[f"{first} compiled"] = partial(_generate, peers[first], prompts, num_tokens, compiled=True)
     times = time_in_turn(arms, rounds, warmups=1)
-    best = min(peers, key=lambda arm: sum(times[arm]))
+    mine, best = (
+        min((arm for arm in arms if arm.startswith(side)), key=lambda arm: sum(times[arm]))
+        for side in ("ours", "transformers")
+    )
     tokens = prompts.shape[0] * num_tokens
     return {
         "total_params": count_params(ours.config).total,
         "tokens_per_s": {arm: tokens / sorted(ts)[len(ts) // 2] for arm, ts in times.items()},
+        "ours": mine,
         "peer": best,
-        "speedup": ratio(times[best], times["ours"]),
+        "speedup": ratio(times[best], times[mine]),
     }
 
 
@@ -83,14 +110,33 @@ def _kinds(config: ModelConfig, name: str) -> tuple[str, ...]:
 
 
 @torch.inference_mode()
-def _generate(model: Any, prompts: torch.Tensor, num_tokens: int) -> torch.Tensor:
+def _generate(model: Any, prompts: torch.Tensor, num_tokens: int, *, compiled: bool = False) -> torch.Tensor:
+    """Generate greedily; `compiled` as transformers compiles for itself: a static cache and its compiled forward."""
+    extra: dict[str, Any] = {}
+    if compiled:
+        config = CompileConfig(fullgraph=False, mode="default")
+        config._compile_all_devices = True  # noqa: SLF001 - without it transformers compiles on accelerators only
+        extra = {"cache_implementation": "static", "compile_config": config}
     return model.generate(
         prompts,
         attention_mask=torch.ones_like(prompts),
         max_new_tokens=num_tokens,
         min_new_tokens=num_tokens,
         do_sample=False,
+        **extra,
     )
+
+
+def _step_and_bandwidth(model: Transformer, prompts: torch.Tensor, num_tokens: int, rounds: int) -> tuple[float, float]:
+    """Return the median time of a decode step and the best triad's bytes per second, taken in turn."""
+    filled = prefill(model, prompts, num_tokens)
+    triads: list[float] = []
+    arms = {
+        "decode": lambda: decode(model, filled, num_tokens),
+        "triad": lambda: triads.append(measure_bandwidth(repeats=2)),
+    }
+    times = time_in_turn(arms, rounds, warmups=1)["decode"]
+    return sorted(times)[len(times) // 2] / (num_tokens - 1), max(triads)
 
 
 def step_seconds(model: Transformer, prompts: torch.Tensor, num_tokens: int, rounds: int) -> float:

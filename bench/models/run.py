@@ -15,6 +15,7 @@ import torch
 from bench.models import decoding, layer, table, training
 from bench.models.stream import measure_bandwidth
 from bench.models.timing import Ratio
+from harness.run.peak import measure_peak
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,11 +29,12 @@ def main() -> int:
     rounds = 4 if options.quick else 20
     print("bandwidth ...", flush=True)
     result: dict[str, Any] = {"bandwidth_bytes_per_s": measure_bandwidth()}
+    result["peak_flops_per_s"] = measure_peak(torch.device("cpu"), torch.float32).flops_per_s
     for name, part in (("layer", layer.measure), ("training", training.measure)):
         print(f"{name} ...", flush=True)
         result[name] = part(rounds)
     print("decoding ...", flush=True)
-    result["decoding"] = decoding.measure(max(3, rounds // 3), result["bandwidth_bytes_per_s"])
+    result["decoding"] = decoding.measure(max(3, rounds // 3), result["peak_flops_per_s"])
     result["versions"] = {"torch": torch.__version__, "transformers": _transformers_version()}
     result["num_threads"] = torch.get_num_threads()
     result["bars"] = list(table.judge(result))

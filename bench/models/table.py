@@ -33,14 +33,16 @@ def judge(result: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for name, row in result["decoding"].items():
         least = decoding.BARS[name.split()[0]]
         yield make_bar(
-            f"decode, {name}: at least {least} x generate's tokens/s", row["speedup"].value >= least, row["speedup"]
+            f"decode, {name}: at least {least} x generate's tokens/s",
+            row["speedup"].value >= least,
+            f"{row['speedup']}, {row['ours']} against {row['peer']}",
         )
         if "bandwidth_share" in row:
             share = row["bandwidth_share"]
             yield make_bar(
                 f"decode, {name}: at least {decoding.LEAST_BANDWIDTH:.0%} of STREAM",
                 share >= decoding.LEAST_BANDWIDTH,
-                f"{share:.0%}",
+                f"{share:.0%}; the FLOPs of a step alone allow {row['share_at_peak_flops']:.0%}",
             )
 
 
@@ -65,7 +67,10 @@ def render(result: dict[str, Any]) -> str:
             lines += [f"| {name} | {arm} | {rate:,.0f} |" for arm, rate in row["tokens_per_s"].items()]
     lines += [
         "",
-        f"Memory (STREAM triad): {result['bandwidth_bytes_per_s'] / 1e9:.1f} GB/s; {result['num_threads']} threads; ",
+        (
+            f"Memory (STREAM triad): {result['bandwidth_bytes_per_s'] / 1e9:.1f} GB/s; large product: "
+            f"{result['peak_flops_per_s'] / 1e9:.0f} GFLOP/s; {result['num_threads']} threads; "
+        ),
     ]
     lines[-1] += ", ".join(f"{name} {version}" for name, version in result["versions"].items()) + "."
     return "\n".join(lines)
