@@ -40,7 +40,10 @@ def can_pack(weight_NK: Tensor) -> bool:
 
 
 class PackedWeight:
-    """A packed copy of a weight, and the means to tell whether the weight has changed since."""
+    """A packed copy of a weight, and the means to tell whether the weight was replaced or written to since.
+
+    Torch's fused optimisers write without a trace; `Transformer` forgets its copies when a gradient is asked for.
+    """
 
     __slots__ = ("_identity", "_packed")
 

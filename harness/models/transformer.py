@@ -77,6 +77,8 @@ class Transformer(nn.Module):
 
         A position on the device, (1,), lets one recorded graph decode any position of a cache of fixed shape.
         """
+        if self.is_packed and torch.is_grad_enabled():
+            self.unpack()  # a fused optimiser writes weights without a trace: what is to be trained has no copies
         rope = self.rope_at(position, tokens_BT.shape[1], tokens_BT.device)
         embedded_BTD = x_BTD = self.embedding(tokens_BT)
         routings: list[Routing] = []
@@ -124,6 +126,13 @@ class Transformer(nn.Module):
     def pack(self) -> None:
         """Pack the embedding for products with few rows where it is also the head."""
         self.packed = repack(self.packed, self.embedding.weight) if self.head is None else None
+
+    def unpack(self) -> None:
+        """Forget every packed copy."""
+        for module in self.modules():
+            if hasattr(module, "packed"):
+                module.packed = None
+        self.is_packed = False
 
     def _project(self, x_BTD: Tensor) -> Tensor:
         if self.head is None:

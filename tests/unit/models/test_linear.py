@@ -61,17 +61,3 @@ def test_a_packed_weight_gives_what_torch_gives_and_knows_when_it_is_stale(
         assert not layer.packed.is_fresh(layer.weight)
         torch.testing.assert_close(layer(x), F.linear(x, layer.weight, layer.bias))
     assert copy.deepcopy(layer).packed is None
-
-
-def test_a_step_of_the_optimiser_makes_a_packed_weight_stale(monkeypatch: pytest.MonkeyPatch) -> None:
-    if not has_onednn():
-        pytest.skip("this torch has no oneDNN")
-    monkeypatch.setattr(packed_module, "SMALL_WEIGHT", 0)
-    layer = Linear(24, 7)
-    layer.pack()
-    optimizer = torch.optim.AdamW(layer.parameters(), fused=True)
-    layer(torch.randn(3, 24)).sum().backward()
-    assert layer.packed is not None
-    assert layer.packed.is_fresh(layer.weight)
-    optimizer.step()
-    assert not layer.packed.is_fresh(layer.weight)
