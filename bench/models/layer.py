@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from bench.models.peers import IMPLEMENTATIONS, build_peer_block
-from bench.models.timing import ratio, time_in_turn
+from bench.models.timing import Ratio, ratio, time_in_turn
 from harness.core.model_config import MoEConfig
 from harness.models.block import ExpertFeedForward
 from harness.models.layers import SwiGLU
@@ -37,11 +37,23 @@ def measure(rounds: int) -> dict[str, Any]:
         result[name] = {
             "median_s": {arm: sorted(values)[len(values) // 2] for arm, values in times.items()},
             "to_dense": ratio(times["ours"], times["dense"]),
+            "to_dense_one_thread": _compare_on_one_thread(arms, rounds),
             "peer": best,
             "speedup": ratio(times[best], times["ours"]),
             "peer_to_dense": ratio(times[best], times["dense"]),
         }
     return result
+
+
+def _compare_on_one_thread(arms: dict[str, Callable[[], None]], rounds: int) -> Ratio:
+    """Return our layer's time to the dense one's on one thread, where no rows change hands between processors."""
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        times = time_in_turn({arm: arms[arm] for arm in ("dense", "ours")}, rounds)
+    finally:
+        torch.set_num_threads(num_threads)
+    return ratio(times["ours"], times["dense"])
 
 
 def build_layer(num_experts: int, top_k: int, d_model: int, d_expert: int) -> ExpertFeedForward:

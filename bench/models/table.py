@@ -16,7 +16,9 @@ def judge(result: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for name, (most, least) in layer.BARS.items():
         row = result["layer"][name]
         yield make_bar(
-            f"layer, {name}: at most {most} x the dense layer", row["to_dense"].value <= most, row["to_dense"]
+            f"layer, {name}: at most {most} x the dense layer",
+            row["to_dense"].value <= most,
+            f"{row['to_dense']}; one thread {row['to_dense_one_thread']}",
         )
         yield make_bar(
             f"layer, {name}: at least {least} x as fast as transformers' block",
@@ -28,7 +30,7 @@ def judge(result: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield make_bar(
             f"training, {name}: at least {least} x transformers' tokens/s",
             row["speedup"].value >= least,
-            row["speedup"],
+            f"{row['speedup']}, {row['ours']} against {row['peer']}; as they come {row['speedup_as_they_come']}",
         )
     for name, row in result["decoding"].items():
         least = decoding.BARS[name.split()[0]]
