@@ -55,6 +55,8 @@ def run_few_tokens(  # noqa: PLR0917 - a routing's tensors apart, so that a comp
     if gate_up_EDF[0].numel() < SMALL_WEIGHT and experts_Nk.numel() >= gate_up_EDF.shape[0]:
         return _run_all_experts(x_ND, experts_Nk, gates_Nk, gate_up_EDF, down_EFD)
     if torch.compiler.is_compiling():
+        if x_ND.shape[0] == 1 and gate_up_EDF[0].numel() < SMALL_WEIGHT:
+            return run_one_token(x_ND, experts_Nk, gates_Nk, gate_up_EDF, down_EFD)
         return chosen_experts_op(x_ND, experts_Nk, gates_Nk, gate_up_EDF, down_EFD)
     if packed is not None and not packed.is_fresh(gate_up_EDF, down_EFD):
         packed = None
@@ -70,6 +72,15 @@ def _run_all_experts(
     gates_NE = gates_NE.scatter(1, experts_Nk, gates_Nk.to(x_ND.dtype))[:, :num_experts]
     act_ENF = swiglu(torch.bmm(x_ND.expand(num_experts, -1, -1), gate_up_EDF))
     return (torch.bmm(act_ENF, down_EFD) * gates_NE.t()[..., None]).sum(0)
+
+
+def run_one_token(x_1D: Tensor, experts_1k: Tensor, gates_1k: Tensor, gate_up_EDF: Tensor, down_EFD: Tensor) -> Tensor:
+    """Copy the chosen experts' weights and multiply as one batch: a compiled step then has no operator to stop at."""
+    top_k = experts_1k.shape[1]
+    chosen_k = experts_1k.flatten().clamp(max=gate_up_EDF.shape[0] - 1)  # a dropped choice has gate 0
+    act_k1F = swiglu(torch.bmm(x_1D.expand(top_k, 1, -1), gate_up_EDF.index_select(0, chosen_k)))
+    y_k1D = torch.bmm(act_k1F, down_EFD.index_select(0, chosen_k))
+    return (y_k1D * gates_1k.view(top_k, 1, 1).to(x_1D.dtype)).sum(0)
 
 
 def _run_chosen_experts(  # noqa: PLR0917 - see `run_few_tokens`
