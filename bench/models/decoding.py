@@ -16,7 +16,7 @@ from transformers import CompileConfig
 
 from bench.models.peers import build_ours, build_peer, make_dense, make_sparse
 from bench.models.stream import measure_bandwidth
-from bench.models.timing import ratio, time_in_turn
+from bench.models.timing import fastest, ratio, time_in_turn
 from harness.core.model_config import ModelConfig, MoEConfig
 from harness.infer.engine import decode, prefill
 from harness.models import count_params
@@ -84,10 +84,7 @@ def _compare(
         first = next(iter(peers))
         arms[f"{first} compiled"] = partial(_generate, peers[first], prompts, num_tokens, compiled=True)
     times = time_in_turn(arms, rounds, warmups=1)
-    mine, best = (
-        min((arm for arm in arms if arm.startswith(side)), key=lambda arm: sum(times[arm]))
-        for side in ("ours", "transformers")
-    )
+    mine, best = fastest(times, "ours"), fastest(times, "transformers")
     tokens = prompts.shape[0] * num_tokens
     return {
         "total_params": count_params(ours.config).total,

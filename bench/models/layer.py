@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from bench.models.peers import IMPLEMENTATIONS, build_peer_block
-from bench.models.timing import Ratio, ratio, time_in_turn
+from bench.models.timing import Ratio, fastest, ratio, time_in_turn
 from harness.core.model_config import MoEConfig
 from harness.models.block import ExpertFeedForward
 from harness.models.layers import SwiGLU
@@ -33,7 +33,7 @@ def measure(rounds: int) -> dict[str, Any]:
             block = build_peer_block(num_experts, top_k, D_MODEL, d_expert, implementation)
             arms[f"transformers {implementation}"] = make_step(block, x, slope)
         times = time_in_turn(arms, rounds)
-        best = min((arm for arm in arms if arm.startswith("transformers")), key=lambda arm: sum(times[arm]))
+        best = fastest(times, "transformers")
         result[name] = {
             "median_s": {arm: sorted(values)[len(values) // 2] for arm, values in times.items()},
             "to_dense": ratio(times["ours"], times["dense"]),

@@ -54,3 +54,8 @@ def ratio(numerator: list[float], denominator: list[float]) -> Ratio:
     mean = statistics.fmean(logs)
     half = float(stats.t.ppf(0.975, len(logs) - 1)) * statistics.stdev(logs) / math.sqrt(len(logs))
     return Ratio(math.exp(mean), math.exp(mean - half), math.exp(mean + half))
+
+
+def fastest(times: Mapping[str, list[float]], side: str) -> str:
+    """Return the arm with the least total time of those whose name begins with `side`."""
+    return min((arm for arm in times if arm.startswith(side)), key=lambda arm: sum(times[arm]))

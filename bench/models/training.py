@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers.models.mixtral.modeling_mixtral import load_balancing_loss_func
 
 from bench.models.peers import build_ours, build_peer, make_dense, make_sparse
-from bench.models.timing import ratio, time_in_turn
+from bench.models.timing import fastest, ratio, time_in_turn
 from harness.core.model_config import ModelConfig, MoEConfig
 from harness.models.transformer import Transformer
 from harness.train.loss import training_loss
@@ -32,38 +32,36 @@ def measure(rounds: int) -> dict[str, Any]:
         tokens = torch.randint(0, VOCAB, (batch, length + 1), generator=torch.Generator().manual_seed(0))
         dense = make_dense(d_model, num_layers, d_ff, VOCAB, num_heads)
         for family, config in (("dense", dense), ("sparse", make_sparse(dense, 16, 2, d_expert))):
-            kinds = ("grouped_mm", "eager") if isinstance(config, MoEConfig) else ("grouped_mm",)
-            arms = {}
-            for compiled in (False, True):
-                suffix = " compiled" if compiled else ""
-                ours = build_ours(config).train()
-                arms["ours" + suffix] = make_step(ours, _maybe_compile(_our_loss(ours), compiled), tokens)
-                for kind in kinds[: 1 if compiled else None]:
-                    peer = build_peer(config, kind).train()
-                    name = f"transformers {kind}" if isinstance(config, MoEConfig) else "transformers"
-                    arms[name + suffix] = make_step(peer, _maybe_compile(peer_loss(peer, config), compiled), tokens)
+            eager = _build_arms(config, tokens)
+            arms = eager | {f"{arm} compiled": step for arm, step in _build_arms(config, tokens, compiled=True).items()}
             times = time_in_turn(arms, rounds)
-            mine, best = (
-                min((arm for arm in arms if arm.startswith(side)), key=lambda arm: sum(times[arm]))
-                for side in ("ours", "transformers")
-            )
+            mine, best = fastest(times, "ours"), fastest(times, "transformers")
+            best_eager = fastest({arm: times[arm] for arm in eager}, "transformers")
             result[f"{family}, {size}"] = {
                 "tokens_per_s": {arm: batch * length / sorted(ts)[len(ts) // 2] for arm, ts in times.items()},
                 "ours": mine,
                 "peer": best,
                 "speedup": ratio(times[best], times[mine]),
-                "speedup_as_they_come": ratio(times[_best_eager(times)], times["ours"]),
+                "speedup_as_they_come": ratio(times[best_eager], times["ours"]),
             }
     return result
 
 
-def _maybe_compile(loss: Callable[[Tensor, Tensor], Tensor], compiled: bool) -> Callable[[Tensor, Tensor], Tensor]:
-    return torch.compile(loss) if compiled else loss
+def _build_arms(config: ModelConfig, tokens: Tensor, *, compiled: bool = False) -> dict[str, Callable[[], None]]:
+    """Return a training step of our model and of transformers', by name, each with weights of its own.
 
-
-def _best_eager(times: dict[str, list[float]]) -> str:
-    arms = [arm for arm in times if arm.startswith("transformers") and not arm.endswith("compiled")]
-    return min(arms, key=lambda arm: sum(times[arm]))
+    Of transformers' experts only the implementation that is the faster one as it comes is compiled: grouped products.
+    """
+    routed = isinstance(config, MoEConfig)
+    ours = build_ours(config).train()
+    losses = {"ours": (ours, _our_loss(ours))}
+    for kind in ("grouped_mm", "eager") if routed and not compiled else ("grouped_mm",):
+        peer = build_peer(config, kind).train()
+        losses[f"transformers {kind}" if routed else "transformers"] = (peer, peer_loss(peer, config))
+    return {
+        arm: make_step(model, torch.compile(loss) if compiled else loss, tokens)
+        for arm, (model, loss) in losses.items()
+    }
 
 
 def _our_loss(model: Transformer) -> Callable[[Tensor, Tensor], Tensor]:

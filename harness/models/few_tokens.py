@@ -3,7 +3,8 @@
 Large experts: only the chosen ones are touched, each with one product; grouped products spend more time on an expert
 without rows than such a product takes, and for a handful of tokens sorting in Python is quicker than any operator.
 Small experts, nearly all of which are chosen by some token: all of them for all tokens in one batch, since launching
-costs more than multiplying.
+costs more than multiplying. One token in a compiled step: its small experts copied into one batch, since a call out of
+the graph, which the other ways of choosing need, costs more than the copy.
 
 Shape suffixes: N tokens, E experts, k chosen experts per token, D model width, F expert width, R = N * k rows.
 """
@@ -75,7 +76,7 @@ def _run_all_experts(
 
 
 def run_one_token(x_1D: Tensor, experts_1k: Tensor, gates_1k: Tensor, gate_up_EDF: Tensor, down_EFD: Tensor) -> Tensor:
-    """Copy the chosen experts' weights and multiply as one batch: a compiled step then has no operator to stop at."""
+    """Let copies of the chosen experts work on one token as one batch; nothing here has to wait for the choice."""
     top_k = experts_1k.shape[1]
     chosen_k = experts_1k.flatten().clamp(max=gate_up_EDF.shape[0] - 1)  # a dropped choice has gate 0
     act_k1F = swiglu(torch.bmm(x_1D.expand(top_k, 1, -1), gate_up_EDF.index_select(0, chosen_k)))

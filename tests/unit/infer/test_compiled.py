@@ -5,15 +5,23 @@ from __future__ import annotations
 import pytest
 import torch
 
-from harness.core.model_config import ModelConfig
+from harness.core.model_config import ModelConfig, MoEConfig
 from harness.infer import compiled
 from harness.infer.engine import decode, prefill
+from harness.models import few_tokens
 from tests.unit.models.configs import CONFIGS, with_random_weights
 
+# Only experts go by the size of a weight: small ones and, where every weight counts as large, large ones.
+CASES = [(config, few_tokens.SMALL_WEIGHT) for config in CONFIGS]
+CASES += [(config, 0) for config in CONFIGS if isinstance(config, MoEConfig)]
 
-@pytest.mark.parametrize("config", CONFIGS)
-def test_compiled_decoding_equals_plain_decoding(monkeypatch: pytest.MonkeyPatch, config: ModelConfig) -> None:
+
+@pytest.mark.parametrize(("config", "small_weight"), CASES)
+def test_compiled_decoding_equals_plain_decoding(
+    monkeypatch: pytest.MonkeyPatch, config: ModelConfig, small_weight: int
+) -> None:
     monkeypatch.setattr(compiled, "BACKEND", "aot_eager")
+    monkeypatch.setattr(few_tokens, "SMALL_WEIGHT", small_weight)
     model = with_random_weights(config)
     for batch in (1, 5):
         prompts = torch.randint(0, 64, (batch, 7), generator=torch.Generator().manual_seed(batch))
