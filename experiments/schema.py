@@ -35,6 +35,8 @@ class MatchConfig:
     loss: float | None = None
     num_losses: int = 9
     margin_bits_per_byte: float = 0.01
+    interval: str = "paired"
+    margin_accuracy: float | None = None
 
 
 @dataclass(kw_only=True)

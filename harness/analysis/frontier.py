@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from harness.analysis.interpolation import bracket, invert_share, share_at
 from harness.analysis.results import FrontierPoint, Resource
 from harness.core.records import EnergyReading, Grade, RunRecord, worst_grade
 
@@ -43,6 +44,15 @@ class Reached:
     """What it cost to reach a loss, by which size, and the runs that bracket it with their interpolation weights."""
 
     cost: float
+    size: str
+    runs: tuple[tuple[FrontierPoint, float], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReachedLoss:
+    """The lowest loss (bits per byte) at a cost, by which size, and the runs that bracket it with their weights."""
+
+    loss: float
     size: str
     runs: tuple[tuple[FrontierPoint, float], ...]
 
@@ -88,15 +98,20 @@ def sum_boundary(readings: Sequence[EnergyReading]) -> BoundaryEnergy:
     )
 
 
-def build_points(records: Iterable[RunRecord]) -> tuple[list[FrontierPoint], list[tuple[str, str]]]:
-    """Return the points of finished runs, and (run id, reason) for every other run; finished trunks are neither."""
+def build_points(
+    records: Iterable[RunRecord], metric: str = LOSS_METRIC
+) -> tuple[list[FrontierPoint], list[tuple[str, str]]]:
+    """Return the points of finished runs, and (run id, reason) for every other run; finished trunks are neither.
+
+    `metric` is what the points' `loss` holds: a loss itself, or one minus a score of which more is better.
+    """
     points: list[FrontierPoint] = []
     excluded: list[tuple[str, str]] = []
     for record in records:
         if record.status == "failed":
             excluded.append((record.run_id, f"failed: {record.error or 'no error was recorded'}"))
         elif record.role != "trunk":
-            point = _build_point(record)
+            point = _build_point(record, metric)
             if isinstance(point, str):
                 excluded.append((record.run_id, point))
             else:
@@ -104,17 +119,18 @@ def build_points(records: Iterable[RunRecord]) -> tuple[list[FrontierPoint], lis
     return points, excluded
 
 
-def _build_point(record: RunRecord) -> FrontierPoint | str:
+def _build_point(record: RunRecord, metric: str) -> FrontierPoint | str:
     """Return the point of a finished run, or the reason why it has none."""
     path = record.path
     if path is None:
         return "the record has no path cost"
     if not (path.flops > 0 and path.duration_s > 0 and path.tokens > 0):
         return "the path has no FLOPs, tokens or time"
-    loss = record.quality_value(LOSS_METRIC)
-    if loss is None or not math.isfinite(loss):
-        reason = next((q.reason for q in record.quality if q.metric == LOSS_METRIC and q.reason), None)
-        return f"no finite {LOSS_METRIC}" + (f": {reason}" if reason else "")
+    quality = next((q for q in record.quality if q.metric == metric), None)
+    if quality is None or quality.value is None or not math.isfinite(quality.value):
+        reason = quality.reason if quality is not None else None
+        return f"no finite {metric}" + (f": {reason}" if reason else "")
+    loss = 1 - quality.value if quality.higher_is_better else quality.value
     energy = sum_boundary(path.energy)
     return FrontierPoint(
         run_id=record.run_id,
@@ -155,11 +171,13 @@ def trace_envelope(points: Sequence[FrontierPoint], resource: Resource) -> list[
 class Frontier:
     """Cost as a function of loss for one arm and seed, from its own runs only; it never extrapolates.
 
-    Between adjacent budgets of one size log cost is linear in loss; across sizes the cheapest at that loss counts.
+    Between adjacent budgets of one size loss is an exponential in log cost (`harness.analysis.interpolation`), for a
+    `decay` of 0 a chord; across sizes the cheapest at that loss counts.
     """
 
-    def __init__(self, points: Sequence[FrontierPoint]) -> None:
+    def __init__(self, points: Sequence[FrontierPoint], decay: float = 0.0) -> None:
         self.points = tuple(points)
+        self.decay = decay
         self._sizes = sorted({point.size for point in points})
 
     def loss_range(self, resource: Resource = "flops") -> tuple[float, float] | None:
@@ -173,7 +191,11 @@ class Frontier:
         Peak memory is not spent, so it is read off where training FLOPs are cheapest.
         """
         priced: Resource = "flops" if resource == "peak_memory" else resource
-        found = [r for size in self._sizes if (r := _interpolate(self._envelope(size, priced), loss, priced))]
+        found = [
+            reached
+            for size in self._sizes
+            if (reached := _interpolate(self._envelope(size, priced), loss, priced, self.decay))
+        ]
         cheapest = min(found, key=lambda reached: reached.cost, default=None)
         if cheapest is None or resource != "peak_memory":
             return cheapest
@@ -185,6 +207,26 @@ class Frontier:
             logs.append(weight * math.log(memory))
         return Reached(cost=math.exp(sum(logs)), size=cheapest.size, runs=cheapest.runs)
 
+    def loss_at(self, cost: float, resource: Resource) -> ReachedLoss | None:
+        """Return the lowest loss at exactly `cost` of `resource`, or ``None`` where no size's budgets bracket it.
+
+        Raises:
+            ValueError: the resource is memory, which is not spent, so that a loss there is not interpolated.
+        """
+        if resource == "peak_memory":
+            raise ValueError("memory is not spent, so a loss at a memory is not interpolated")
+        found = [
+            reached
+            for size in self._sizes
+            if (reached := _read_loss(self._envelope(size, resource), cost, resource, self.decay))
+        ]
+        return min(found, key=lambda reached: reached.loss, default=None)
+
+    def cost_range(self, resource: Resource) -> tuple[float, float] | None:
+        """Return the lowest and highest cost on the envelope, ``None`` when `resource` is unknown in every run."""
+        costs = [_known_cost(point, resource) for size in self._sizes for point in self._envelope(size, resource)]
+        return (min(costs), max(costs)) if costs else None
+
     def max_cost(self, resource: Resource) -> float | None:
         """Return the cost of the most expensive run, ``None`` when unknown in every run."""
         costs = [cost for point in self.points if (cost := cost_of(point, resource)) is not None]
@@ -194,17 +236,34 @@ class Frontier:
         return trace_envelope([point for point in self.points if point.size == size], resource)
 
 
-def _interpolate(envelope: Sequence[FrontierPoint], loss: float, resource: Resource) -> Reached | None:
+def _interpolate(envelope: Sequence[FrontierPoint], loss: float, resource: Resource, decay: float) -> Reached | None:
     for point in envelope:
         if abs(point.loss - loss) <= LOSS_TOLERANCE:
             return Reached(cost=_known_cost(point, resource), size=point.size, runs=((point, 1.0),))
-    for left, right in itertools.pairwise(envelope):
-        if left.loss > loss > right.loss:
-            weight = (left.loss - loss) / (left.loss - right.loss)
-            log_cost = (1 - weight) * math.log(_known_cost(left, resource)) + weight * math.log(
-                _known_cost(right, resource)
-            )
-            return Reached(cost=math.exp(log_cost), size=left.size, runs=((left, 1 - weight), (right, weight)))
+    index = bracket([point.loss for point in envelope], loss)
+    if index is None:
+        return None
+    left, right = envelope[index], envelope[index + 1]
+    start = math.log(_known_cost(left, resource))
+    width = math.log(_known_cost(right, resource)) - start
+    position = invert_share((left.loss - loss) / (left.loss - right.loss), width, decay)
+    weight = position / width if width > 0 else 0.0
+    return Reached(cost=math.exp(start + position), size=left.size, runs=((left, 1 - weight), (right, weight)))
+
+
+def _read_loss(envelope: Sequence[FrontierPoint], cost: float, resource: Resource, decay: float) -> ReachedLoss | None:
+    """Return the loss of one size at `cost`."""
+    costs = [math.log(_known_cost(point, resource)) for point in envelope]
+    wanted = math.log(cost)
+    for point, own in zip(envelope, costs, strict=True):
+        if abs(own - wanted) <= LOSS_TOLERANCE:
+            return ReachedLoss(loss=point.loss, size=point.size, runs=((point, 1.0),))
+    for i, (start, end) in enumerate(itertools.pairwise(costs)):
+        if start < wanted < end:
+            left, right = envelope[i], envelope[i + 1]
+            share = share_at(wanted - start, end - start, decay)
+            loss = left.loss - share * (left.loss - right.loss)
+            return ReachedLoss(loss=loss, size=left.size, runs=((left, 1 - share), (right, share)))
     return None
 
 

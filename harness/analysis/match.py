@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.analysis.axes import compare_axes
+from harness.analysis.equal_budget import compare_budgets
 from harness.analysis.fairness import check_fairness
 from harness.analysis.frontier import RESOURCES, build_points
 from harness.analysis.multipliers import (
@@ -17,7 +20,9 @@ from harness.analysis.multipliers import (
     spread_losses,
 )
 from harness.analysis.pooling import read_config, require_poolable
+from harness.analysis.quality import check_qualities, match_by_accuracy
 from harness.analysis.results import FrontierPoint, MatchResult, Multiplier
+from harness.analysis.slices import cut_slices
 from harness.analysis.tasks import compare_tasks
 from harness.core.records import Finding, RunRecord, Severity
 from harness.core.store import Store
@@ -55,7 +60,7 @@ def match_study(records: Sequence[RunRecord], study: StudyInfo | None, unreadabl
     if study is None:
         text = "no study.json: arms and the rule of matching were not fixed before the first run"
         findings.append(_finding("no_study", "warning", text))
-    pair = build_pair(points, baseline, candidate)
+    pair = build_pair(points, baseline, candidate, rule.interval)
     _note_points(points, pair, findings)
 
     common = find_common_losses(pair) if pair.seeds else None
@@ -72,6 +77,7 @@ def match_study(records: Sequence[RunRecord], study: StudyInfo | None, unreadabl
     _note_reach(pair, beyond, headline, findings)
     by_id = {record.run_id: record for record in kept}
     arm_tasks, task_ratios = compare_tasks(pair, by_id, loss) if loss is not None else ((), ())
+    gaps = compare_budgets(pair)
     return MatchResult(
         study=study.study if study is not None else (records[0].study if records else ""),
         baseline_arm=baseline,
@@ -88,6 +94,12 @@ def match_study(records: Sequence[RunRecord], study: StudyInfo | None, unreadabl
         checks=check_fairness(kept, study, points, pair),
         findings=tuple(findings),
         excluded=tuple(sorted(excluded)),
+        budget_gaps=gaps,
+        equivalence=check_qualities(pair, by_id, loss, gaps, rule) if pair.seeds else (),
+        accuracy=match_by_accuracy(kept, pair) if points else None,
+        slices=cut_slices(points, pair.arms),
+        axes=compare_axes(pair, gaps) if pair.seeds else (),
+        decay=pair.decay if pair.seeds else None,
     )
 
 
@@ -166,7 +178,7 @@ def _note_reach(
                 f"FLOPs of {pair.candidate} is still worse in every seed: the multiplier there is above that"
             )
             findings.append(_finding("baseline_never_reaches", "info", text, bound.lower_bound))
-    swapped = Pair(pair.candidate, pair.baseline, pair.seeds, pair.frontiers, pair.ladders)
+    swapped = dataclasses.replace(pair, baseline=pair.candidate, candidate=pair.baseline)
     other = bound_beyond(swapped, "flops")
     if other is not None and other.lower_bound is not None:
         text = (

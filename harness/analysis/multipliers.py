@@ -13,21 +13,27 @@ from harness.analysis.frontier import (
     is_at_edge,
     order_ladder,
 )
+from harness.analysis.interpolation import estimate_decay
 from harness.analysis.results import FrontierPoint, Multiplier, Resource
-from harness.analysis.stats import estimate_ratio
+from harness.analysis.stats import Pairing, estimate_ratio_of
 from harness.core.records import Grade, worst_grade
 from harness.core.study import MatchRule
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Both arms' frontiers by seed; `seeds` are those that both arms have."""
+    """Both arms' frontiers by seed; `seeds` are those that both arms have, `pairing` how they make an interval.
+
+    `decay` is the curvature that all brackets are interpolated with (`harness.analysis.interpolation`).
+    """
 
     baseline: str
     candidate: str
     seeds: tuple[int, ...]
     frontiers: dict[tuple[str, int], Frontier]
     ladders: dict[str, tuple[str, ...]]
+    pairing: Pairing = "paired"
+    decay: float = 0.0
 
     @property
     def arms(self) -> tuple[str, str]:
@@ -35,8 +41,17 @@ class Pair:
         return self.baseline, self.candidate
 
 
-def build_pair(points: Sequence[FrontierPoint], baseline: str, candidate: str) -> Pair:
-    """Group points by arm and seed."""
+def build_pair(
+    points: Sequence[FrontierPoint],
+    baseline: str,
+    candidate: str,
+    pairing: Pairing = "paired",
+    *,
+    decay: float | None = None,
+) -> Pair:
+    """Group points by arm and seed, and fit the curvature of loss that both arms share, unless `decay` gives it."""
+    if decay is None:
+        decay = estimate_decay(points, (baseline, candidate))
     groups: dict[tuple[str, int], list[FrontierPoint]] = {}
     for point in points:
         groups.setdefault((point.arm, point.seed), []).append(point)
@@ -45,8 +60,10 @@ def build_pair(points: Sequence[FrontierPoint], baseline: str, candidate: str) -
         baseline,
         candidate,
         tuple(sorted(seeds[0] & seeds[1])),
-        {key: Frontier(group) for key, group in groups.items()},
+        {key: Frontier(group, decay) for key, group in groups.items()},
         {arm: order_ladder(points, arm) for arm in (baseline, candidate)},
+        pairing,
+        decay,
     )
 
 
@@ -115,7 +132,8 @@ def match_at(pair: Pair, resource: Resource, loss: float) -> Multiplier:
     elif missing:
         what = "is unknown" if _is_reached(pair, loss) else "at this loss is not bracketed by runs of one size"
         reason = f"{resource} {what} for {', '.join(missing)}"
-    estimate = estimate_ratio([ratio for _, ratio in per_seed]) if reason is None else None
+    costs = [[reached[arm, seed].cost for seed in pair.seeds] for arm in pair.arms] if reason is None else []
+    estimate = estimate_ratio_of(costs[0], costs[1], pair.pairing) if reason is None else None
     return Multiplier(
         resource=resource,
         loss=loss,

@@ -71,6 +71,91 @@ class Multiplier:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetGap:
+    """Both arms' best loss at one equal budget: the dual of a `Multiplier`.
+
+    `gap` is baseline loss less candidate loss in bits per byte (above 0: the candidate is better) with its `interval`;
+    `losses` are the means over seeds by arm. `better` names the arm whose loss is lower where the interval leaves out
+    0, else it is ``None``. `budget` is in FLOPs, joules, seconds, tokens or bytes. For bytes, runs of at most that peak
+    memory count, among those that spent no more FLOPs than both arms did; `flops_limit` is that limit.
+    """
+
+    resource: Resource
+    budget: float
+    gap: float | None
+    interval: Interval | None
+    n: int
+    grade: Grade | None
+    better: str | None
+    losses: dict[str, float]
+    per_seed: tuple[tuple[int, float], ...]
+    sizes: dict[str, tuple[str, ...]]
+    edge_arms: tuple[str, ...]
+    run_ids: tuple[str, ...]
+    reason: str | None = None
+    simulated: bool = False
+    flops_limit: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Equivalence:
+    """Two one-sided t tests (TOST) of whether two arms are equally good, within a margin declared beforehand.
+
+    `difference` is baseline less candidate, `interval` the one at level 1 - 2 alpha that decides: inside the margin the
+    arms are ``equivalent``, wholly outside ``different``, else ``inconclusive``; without a margin or seeds ``unknown``.
+    `power` is the chance to find equivalence if the true difference is 0, at the spread seen.
+    """
+
+    what: str
+    unit: str
+    outcome: Literal["equivalent", "different", "inconclusive", "unknown"]
+    difference: float | None
+    interval: Interval | None
+    margin: float | None
+    p_value: float | None
+    power: float | None
+    n: int
+    run_ids: tuple[str, ...]
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slice:
+    """One arm at one training budget over its sizes, and whether the best size lies inside the ladder.
+
+    `sizes` holds (size, active parameters, mean loss over seeds), smallest first. `place` is ``interior`` when a
+    parabola in log parameters has its minimum inside; its `optimum_params` and `optimum_loss` (of a fit to noisy means,
+    so a little low) stand only then.
+    """
+
+    arm: str
+    budget_flops: float
+    sizes: tuple[tuple[str, float, float], ...]
+    best_size: str
+    place: Literal["interior", "lower edge", "upper edge", "too few sizes"]
+    optimum_params: float | None
+    optimum_loss: float | None
+    run_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axis:
+    """One of the axes on which two families can be called equal, and how far apart their losses are on it.
+
+    `gap` is baseline loss less candidate loss (above 0: the candidate is better) in bits per byte.
+    """
+
+    code: str
+    title: str
+    at: str
+    gap: float | None
+    interval: Interval | None
+    n: int
+    run_ids: tuple[str, ...]
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ArmTask:
     """What one task costs one arm at the matched loss: means over seeds of its cheapest size.
 
@@ -128,6 +213,21 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AccuracyMatch:
+    """The same comparison matched by the error rate of the task (1 - accuracy) in place of the loss.
+
+    `error_rate` is the lowest that both arms reached in every seed, ``None`` with a `reason`.
+    """
+
+    error_rate: float | None
+    common: tuple[float, float] | None
+    headline: tuple[Multiplier, ...]
+    arm_tasks: tuple[ArmTask, ...]
+    task_ratios: tuple[TaskRatio, ...]
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MatchResult:
     """Everything that matching says about one study."""
 
@@ -146,6 +246,12 @@ class MatchResult:
     checks: tuple[Check, ...]
     findings: tuple[Finding, ...]
     excluded: tuple[tuple[str, str], ...]
+    budget_gaps: tuple[BudgetGap, ...] = ()
+    equivalence: tuple[Equivalence, ...] = ()
+    accuracy: AccuracyMatch | None = None
+    slices: tuple[Slice, ...] = ()
+    axes: tuple[Axis, ...] = ()
+    decay: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from typing import get_args
 from harness.analysis.frontier import LOSS_TOLERANCE, sum_boundary
 from harness.analysis.multipliers import Pair
 from harness.analysis.results import ArmTask, FrontierPoint, TaskMetric, TaskRatio
-from harness.analysis.stats import estimate_ratio
+from harness.analysis.stats import Pairing, estimate_ratio_of
 from harness.core.records import Grade, RunRecord, WindowRecord, worst_grade
 
 PHASES = ("prefill", "decode")
@@ -127,8 +127,28 @@ def compare_tasks(
         grades.append(arms[-1].energy_grade)
         domains |= {task.domains for found in runs.values() for _, _, task in found}
     mixed = len(domains) > 1
-    ratios = tuple(_compare(metric, arms[0], arms[1], by_seed, grades, mixed_boundary=mixed) for metric in METRICS)
+    ratios = tuple(
+        _compare(metric, arms[0], arms[1], by_seed, grades, pairing=pair.pairing, mixed_boundary=mixed)
+        for metric in METRICS
+    )
     return tuple(arms), ratios
+
+
+def accuracies_at(
+    pair: Pair, records: Mapping[str, RunRecord], arm: str, loss: float
+) -> tuple[list[float | None], set[str]]:
+    """Return the accuracy of `arm` at `loss` for each seed (a share), and the runs that it was read off."""
+    size = choose_size(pair, arm, loss)
+    if size is None:
+        return [None] * len(pair.seeds), set()
+    values: list[float | None] = []
+    run_ids: set[str] = set()
+    for seed in pair.seeds:
+        runs = weigh_runs(pair.frontiers[arm, seed].points, size, loss)
+        run_ids |= {point.run_id for point, _ in runs}
+        known = [(records[point.run_id].quality_value(ACCURACY_METRIC), weight) for point, weight in runs]
+        values.append(_mean(known) if known else None)
+    return values, run_ids
 
 
 def choose_size(pair: Pair, arm: str, loss: float) -> str | None:
@@ -205,6 +225,7 @@ def _compare(
     by_seed: Mapping[str, Mapping[int, Values]],
     grades: Sequence[Grade | None],
     *,
+    pairing: Pairing,
     mixed_boundary: bool,
 ) -> TaskRatio:
     reason = None
@@ -213,15 +234,16 @@ def _compare(
     elif metric == "energy_per_correct":
         short = [task for task in (baseline, candidate) if task.energy_per_correct_reason]
         reason = "; ".join(f"{task.arm}: {task.energy_per_correct_reason}" for task in short) or None
-    ratios: list[float] = []
+    sides: tuple[list[float], list[float]] = ([], [])
     seeds = sorted(set(by_seed[baseline.arm]) & set(by_seed[candidate.arm]))
     for seed in seeds:
         costs = [_cost(by_seed[arm][seed], metric) for arm in (candidate.arm, baseline.arm)]
         if costs[0] is not None and costs[1] is not None and costs[0] > 0 and costs[1] > 0:
-            ratios.append(costs[0] / costs[1])
+            sides[0].append(costs[0])
+            sides[1].append(costs[1])
         elif reason is None:
             reason = f"{metric} is unknown or not above zero in seed {seed}"
-    estimate = estimate_ratio(ratios) if reason is None else None
+    estimate = estimate_ratio_of(sides[0], sides[1], pairing) if reason is None else None
     known = [grade for grade in grades if grade is not None]
     return TaskRatio(
         metric=metric,

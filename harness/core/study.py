@@ -24,7 +24,10 @@ class MatchRule:
 
     ``lowest_common``: the verdict's loss is the lowest that both families reached in every seed (the worse family's
     worst seed decides). ``fixed``: `loss` itself, in bits per byte. `num_losses` points of the curve are spread evenly
-    over the losses both reached. `margin_bits_per_byte` is the equivalence margin.
+    over the losses both reached. `interval` says how seeds make an interval: ``paired`` (the ratio inside each seed) or
+    ``two_sample`` (seeds of the arms as independent). Two models count as equally good where the interval of their
+    difference lies inside the margin: `margin_bits_per_byte` of loss, `margin_accuracy` of task accuracy (a share;
+    ``None``: the study declared none, so nothing is called equivalent).
     """
 
     __pydantic_config__ = _STRICT
@@ -32,6 +35,8 @@ class MatchRule:
     loss: float | None = None
     num_losses: int = 9
     margin_bits_per_byte: float = 0.01
+    interval: Literal["paired", "two_sample"] = "paired"
+    margin_accuracy: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,92 @@
+"""Quality beyond the loss: equivalence in loss and in task accuracy, and the comparison matched by accuracy instead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from harness.analysis.equivalence import check_equivalence
+from harness.analysis.frontier import RESOURCES, build_points
+from harness.analysis.multipliers import Pair, build_pair, find_common_losses, match_at
+from harness.analysis.results import AccuracyMatch, BudgetGap, Equivalence
+from harness.analysis.tasks import ACCURACY_METRIC, accuracies_at, compare_tasks
+from harness.core.records import RunRecord
+from harness.core.study import MatchRule
+
+
+def check_qualities(
+    pair: Pair,
+    records: Mapping[str, RunRecord],
+    loss: float | None,
+    gaps: Sequence[BudgetGap],
+    rule: MatchRule,
+) -> tuple[Equivalence, ...]:
+    """Return whether the arms are equally good: in accuracy at the matched loss, in loss at the largest equal FLOPs."""
+    return (_check_accuracy(pair, records, loss, rule), _check_loss(pair, gaps, rule))
+
+
+def _check_accuracy(pair: Pair, records: Mapping[str, RunRecord], loss: float | None, rule: MatchRule) -> Equivalence:
+    sides: dict[str, list[float]] = {arm: [] for arm in pair.arms}
+    run_ids: set[str] = set()
+    missing = "there is no matched loss" if loss is None else None
+    if loss is not None:
+        for arm in pair.arms:
+            found, ids = accuracies_at(pair, records, arm, loss)
+            run_ids |= ids
+            sides[arm] = [value for value in found if value is not None]
+            if len(sides[arm]) < len(pair.seeds):
+                missing = f"the accuracy is unknown in some run of {arm}"
+    return check_equivalence(
+        sides[pair.baseline],
+        sides[pair.candidate],
+        rule.margin_accuracy,
+        pair.pairing,
+        what="task accuracy at the matched loss",
+        unit="share of answers that are correct",
+        run_ids=sorted(run_ids),
+        missing=missing,
+    )
+
+
+def _check_loss(pair: Pair, gaps: Sequence[BudgetGap], rule: MatchRule) -> Equivalence:
+    gap = next((gap for gap in reversed(gaps) if gap.resource == "flops"), None)
+    reached = None
+    missing: str | None = "the arms have no budget of training FLOPs in common"
+    if gap is not None:
+        missing = gap.reason if gap.gap is None else None
+        reached = [[pair.frontiers[arm, seed].loss_at(gap.budget, "flops") for seed in pair.seeds] for arm in pair.arms]
+    sides = [[found.loss for found in arm if found is not None] for arm in reached] if reached else [[], []]
+    at = f" ({gap.budget:.3g} FLOPs)" if gap is not None else ""
+    return check_equivalence(
+        sides[0],
+        sides[1],
+        rule.margin_bits_per_byte,
+        pair.pairing,
+        what=f"loss at the largest equal training compute{at}",
+        unit="bits per byte",
+        run_ids=gap.run_ids if gap is not None else (),
+        missing=missing,
+    )
+
+
+def match_by_accuracy(records: Sequence[RunRecord], pair: Pair) -> AccuracyMatch:
+    """Return multipliers and task ratios where both arms make equally many mistakes, in place of equal loss.
+
+    Error rates of a few hundred examples are coarse and follow no curve, so brackets are interpolated by chords.
+    """
+    points, _ = build_points(records, ACCURACY_METRIC)
+    own = build_pair(points, pair.baseline, pair.candidate, pair.pairing, decay=0.0)
+    common = find_common_losses(own) if own.seeds else None
+    if common is None:
+        reason = "the arms have no accuracy in common that both reached in every seed" if own.seeds else None
+        reason = reason or "no seed has a known accuracy in runs of both arms"
+        return AccuracyMatch(error_rate=None, common=None, headline=(), arm_tasks=(), task_ratios=(), reason=reason)
+    error_rate = common[0]
+    by_id = {record.run_id: record for record in records}
+    tasks, ratios = compare_tasks(own, by_id, error_rate)
+    return AccuracyMatch(
+        error_rate=error_rate,
+        common=common,
+        headline=tuple(match_at(own, resource, error_rate) for resource in RESOURCES),
+        arm_tasks=tasks,
+        task_ratios=ratios,
+    )
