@@ -63,7 +63,7 @@ def judge(claim: ClaimSpec, match: MatchResult) -> ClaimVerdict:
     failing = tuple(
         check.code
         for check in match.checks
-        if check.outcome == "fail" and check.blocking and (claim.kind == "energy" or not check.energy_only)
+        if check.outcome == "fail" and check.blocking and (claim.kind != "counted" or not check.energy_only)
     )
     word, reason = ("not measured", mismatch) if mismatch is not None else _decide(claim, match, row)
     blocking: tuple[str, ...] = ()

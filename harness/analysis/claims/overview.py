@@ -160,15 +160,19 @@ def _measured_lines(overview: Overview) -> list[str]:
 
 
 def _published_lines(rows: Sequence[PublishedRow]) -> list[str]:
-    """Return three lines per row: id, value and tags; the statement; the formula with its numbers."""
+    """Return three lines per row: id, value, tags and axis; the statement; the formula with its numbers."""
     if not rows:
         return ["there are none"]
     width = max(len(row.id) for row in rows)
-    lines = [f"{'claim':<{width}}  {'value':>10}  {'tag':<8}{'isolates':<10}unit"]
+    lines = [
+        "tag: D computed < P primary, S secondary, D derived inputs; isolates: only the architecture differs",
+        f"{'claim':<{width}}  {'value':>8}  {'unit':<24}{'tag':<8}{'isolates':<10}axis",
+    ]
     for row in rows:
         tags = f"{row.tag}<{','.join(row.input_tags)}"
         isolates = "yes" if row.isolates_architecture else "no"
-        lines.append(f"{row.id:<{width}}  {format_digits(row.value):>10}  {tags:<8}{isolates:<10}{row.unit}")
+        cells = f"{format_digits(row.value):>8}  {row.unit:<24}{tags:<8}{isolates:<10}{row.axis}"
+        lines.append(f"{row.id:<{width}}  {cells}")
         lines.append(f"    {textwrap.shorten(row.statement, _WIDTH, placeholder=' ...')}")
         lines.append(f"    = {textwrap.shorten(row.filled_formula, _WIDTH, placeholder=' ...')}{_compare(row)}")
     return lines

@@ -17,6 +17,8 @@ from harness.core.errors import ConfigError, did_you_mean
 CLAIM_PACKAGE = "harness.conf"
 CLAIM_FOLDER = "claim"
 PUBLISHED_KIND = "published"
+# What the program exists to test: judged where no study says which claims it promised to look at.
+PRESS_CLAIMS = ("training_compute_tenth", "energy_per_task_90")
 # What a metric is made of decides what a verdict needs: FLOPs and tokens are counted and seconds and bytes measured on
 # any machine; joules need hardware readings.
 METRIC_KINDS = {
