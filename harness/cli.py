@@ -70,7 +70,9 @@ def _parser() -> argparse.ArgumentParser:
     match.set_defaults(handler=_match)
 
     claims = verbs.add_parser("claims", help="verdicts on each claim, beside published arithmetic")
-    claims.add_argument("store", nargs="?", type=Path, help="folder of a study (default: the newest under runs/, if any)")
+    claims.add_argument(
+        "store", nargs="?", type=Path, help="folder of a study (default: the newest under runs/, if any)"
+    )
     claims.add_argument("--json", type=Path, metavar="FILE")
     claims.set_defaults(handler=_claims)
 

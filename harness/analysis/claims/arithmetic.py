@@ -30,6 +30,7 @@ def evaluate_formula(formula: str, inputs: Mapping[str, float]) -> float:
     Raises:
         ConfigError: the formula holds anything else, a name that is no input, or has no finite real value.
     """
+    formula = " ".join(formula.split())
     tree = _parse(formula)
     try:
         value = _evaluate(tree, inputs, formula)
@@ -37,6 +38,8 @@ def evaluate_formula(formula: str, inputs: Mapping[str, float]) -> float:
         raise ConfigError(f"the formula '{formula}' divides by zero.") from error
     except OverflowError as error:
         raise ConfigError(f"the formula '{formula}' has no finite value.") from error
+    except RecursionError as error:
+        raise ConfigError("the formula is nested too deeply to be read.") from error
     if not math.isfinite(value):
         raise ConfigError(f"the formula '{formula}' has no finite value.")
     return value
@@ -48,7 +51,7 @@ def find_names(formula: str) -> frozenset[str]:
     Raises:
         ConfigError: the formula cannot be read.
     """
-    nodes = ast.walk(_parse(formula))
+    nodes = ast.walk(_parse(" ".join(formula.split())))
     return frozenset(node.id for node in nodes if isinstance(node, ast.Name)) - FUNCTIONS.keys()
 
 
@@ -62,11 +65,11 @@ def _parse(formula: str) -> ast.expr:
     if len(formula) > _MAX_LENGTH:
         raise ConfigError(f"the formula is {len(formula)} characters long; at most {_MAX_LENGTH} are read.")
     try:
-        return ast.parse(" ".join(formula.split()), mode="eval").body
+        return ast.parse(formula, mode="eval").body
     except _UNREADABLE as error:
-        raise ConfigError(f"the formula '{formula}' is no arithmetic; it may hold names, numbers and {_SYMBOLS}.") from (
-            error
-        )
+        raise ConfigError(
+            f"the formula '{formula}' is no arithmetic; it may hold names, numbers and {_SYMBOLS}."
+        ) from (error)
 
 
 def _evaluate(node: ast.expr, inputs: Mapping[str, float], formula: str) -> float:

@@ -70,7 +70,7 @@ class PublishedSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedRow:
-    """A published claim with its arithmetic done: `value` in `unit`, derived (tag D) from inputs with tags of their own.
+    """A published claim with its arithmetic done: `value` in `unit`, derived (D) from inputs with tags of their own.
 
     `agrees` compares it with the published figure where there is one. A row holds no verdict word.
     """

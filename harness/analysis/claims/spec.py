@@ -76,10 +76,14 @@ def read_claim_files(folder: Traversable | None = None) -> Iterator[tuple[str, M
         except yaml.YAMLError as error:
             raise ConfigError(f"claim file {file.name} is not YAML: {' '.join(str(error).split())}") from error
         if not isinstance(values, Mapping):
-            raise ConfigError(f"claim file {file.name}: it holds no 'key: value' lines; give at least id and statement.")
+            raise ConfigError(
+                f"claim file {file.name}: it holds no 'key: value' lines; give at least id and statement."
+            )
         claim_id = str(values.get("id"))
         if claim_id in seen:
-            raise ConfigError(f"claim file {file.name}: the id '{claim_id}' is taken by {seen[claim_id]}; give another.")
+            raise ConfigError(
+                f"claim file {file.name}: the id '{claim_id}' is taken by {seen[claim_id]}; give another."
+            )
         seen[claim_id] = file.name
         yield file.name, values
 
