@@ -81,7 +81,7 @@ def judge(claim: ClaimSpec, match: MatchResult) -> ClaimVerdict:
     return ClaimVerdict(
         claim=claim,
         verdict=word,
-        text=explain_verdict(claim, match, row, word, reason),
+        text=explain_verdict(claim, match, row, word, reason) if mismatch is None else f"Not measured: {mismatch}.",
         estimate=shown.estimate,
         interval=shown.interval,
         multiplier=1 / shown.estimate if shown.estimate else None,
