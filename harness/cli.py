@@ -69,8 +69,10 @@ def _parser() -> argparse.ArgumentParser:
     match.add_argument("--json", type=Path, metavar="FILE")
     match.set_defaults(handler=_match)
 
-    claims = verbs.add_parser("claims", help="print the verdict on each claim")
-    claims.add_argument("store", nargs="?", type=Path)
+    claims = verbs.add_parser("claims", help="verdicts on each claim, beside published arithmetic")
+    claims.add_argument(
+        "store", nargs="?", type=Path, help="folder of a study (default: the newest under runs/, if any)"
+    )
     claims.add_argument("--json", type=Path, metavar="FILE")
     claims.set_defaults(handler=_claims)
 
@@ -121,14 +123,11 @@ def _match(options: argparse.Namespace) -> int:
 
 
 def _claims(options: argparse.Namespace) -> int:
-    from harness.analysis.claims import judge_all, load_claims, verdicts_to_json
-    from harness.analysis.match import load_and_match
+    from harness.analysis.claims.overview import build_overview, overview_to_json, overview_to_text
 
-    match = load_and_match(_store_root(options.store))
-    verdicts = judge_all(load_claims(), match)
-    for verdict in verdicts:
-        print(f"{verdict.claim.id}: {verdict.verdict}\n  {verdict.text}")
-    _write_json(options.json, verdicts_to_json(verdicts, match))
+    overview = build_overview(options.store if options.store is not None else _newest_store())
+    print(overview_to_text(overview))
+    _write_json(options.json, overview_to_json(overview))
     return EXIT_OK
 
 
@@ -155,12 +154,16 @@ def _cp(options: argparse.Namespace) -> int:
 
 def _store_root(given: Path | None) -> Path:
     """Return the store that was named, or the newest study under runs/."""
-    if given is not None:
-        return given
-    stores = [path.parent for path in Path("runs").glob("*/records")]
-    if not stores:
+    found = given if given is not None else _newest_store()
+    if found is None:
         raise RecordError("no study under runs/; name a store (isojoule report FOLDER) or run one first.")
-    return max(stores, key=lambda path: (path / "records").stat().st_mtime)
+    return found
+
+
+def _newest_store() -> Path | None:
+    """Return the newest study under runs/, ``None`` where there is none."""
+    stores = [path.parent for path in Path("runs").glob("*/records")]
+    return max(stores, key=lambda path: (path / "records").stat().st_mtime, default=None)
 
 
 def _write_json(path: Path | None, content: object) -> None:

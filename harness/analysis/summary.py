@@ -9,6 +9,7 @@ from typing import Any
 from harness.analysis.results import ArmTask, Check, ClaimVerdict, Interval, MatchResult, Multiplier, TaskRatio
 
 SCHEMA_VERSION = 1
+CLAIM_KEYS = ("id", "statement", "source", "metric", "factor", "kind")
 _MARKS = {"pass": "pass", "fail": "FAIL", "unknown": "?"}
 
 
@@ -72,9 +73,10 @@ def verdicts_to_text(verdicts: Sequence[ClaimVerdict]) -> str:
 
 
 def _verdict(verdict: ClaimVerdict) -> dict[str, Any]:
+    """Return a verdict with the claim's own keys; its terms (comparator, tolerance, ...) are in the claims' JSON."""
     values = dataclasses.asdict(verdict)
     claim = values.pop("claim")
-    return {**claim, **values}
+    return {**{key: claim[key] for key in CLAIM_KEYS}, **values}
 
 
 def _multiplier_lines(headline: Sequence[Multiplier], match: MatchResult) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from harness.analysis.claims.text import NOUNS
 from harness.analysis.results import ClaimVerdict, Interval, MatchResult, Multiplier
 from harness.core.records import RunRecord
 from harness.core.units import format_digits
@@ -19,12 +20,8 @@ _TONES = {
     "inconclusive": "open",
     "not measured": "none",
 }
-_METRICS = {
-    "training_flops": "training compute",
-    "training_energy": "training energy",
-    "energy_per_task": "energy per task",
-    "energy_per_correct": "energy per correct answer",
-}
+_METRICS = {**NOUNS, "training_flops": "training compute"}
+_BOUNDS = {"<=": "at most", "<": "below", ">=": "at least", ">": "above"}
 
 
 def summarise(match: MatchResult, verdicts: Sequence[ClaimVerdict], records: Sequence[RunRecord]) -> list[Cell]:
@@ -59,10 +56,14 @@ def make_card(verdict: ClaimVerdict, match: MatchResult) -> Card:
     facts: list[tuple[str, Cell]] = [
         (
             "The claim in numbers",
-            Markup("at most {} of the baseline").format(n.digits(claim.factor, f"claim {claim.id}")),
+            Markup("{} {} of the baseline").format(
+                _BOUNDS[claim.comparator], n.digits(claim.factor, f"claim {claim.id}")
+            ),
         ),
         ("What is compared", f"{_METRICS[claim.metric]}, candidate over baseline"),
     ]
+    if claim.tolerance:
+        facts.append(("Limit with its tolerance", n.digits(claim.limit, f"claim {claim.id}")))
     if verdict.estimate is not None and not energy_blind:
         facts.append(("Ratio", n.digits(verdict.estimate, source)))
         facts.append(("Interval", n.interval(verdict.interval, source, suffix="")))
@@ -74,7 +75,7 @@ def make_card(verdict: ClaimVerdict, match: MatchResult) -> Card:
             "Grade",
             n.grade_badge(verdict.grade)
             if claim.kind == "energy"
-            else Markup('<span class="badge measured">counted</span>'),
+            else Markup('<span class="badge measured">{}</span>').format(claim.kind),
         ),
     ]
     if verdict.matched_loss is not None:
@@ -107,7 +108,10 @@ def _big_label(verdict: ClaimVerdict, energy_blind: bool) -> str:
     if verdict.estimate is None or energy_blind:
         return f"{metric} was not measured" if verdict.verdict == "not measured" else "no ratio"
     amount = "as much" if _is_even(verdict.estimate) else "less" if verdict.estimate < 1 else "more"
-    return f"{amount} {metric}, where {1 / verdict.claim.factor:.3g}{n.TIMES} less is claimed"
+    claim = verdict.claim
+    if claim.comparator in (">=", ">") or claim.factor > 1:
+        return f"{amount} {metric}, where {_BOUNDS[claim.comparator]} {claim.factor:.3g} of the baseline is claimed"
+    return f"{amount} {metric}, where {1 / claim.factor:.3g}{n.TIMES} less is claimed"
 
 
 def _is_even(ratio: float) -> bool:
@@ -118,7 +122,8 @@ def _scale(verdict: ClaimVerdict, energy_blind: bool) -> Markup | None:
     estimate = verdict.modelled_estimate if energy_blind else verdict.estimate
     interval: Interval | None = verdict.modelled_interval if energy_blind else verdict.interval
     low, high = (interval.low, interval.high) if interval is not None else (None, None)
-    return verdict_scale(verdict.claim.factor, estimate, low, high, modelled=energy_blind)
+    above = verdict.claim.comparator in (">=", ">")
+    return verdict_scale(verdict.claim.limit, estimate, low, high, modelled=energy_blind, above=above)
 
 
 def _modelled(verdict: ClaimVerdict, source: str) -> Cell:

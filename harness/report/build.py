@@ -10,14 +10,15 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from harness.analysis.claims import judge_all, load_claims, verdicts_to_json
+from harness.analysis.claims import judge_all, load_claims, load_published, verdicts_to_json
+from harness.analysis.claims.spec import PRESS_CLAIMS
 from harness.analysis.match import match_study
 from harness.analysis.results import ClaimVerdict, MatchResult
 from harness.core.errors import RecordError
 from harness.core.records import RunRecord
 from harness.core.store import Store, write_text_atomically
 from harness.core.study import StudyInfo, load_study
-from harness.report import answer, closing, evidence, inside, provenance
+from harness.report import answer, closing, evidence, inside, provenance, published
 from harness.report import numbers as n
 from harness.report.blocks import Section
 
@@ -42,7 +43,7 @@ def build_report(root: Path, out: Path, *, now_utc: str | None = None) -> Path:
         unreadable = [*unreadable, str(error).replace(str(root), "").lstrip("/")]
     traces = {r.run_id: trace for r in records if (trace := store.load_trace(r.run_id)) is not None}
     match = match_study(records, study, unreadable)
-    verdicts = judge_all(load_claims(study.claims if study is not None else None), match)
+    verdicts = judge_all(load_claims(study.claims if study is not None else PRESS_CLAIMS), match)
     page = render_report(records, study, match, verdicts, unreadable, traces, now_utc=now_utc)
     write_text_atomically(out, page)
     answers = json.dumps(verdicts_to_json(verdicts, match), indent=1, sort_keys=True, allow_nan=False)
@@ -60,7 +61,10 @@ def render_report(  # noqa: PLR0917 - the parts of a page in the order that they
     *,
     now_utc: str | None = None,
 ) -> str:
-    """Return the page. A pure function: no clock, no disk but the templates, no order that depends on the caller."""
+    """Return the page. A pure function: no clock, no order that depends on the caller, no disk but the package's own.
+
+    The package's own are the templates and the published claims.
+    """
     records = sorted(records, key=lambda record: record.run_id)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
@@ -99,6 +103,7 @@ def _sections(  # noqa: PLR0917 - the same parts
         evidence.joules_section(match),
         evidence.curve_section(match, verdicts),
         evidence.tasks_section(match),
+        published.published_section(load_published(), match),
         inside.trace_section(records, traces, match.candidate_arm),
         inside.routing_section(records),
         provenance.checks_section(match),

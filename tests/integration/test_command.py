@@ -57,8 +57,9 @@ def test_reports_of_nothing_say_what_to_give(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for verb in ("report", "match", "claims"):
+    for verb in ("report", "match"):
         assert "runs/" in _fails_in_one_line(capsys, verb)
+    for verb in ("report", "match", "claims"):
         assert "records" in _fails_in_one_line(capsys, verb, str(tmp_path))
 
 

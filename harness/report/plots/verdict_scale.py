@@ -10,9 +10,9 @@ _WIDTH, _LEFT, _RIGHT, _Y = 320.0, 8.0, 312.0, 30.0
 
 
 def verdict_scale(
-    factor: float, estimate: float | None, low: float | None, high: float | None, *, modelled: bool
+    factor: float, estimate: float | None, low: float | None, high: float | None, *, modelled: bool, above: bool = False
 ) -> Markup | None:
-    """Return a log scale of candidate over baseline; the claimed zone (ratio up to `factor`) is shaded.
+    """Return a log scale of candidate over baseline; the claimed zone (up to `factor`, or `above` it) is shaded.
 
     `low` and `high` bound the interval; a modelled ratio is drawn hollow and dashed.
     """
@@ -25,11 +25,13 @@ def verdict_scale(
         share = (math.log(max(value, math.exp(left))) - left) / (right - left)
         return f"{_LEFT + share * (_RIGHT - _LEFT):.1f}"
 
-    words = f"ratio {estimate:.3g}, claimed at most {factor:.3g}" + (", modelled" if modelled else "")
+    bound = "at least" if above else "at most"
+    words = f"ratio {estimate:.3g}, claimed {bound} {factor:.3g}" + (", modelled" if modelled else "")
+    begin, end = (float(x(factor)), _RIGHT) if above else (_LEFT, float(x(factor)))
     dash = ' stroke-dasharray="4 3"' if modelled else ""
     parts = [
         f'<svg class="scale" viewBox="0 0 {_WIDTH:.0f} 62" role="img" aria-label="{words}"><title>{words}</title>',
-        f'<rect x="{_LEFT:.1f}" y="{_Y - 9}" width="{float(x(factor)) - _LEFT:.1f}" height="18" fill="var(--zone)"/>',
+        f'<rect x="{begin:.1f}" y="{_Y - 9}" width="{end - begin:.1f}" height="18" fill="var(--zone)"/>',
         f'<line x1="{_LEFT}" x2="{_RIGHT}" y1="{_Y}" y2="{_Y}" stroke="var(--rule)" stroke-width="1.5"/>',
     ]
     for value, label in ((factor, f"claim {factor:.3g}"), (1.0, "equal")):
