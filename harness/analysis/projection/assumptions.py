@@ -5,19 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
+LAUNCH_S = 1e-3
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assumptions:
     """Assumptions that a user can change; `SOURCES` says where each default comes from.
 
     `routing_correlation` is the share of further tokens that bring no choice of experts of their own (0: uniform and
     independent); `expert_overhead` multiplies time and energy of bytes and FLOPs of a model that has routed experts;
+    `launch_s` is the time of a decode step beside its bytes and FLOPs, ``None`` for the card's own (or `LAUNCH_S`);
     `time_overlap` is the share of the shorter of memory and compute time that hides behind the longer (1: roofline).
     """
 
     bandwidth_efficiency: float = 0.75
     flops_efficiency: float = 0.55
     time_overlap: float = 0.0
-    launch_s: float = 1e-3
+    launch_s: float | None = None
     usable_memory: float = 0.9
     routing_correlation: float = 0.0
     expert_overhead: float = 1.0
@@ -34,7 +38,7 @@ SOURCES: dict[str, str] = {
     "bandwidth_efficiency": f"of the peak bandwidth; {_LATENCIES}",
     "flops_efficiency": f"of the peak rate in a decode step; {_LATENCIES}",
     "time_overlap": f"memory and compute time add up, which fits those latencies; 1 is the ideal roofline; {_LATENCIES}",
-    "launch_s": f"time of a step beside bytes and FLOPs; {_LATENCIES}",
+    "launch_s": "the card's own where its file gives one, else 1 ms",
     "usable_memory": "share of a card's memory for weights and cache; the default of vLLM",
     "routing_correlation": "tokens choose experts uniformly and independently: the most distinct experts there can be",
     "expert_overhead": "products of experts run as well as dense ones: the sensitivity table shows when they do not",

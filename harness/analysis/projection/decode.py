@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from harness.analysis.projection.assumptions import Assumptions
+from harness.analysis.projection.assumptions import LAUNCH_S, Assumptions
 from harness.analysis.projection.constants import DecodeConstants
 from harness.analysis.projection.hardware import Card
 from harness.analysis.projection.load import Load
@@ -80,5 +80,8 @@ def _estimate_seconds(load: Load, card: Card, assumptions: Assumptions, num_byte
     """Return the step's time on one card from its share of bytes and FLOPs."""
     memory = num_bytes / (card.bandwidth_bytes_per_s.value * assumptions.bandwidth_efficiency)
     compute = flops / (card.peak_flops_per_s(fp8=load.is_fp8) * assumptions.flops_efficiency)
+    launch = assumptions.launch_s
+    if launch is None:
+        launch = card.launch_s.value or LAUNCH_S
     hidden = assumptions.time_overlap * min(memory, compute)
-    return memory + compute - hidden + assumptions.launch_s
+    return memory + compute - hidden + launch

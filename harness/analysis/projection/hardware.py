@@ -58,7 +58,10 @@ MaybeGiven = Annotated[Figure | NoFigure, BeforeValidator(_from_plain_number)]
 
 
 class Card(BaseModel):
-    """One accelerator. Rates are dense (no structured sparsity); `constants` are there only where they were fitted."""
+    """One accelerator. Rates are dense (no structured sparsity); `constants` are there only where they were fitted.
+
+    `launch_s` is the time of a decode step beside its bytes and FLOPs.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -69,6 +72,7 @@ class Card(BaseModel):
     fp8_flops_per_s: MaybeGiven = NoFigure(value=None, source="not given", tag="own")
     power_limit_w: Given
     nvlink_bytes_per_s: MaybeGiven = NoFigure(value=None, source="not given", tag="own")
+    launch_s: MaybeGiven = NoFigure(value=None, source="not given", tag="own")
     constants: FittedConstants | None = None
 
     def peak_flops_per_s(self, *, fp8: bool) -> float:
