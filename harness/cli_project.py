@@ -15,8 +15,9 @@ from harness.core.errors import EXIT_OK, ConfigError
 if TYPE_CHECKING:
     from harness.analysis.projection.assumptions import Assumptions
     from harness.analysis.projection.pairs import Pair
-    from harness.analysis.projection.project import Request, TrainingPlan
+    from harness.analysis.projection.requests import Request
     from harness.analysis.projection.results import Projection
+    from harness.analysis.projection.training import TrainingPlan
 
 _ALL = "all"
 _FACTORS = {"": 1.0, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
@@ -111,7 +112,7 @@ def _assumptions(options: argparse.Namespace) -> Assumptions:
 
 
 def _request(options: argparse.Namespace) -> Request | None:
-    from harness.analysis.projection.project import Request
+    from harness.analysis.projection.requests import Request
 
     if options.prompt is None and options.output is None:
         if options.moe_output is not None:
@@ -127,7 +128,7 @@ def _request(options: argparse.Namespace) -> Request | None:
 
 
 def _training(options: argparse.Namespace, pairs: Sequence[Pair]) -> TrainingPlan | None:
-    from harness.analysis.projection.project import DEFAULT_TRAIN_CONTEXT, TrainingPlan
+    from harness.analysis.projection.training import DEFAULT_TRAIN_CONTEXT, TrainingPlan
 
     if options.dense_tokens is None and options.moe_tokens is None:
         return None

@@ -1,4 +1,4 @@
-"""The wheel holds everything: grafted configs and experiments, the sweeper plugin, every YAML, published config and template."""
+"""The wheel holds everything: grafted configs and experiments, the sweeper plugin, every YAML, JSON and template."""
 
 from __future__ import annotations
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-
 LAUNCH_S = 1e-3
 
 
@@ -37,7 +36,7 @@ _LATENCIES = (
 SOURCES: dict[str, str] = {
     "bandwidth_efficiency": f"of the peak bandwidth; {_LATENCIES}",
     "flops_efficiency": f"of the peak rate in a decode step; {_LATENCIES}",
-    "time_overlap": f"memory and compute time add up, which fits those latencies; 1 is the ideal roofline; {_LATENCIES}",
+    "time_overlap": f"memory and compute time add up; 1 is the ideal roofline; {_LATENCIES}",
     "launch_s": "the card's own where its file gives one, else 1 ms",
     "usable_memory": "share of a card's memory for weights and cache; the default of vLLM",
     "routing_correlation": "tokens choose experts uniformly and independently: the most distinct experts there can be",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 from harness.analysis.projection.assumptions import Assumptions
@@ -46,11 +47,17 @@ def build_comparison(
     )
 
 
+def with_weights(setup: Comparison, dtype: str) -> Comparison:
+    """Return the comparison with both models' weights in `dtype`, their caches as they were."""
+    dense, moe = (build_load(load.shape, dtype=dtype, kv_dtype=load.cache_dtype) for load in (setup.dense, setup.moe))
+    return dataclasses.replace(setup, dense=dense, moe=moe)
+
+
 def estimate_steps(setup: Comparison, batch: int, context: int | None = None) -> tuple[DecodeStep, DecodeStep]:
     """Return the dense and the sparse-expert step at one batch; `context` replaces the comparison's."""
     attended = setup.context if context is None else context
     dense, moe = (
-        estimate_decode_step(load, setup.card, setup.constants, setup.assumptions, batch, attended)
+        estimate_decode_step(load, setup.card, setup.constants, setup.assumptions, batch=batch, context=attended)
         for load in (setup.dense, setup.moe)
     )
     return dense, moe

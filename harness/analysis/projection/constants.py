@@ -84,8 +84,9 @@ def scale_constants(card: Card, reference: Card) -> DecodeConstants:
         rms=None,
         rms_reason=f"nothing was fitted on {card.name}",
         source=(
-            f"assumed: the constants of {reference.name}, per step scaled by power limit ({power:.3g}), per byte by power"
-            f" limit / bandwidth ({power / bandwidth:.3g}), per FLOP by power limit / BF16 peak ({power / peak:.3g})"
+            f"assumed: the constants of {reference.name}, per step scaled by power limit ({power:.3g}),"
+            f" per byte by power limit / bandwidth ({power / bandwidth:.3g}), per FLOP by power limit / BF16 peak"
+            f" ({power / peak:.3g})"
         ),
     )
 

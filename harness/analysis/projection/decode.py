@@ -41,7 +41,7 @@ def count_gpus(load: Load, card: Card, assumptions: Assumptions, batch: int, con
 
 
 def estimate_decode_step(
-    load: Load, card: Card, constants: DecodeConstants, assumptions: Assumptions, batch: int, context: int
+    load: Load, card: Card, constants: DecodeConstants, assumptions: Assumptions, *, batch: int, context: int
 ) -> DecodeStep:
     """Return the projected step of `batch` sequences that each attend over `context` positions.
 

@@ -11,7 +11,8 @@ from harness.analysis.projection.hardware import REFERENCE_CARD, load_card
 from harness.flops.published.shape import LatentAttention
 
 if TYPE_CHECKING:
-    from harness.analysis.projection.results import BatchRow, TrainingComparison
+    from harness.analysis.projection.results import BatchRow
+    from harness.analysis.projection.training import TrainingComparison
 
 _CHECK_CARD = "b200"
 
@@ -62,15 +63,18 @@ def _note_steps(rows: Sequence[BatchRow]) -> Iterator[str]:
         yield "the two models need different numbers of cards at some batch"
     if any(step.num_gpus > 1 for row in rows for step in (row.dense, row.moe)):
         yield (
-            "several cards: as many as hold weights and cache; bytes and FLOPs split evenly, the cost of a step on each,"
-            " communication not modelled"
+            "several cards: as many as hold weights and cache; bytes and FLOPs split evenly, the cost of a step on"
+            " each, communication not modelled"
         )
 
 
 def _note_constants(setup: Comparison) -> Iterator[str]:
     constants = setup.constants
     if constants.constants_origin == "fitted":
-        yield "the constants were fitted to dense models only: what products of experts lose is not in them"
+        yield (
+            "the constants were fitted to dense models only, at batches that one card served: what products of experts"
+            " lose is not in them, and batches in the thousands are extrapolated"
+        )
     if constants.constants_origin == "scaled_by_assumption":
         check = load_card(_CHECK_CARD)
         fitted, scaled = check.constants, scale_constants(check, load_card(REFERENCE_CARD))

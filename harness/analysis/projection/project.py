@@ -2,57 +2,40 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from harness.analysis.projection.assumptions import Assumptions
 from harness.analysis.projection.batches import sweep_batches
-from harness.analysis.projection.comparison import Comparison, build_comparison, estimate_steps
+from harness.analysis.projection.comparison import (
+    Comparison,
+    build_comparison,
+    estimate_ratio,
+    estimate_steps,
+    with_weights,
+)
 from harness.analysis.projection.constants import choose_constants
 from harness.analysis.projection.hardware import Card, load_card
 from harness.analysis.projection.load import Load
 from harness.analysis.projection.notes import list_notes
 from harness.analysis.projection.pairs import Pair
-from harness.analysis.projection.prefill import estimate_prefill
+from harness.analysis.projection.requests import Request, project_request
 from harness.analysis.projection.results import (
     BatchRow,
+    EqualPrecision,
     Projection,
     Side,
-    TaskProjection,
-    TaskRow,
-    TrainingComparison,
     WeightCriterion,
 )
 from harness.analysis.projection.sensitivity import estimate_interval, estimate_sensitivity
-from harness.analysis.projection.training import estimate_training
+from harness.analysis.projection.training import DEFAULT_TRAIN_CONTEXT, TrainingPlan, compare_training
 from harness.core.errors import ConfigError
 from harness.flops.published.count import count_model
 from harness.flops.published.shipped import read_model
 
 DEFAULT_BATCHES = (1, 8, 64)
 DEFAULT_CONTEXT = 1024
-DEFAULT_TRAIN_CONTEXT = 4096
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """A request: prompt and answer in tokens; the sparse-expert answer is `moe_output_factor` times as long."""
-
-    prompt_tokens: int
-    output_tokens: int
-    moe_output_factor: float = 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingPlan:
-    """Tokens of both trainings and the length of their sequences."""
-
-    dense_tokens: float
-    moe_tokens: float
-    dense_context: int = DEFAULT_TRAIN_CONTEXT
-    moe_context: int = DEFAULT_TRAIN_CONTEXT
+_EQUAL_DTYPE = "bf16"
 
 
 def project_models(
@@ -94,7 +77,7 @@ def project_models(
         kv_dtype=kv_dtype,
     )
     rows = tuple(_row(setup, batch) for batch in batches)
-    trained = None if training is None else _compare_training(setup, training)
+    trained = None if training is None else compare_training(setup.dense, setup.moe, card, setup.assumptions, training)
     return Projection(
         dense=_side(str(dense), setup.dense, context),
         moe=_side(str(moe), setup.moe, context),
@@ -105,8 +88,9 @@ def project_models(
         rows=rows,
         sensitivity=estimate_sensitivity(setup, batches),
         sweep=sweep_batches(setup),
+        equal_precision=_equal_precision(setup, batches),
         criterion=_criterion(setup),
-        task=None if request is None else _project_task(setup, batches, request),
+        task=None if request is None else project_request(setup, batches, request),
         training=trained,
         training_reason=None if trained else _why_no_training(pair),
         pair=pair,
@@ -164,7 +148,9 @@ def _why_no_training(pair: Pair | None) -> str:
         for name, facts in ((pair.dense, pair.dense_training), (pair.moe, pair.moe_training))
         if facts.tokens is None
     ]
-    return f"the training tokens of {' and '.join(unknown)} are not published; --dense-tokens and --moe-tokens give them"
+    return (
+        f"the training tokens of {' and '.join(unknown)} are not published; --dense-tokens and --moe-tokens give them"
+    )
 
 
 def _side(name: str, load: Load, context: int) -> Side:
@@ -195,61 +181,18 @@ def _row(setup: Comparison, batch: int) -> BatchRow:
     )
 
 
+def _equal_precision(setup: Comparison, batches: Sequence[int]) -> EqualPrecision | None:
+    if setup.dense.weights == setup.moe.weights:
+        return None
+    same = with_weights(setup, _EQUAL_DTYPE)
+    return EqualPrecision(
+        dtype=_EQUAL_DTYPE,
+        ratios=tuple(estimate_ratio(same, batch) for batch in batches),
+        sweep=sweep_batches(same),
+    )
+
+
 def _criterion(setup: Comparison) -> WeightCriterion:
     dense, moe = count_model(setup.dense.shape), count_model(setup.moe.shape)
     q, s = dense.active_params / moe.active_params, moe.active_params / moe.total_params
     return WeightCriterion(q=q, s=s, qs=q * s, weight_bytes_ratio=setup.dense.stored_bytes / setup.moe.stored_bytes)
-
-
-def _project_task(setup: Comparison, batches: Sequence[int], request: Request) -> TaskProjection:
-    moe_output = max(1, round(request.output_tokens * request.moe_output_factor))
-    dense_prefill, moe_prefill = (
-        estimate_prefill(load, setup.card, setup.assumptions, request.prompt_tokens)
-        for load in (setup.dense, setup.moe)
-    )
-    rows = []
-    for batch in batches:
-        dense_step, _ = estimate_steps(setup, batch, _mean_context(request.prompt_tokens, request.output_tokens))
-        _, moe_step = estimate_steps(setup, batch, _mean_context(request.prompt_tokens, moe_output))
-        dense_joules = dense_prefill.joules + request.output_tokens * dense_step.joules_per_token
-        moe_joules = moe_prefill.joules + moe_output * moe_step.joules_per_token
-        rows.append(
-            TaskRow(batch=batch, dense_joules=dense_joules, moe_joules=moe_joules, ratio=moe_joules / dense_joules)
-        )
-    return TaskProjection(
-        prompt_tokens=request.prompt_tokens,
-        dense_output_tokens=request.output_tokens,
-        moe_output_tokens=moe_output,
-        dense_prefill=dense_prefill,
-        moe_prefill=moe_prefill,
-        rows=tuple(rows),
-    )
-
-
-def _mean_context(prompt_tokens: int, output_tokens: int) -> int:
-    """Return the context of the mean decoded token: step i attends over the prompt and i tokens."""
-    return prompt_tokens + (output_tokens + 1) // 2
-
-
-def _compare_training(setup: Comparison, plan: TrainingPlan) -> TrainingComparison:
-    assumed = setup.assumptions
-    dense = estimate_training(
-        setup.dense.shape,
-        setup.card,
-        tokens=plan.dense_tokens,
-        context=plan.dense_context,
-        mfu=_train_mfu(setup.dense, assumed),
-    )
-    moe = estimate_training(
-        setup.moe.shape, setup.card, tokens=plan.moe_tokens, context=plan.moe_context, mfu=_train_mfu(setup.moe, assumed)
-    )
-    ratios = {
-        f"{name}_ratio": getattr(moe, name) / getattr(dense, name)
-        for name in (field.name for field in dataclasses.fields(dense))
-        if name in ("flops", "flops_causal", "six_n_d", "gpu_hours")
-    }
-    return TrainingComparison(dense=dense, moe=moe, **ratios)
-
-
-def _train_mfu(load: Load, assumptions: Assumptions) -> float:
-    return assumptions.moe_train_mfu if load.routed else assumptions.dense_train_mfu

@@ -12,9 +12,9 @@ from harness.analysis.projection.constants import DecodeConstants
 from harness.analysis.projection.decode import DecodeStep
 from harness.analysis.projection.hardware import Card
 from harness.analysis.projection.pairs import Pair
-from harness.analysis.projection.prefill import Prefill
+from harness.analysis.projection.requests import TaskProjection
 from harness.analysis.projection.sensitivity import SensitivityRow
-from harness.analysis.projection.training import Training
+from harness.analysis.projection.training import TrainingComparison
 
 LABEL = "projected, grade D: a model, not a measurement"
 
@@ -38,7 +38,8 @@ class Side:
 class BatchRow:
     """Both decode steps at one batch; `ratio` is sparse-expert over dense in joules per token.
 
-    `ratio_uncapped` leaves the power limit out. `interval` is the fit's model error, ``None`` with the constants' reason.
+    `ratio_uncapped` leaves the power limit out. `interval` is the fit's model error, ``None`` where the constants say
+    why.
     """
 
     batch: int
@@ -50,37 +51,12 @@ class BatchRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskRow:
-    """Joules of one request at one decode batch: its prompt, then its answer at the mean context."""
+class EqualPrecision:
+    """The same comparison with both models' weights in `dtype`: what is left when precision does not differ."""
 
-    batch: int
-    dense_joules: float
-    moe_joules: float
-    ratio: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskProjection:
-    """A request of `prompt_tokens`; the sparse-expert model may write a longer answer."""
-
-    prompt_tokens: int
-    dense_output_tokens: int
-    moe_output_tokens: int
-    dense_prefill: Prefill
-    moe_prefill: Prefill
-    rows: tuple[TaskRow, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingComparison:
-    """Both trainings and their ratios, sparse-expert over dense; MFUs are assumptions."""
-
-    dense: Training
-    moe: Training
-    flops_ratio: float
-    flops_causal_ratio: float
-    six_n_d_ratio: float
-    gpu_hours_ratio: float
+    dtype: str
+    ratios: tuple[float, ...]
+    sweep: Sweep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +74,10 @@ class WeightCriterion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Projection:
-    """A whole projection of one pair on one card."""
+    """A whole projection of one pair on one card.
+
+    `equal_precision` is there where the two models' weights differ in precision; its ratios are in the rows' order.
+    """
 
     dense: Side
     moe: Side
@@ -109,6 +88,7 @@ class Projection:
     rows: tuple[BatchRow, ...]
     sensitivity: tuple[SensitivityRow, ...]
     sweep: Sweep
+    equal_precision: EqualPrecision | None
     criterion: WeightCriterion
     task: TaskProjection | None
     training: TrainingComparison | None

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from harness.analysis.projection.comparison import Comparison, estimate_ratio
+from harness.analysis.projection.comparison import Comparison, estimate_ratio, with_weights
 from harness.analysis.projection.load import build_load
 
 _HALF, _HALF_MORE = 0.5, 1.5
@@ -69,7 +69,7 @@ def _list_changes(setup: Comparison) -> Iterator[tuple[str, str, Change, str, Ch
     if setup.moe.routed or setup.dense.routed:
         yield "routing", "half repeats", _assume(routing_correlation=0.5), "uniform", _assume(routing_correlation=0.0)
         yield "expert inefficiency", "none", _assume(expert_overhead=1.0), "1.5x", _assume(expert_overhead=1.5)
-    yield "weights of both", "fp8", _weights("fp8"), "bf16", _weights("bf16")
+    yield "weights of both", "fp8", lambda c: with_weights(c, "fp8"), "bf16", lambda c: with_weights(c, "bf16")
     yield "cache of both", "fp8", _cache("fp8"), "bf16", _cache("bf16")
     yield "bandwidth reached", "60%", _assume(bandwidth_efficiency=0.6), "90%", _assume(bandwidth_efficiency=0.9)
     yield "FLOP/s reached", "35%", _assume(flops_efficiency=0.35), "75%", _assume(flops_efficiency=0.75)
@@ -89,16 +89,6 @@ def _scaled(field: str, factor: float) -> Change:
 def _assume(**changes: float) -> Change:
     def change(setup: Comparison) -> Comparison:
         return dataclasses.replace(setup, assumptions=dataclasses.replace(setup.assumptions, **changes))
-
-    return change
-
-
-def _weights(dtype: str) -> Change:
-    def change(setup: Comparison) -> Comparison:
-        dense, moe = (
-            build_load(load.shape, dtype=dtype, kv_dtype=load.cache_dtype) for load in (setup.dense, setup.moe)
-        )
-        return dataclasses.replace(setup, dense=dense, moe=moe)
 
     return change
 

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 
 from harness.analysis.projection.assumptions import LAUNCH_S, SOURCES
 from harness.analysis.projection.batches import Sweep
+from harness.analysis.projection.requests import TaskProjection
 from harness.analysis.projection.results import (
     LABEL,
     BatchRow,
     Projection,
     Side,
-    TaskProjection,
-    TrainingComparison,
 )
 from harness.analysis.projection.sensitivity import SensitivityRow
+from harness.analysis.projection.training import TrainingComparison
 from harness.core.units import format_digits, format_si
 
 _WIDTH = 110
@@ -29,10 +29,14 @@ def projection_to_text(projection: Projection) -> str:
     lines += [f"sparse-expert {_side(p.moe)}", f"dense         {_side(p.dense)}", f"on {p.card.name}", ""]
     lines += _quality_lines(p)
     lines += ["", f"Decoding one token at context {p.context}, energy of the cards alone", *_batch_table(p.rows)]
+    lines += _equal_precision_lines(p)
     lines += ["", *_constant_lines(p), "", *_sweep_lines(p.sweep), *_criterion_lines(p)]
     if p.task is not None:
         lines += ["", *_task_lines(p.task)]
-    lines += ["", *(_training_lines(p.training, p) if p.training else [f"Training: not projected, {p.training_reason}"])]
+    lines += [
+        "",
+        *(_training_lines(p.training, p) if p.training else [f"Training: not projected, {p.training_reason}"]),
+    ]
     lines += ["", *_sensitivity_lines(p.sensitivity, [row.batch for row in p.rows]), "", "Assumptions and notes"]
     for note in (*_assumption_notes(p), *p.notes):
         lines += _wrapped(note)
@@ -42,20 +46,19 @@ def projection_to_text(projection: Projection) -> str:
 def pairs_to_text(projections: Sequence[Projection]) -> str:
     """Return the headline table of several pairs: ratios of joules per decoded token, sparse-expert over dense."""
     first = projections[0]
-    head = ["pair", *(f"batch {row.batch}" for row in first.rows), "at or below 0.1", "qs", "isolates architecture"]
-    table = [
-        [
-            p.pair.id if p.pair else f"{p.moe.name}_{p.dense.name}",
-            *(_ratio(row.ratio) for row in p.rows),
-            _ranges(p.sweep, "0.1"),
-            f"{p.criterion.qs:.2f}",
-            "yes" if p.pair and p.pair.isolates_architecture else "no",
-        ]
-        for p in projections
-    ]
+    table = [["pair", *(f"batch {row.batch}" for row in first.rows), "at or below 0.1", "qs", "isolates architecture"]]
+    for p in projections:
+        name = p.pair.id if p.pair else f"{p.moe.name}_{p.dense.name}"
+        ratios = [_ratio(row.ratio) for row in p.rows]
+        isolates = "yes" if p.pair and p.pair.isolates_architecture else "no"
+        table.append([name, *ratios, _ranges(p.sweep, "0.1"), f"{p.criterion.qs:.2f}", isolates])
+        if p.equal_precision is not None:
+            same = [_ratio(ratio) for ratio in p.equal_precision.ratios]
+            ranges = _ranges(p.equal_precision.sweep, "0.1")
+            table.append([f"  weights of both in {p.equal_precision.dtype}", *same, ranges, "", ""])
     title = f"Joules per decoded token, sparse-expert over dense, {first.card.name}, context {first.context}"
     origin = f"constants {_origin(first)}"
-    return "\n".join([LABEL, "", title, *_aligned([head, *table]), "", *_wrapped(origin)])
+    return "\n".join([LABEL, "", title, *_aligned(table), "", *_wrapped(origin)])
 
 
 def _side(side: Side) -> str:
@@ -73,7 +76,9 @@ def _quality_lines(p: Projection) -> list[str]:
     if scores:
         lines += _wrapped(f"sparse-expert / dense: {scores}")
     answer = "yes" if p.pair.isolates_architecture else "no"
-    return lines + _wrapped(f"Isolates the architecture: {answer}. Beside the experts differ: {'; '.join(p.pair.also_differs)}")
+    return lines + _wrapped(
+        f"Isolates the architecture: {answer}. Beside the experts differ: {'; '.join(p.pair.also_differs)}"
+    )
 
 
 def _batch_table(rows: Sequence[BatchRow]) -> list[str]:
@@ -99,6 +104,18 @@ def _batch_table(rows: Sequence[BatchRow]) -> list[str]:
             ]
         )
     return _aligned(table)
+
+
+def _equal_precision_lines(p: Projection) -> list[str]:
+    same = p.equal_precision
+    if same is None:
+        return []
+    ratios = ", ".join(f"{_ratio(ratio)} at batch {row.batch}" for ratio, row in zip(same.ratios, p.rows, strict=True))
+    ranges = f"at or below 0.1: {_ranges(same.sweep, '0.1')}"
+    return [
+        "",
+        *_wrapped(f"The weights differ in precision. With both in {same.dtype} the ratio is {ratios}; {ranges}"),
+    ]
 
 
 def _origin(p: Projection) -> str:
@@ -153,7 +170,9 @@ def _task_lines(task: TaskProjection) -> list[str]:
     table += [
         [str(r.batch), _ratio(r.ratio), format_digits(r.moe_joules), format_digits(r.dense_joules)] for r in task.rows
     ]
-    prefill = f"{format_digits(task.moe_prefill.joules)} J (sparse-expert), {format_digits(task.dense_prefill.joules)} J"
+    prefill = (
+        f"{format_digits(task.moe_prefill.joules)} J (sparse-expert), {format_digits(task.dense_prefill.joules)} J"
+    )
     return [*lines, *_aligned(table), f"  of which prefill, at the power limit: {prefill} (dense)"]
 
 
@@ -216,7 +235,8 @@ def _assumption_notes(p: Projection) -> list[str]:
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return [
-        "  " + "  ".join(f"{c:<{w}}" if i == 0 else f"{c:>{w}}" for i, (c, w) in enumerate(zip(row, widths, strict=True)))
+        "  "
+        + "  ".join(f"{c:<{w}}" if i == 0 else f"{c:>{w}}" for i, (c, w) in enumerate(zip(row, widths, strict=True)))
         for row in rows
     ]
 
