@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 
 from harness.analysis.projection.assumptions import Assumptions
@@ -11,6 +12,8 @@ from harness.analysis.projection.decode import DecodeStep, estimate_decode_step
 from harness.analysis.projection.hardware import Card
 from harness.analysis.projection.load import Load, build_load
 from harness.flops.published.shape import Shape
+
+_SAME_PRECISION = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +48,12 @@ def build_comparison(
         assumptions=assumptions,
         context=context,
     )
+
+
+def differs_in_precision(setup: Comparison) -> bool:
+    """Return whether a parameter takes clearly more bytes in one model than in the other (fp8 against bf16)."""
+    dense, moe = (load.stored_bytes / load.num_params for load in (setup.dense, setup.moe))
+    return not math.isclose(dense, moe, rel_tol=_SAME_PRECISION)
 
 
 def with_weights(setup: Comparison, dtype: str) -> Comparison:

@@ -48,6 +48,7 @@ class Load:
     """
 
     shape: Shape
+    num_params: int
     stored_bytes: int
     fixed_bytes: int
     routed: tuple[RoutedWeights, ...]
@@ -122,6 +123,7 @@ def build_load(shape: Shape, *, dtype: str | None = None, kv_dtype: str | None =
             fixed.append(tensor)
     return Load(
         shape=shape,
+        num_params=sum(tensor.num_params for tensor in tensors),
         stored_bytes=stored.num_bytes,
         fixed_bytes=count(fixed).num_bytes or 0,
         routed=tuple(RoutedWeights(*key, count(group).num_bytes or 0) for key, group in groups.items()),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from harness.analysis.projection.comparison import Comparison
+from harness.analysis.projection.comparison import Comparison, differs_in_precision
 from harness.analysis.projection.constants import scale_constants
 from harness.analysis.projection.hardware import REFERENCE_CARD, load_card
 from harness.flops.published.shape import LatentAttention
@@ -34,7 +34,7 @@ def _note_models(setup: Comparison) -> Iterator[str]:
         yield "the model given as dense has routed experts: the ratio compares two sparse-expert models"
     if not setup.moe.routed:
         yield "the model given as sparse-expert has no routed experts: the ratio compares two dense models"
-    if setup.dense.weights != setup.moe.weights:
+    if differs_in_precision(setup):
         yield (
             f"the weights differ in precision (dense: {setup.dense.weights}; sparse-expert: {setup.moe.weights}), and"
             " the ratio holds that difference: --dtype gives both the same"

@@ -10,6 +10,7 @@ from harness.analysis.projection.batches import sweep_batches
 from harness.analysis.projection.comparison import (
     Comparison,
     build_comparison,
+    differs_in_precision,
     estimate_ratio,
     estimate_steps,
     with_weights,
@@ -182,7 +183,7 @@ def _row(setup: Comparison, batch: int) -> BatchRow:
 
 
 def _equal_precision(setup: Comparison, batches: Sequence[int]) -> EqualPrecision | None:
-    if setup.dense.weights == setup.moe.weights:
+    if not differs_in_precision(setup):
         return None
     same = with_weights(setup, _EQUAL_DTYPE)
     return EqualPrecision(
