@@ -11,6 +11,7 @@ from harness.analysis.projection.hardware import REFERENCE_CARD, load_card
 from harness.flops.published.shape import LatentAttention
 
 if TYPE_CHECKING:
+    from harness.analysis.projection.requests import TaskProjection
     from harness.analysis.projection.results import BatchRow
     from harness.analysis.projection.training import TrainingComparison
 
@@ -18,11 +19,15 @@ _CHECK_CARD = "b200"
 
 
 def list_notes(
-    setup: Comparison, rows: Sequence[BatchRow], training: TrainingComparison | None = None
+    setup: Comparison,
+    rows: Sequence[BatchRow],
+    task: TaskProjection | None = None,
+    training: TrainingComparison | None = None,
 ) -> tuple[str, ...]:
     """Return the notes of a projection, those on the models first."""
     return (
         *_note_models(setup),
+        *_note_task(setup, task),
         *_note_steps(rows),
         *_note_constants(setup),
         *_note_training(setup, training),
@@ -46,6 +51,18 @@ def _note_models(setup: Comparison) -> Iterator[str]:
         if any(isinstance(layer.attention, LatentAttention) for layer in load.shape.layers):
             yield f"the {name} model decodes on its cached latents (MLA, absorbed)"
         yield from (f"{name} model: {note}" for note in load.shape.notes)
+
+
+def _note_task(setup: Comparison, task: TaskProjection | None) -> Iterator[str]:
+    if task is None:
+        return
+    for name, load, answer in (
+        ("dense", setup.dense, task.dense_output_tokens),
+        ("sparse-expert", setup.moe, task.moe_output_tokens),
+    ):
+        longest, needed = load.shape.max_context, task.prompt_tokens + answer
+        if longest is not None and needed > longest:
+            yield f"the request of {needed} tokens is beyond the {name} config's maximum of {longest}"
 
 
 def _note_steps(rows: Sequence[BatchRow]) -> Iterator[str]:
@@ -84,6 +101,8 @@ def _note_constants(setup: Comparison) -> Iterator[str]:
                 f" {scaled.j_per_step / fitted.j_per_step:.2f}, {scaled.j_per_byte * 1e12 / fitted.pj_per_byte:.2f} and"
                 f" {scaled.j_per_flop * 1e12 / fitted.pj_per_flop:.2f} of it (step, byte, FLOP)"
             )
+    if (setup.dense.is_fp8 or setup.moe.is_fp8) and setup.card.fp8_flops_per_s.value is None:
+        yield "the card has no FP8 rate: products with FP8 weights run at its BF16 rate"
     if setup.dense.is_fp8 or setup.moe.is_fp8:
         yield "energy per FLOP was fitted in bf16 and is not lowered for FP8 weights"
 

@@ -78,6 +78,7 @@ def project_models(
         kv_dtype=kv_dtype,
     )
     rows = tuple(_row(setup, batch) for batch in batches)
+    task = None if request is None else project_request(setup, batches, request)
     trained = None if training is None else compare_training(setup.dense, setup.moe, card, setup.assumptions, training)
     return Projection(
         dense=_side(str(dense), setup.dense, context),
@@ -91,11 +92,11 @@ def project_models(
         sweep=sweep_batches(setup),
         equal_precision=_equal_precision(setup, batches),
         criterion=_criterion(setup),
-        task=None if request is None else project_request(setup, batches, request),
+        task=task,
         training=trained,
         training_reason=None if trained else _why_no_training(pair),
         pair=pair,
-        notes=list_notes(setup, rows, trained),
+        notes=list_notes(setup, rows, task, trained),
     )
 
 

@@ -59,6 +59,20 @@ def test_overlap_makes_the_step_an_ideal_roofline() -> None:
     assert step.seconds == pytest.approx(max(5072 / 750, 11904 / 5500) + 0.5)
 
 
+def test_launch_time_is_assumed_or_the_cards_own_or_a_millisecond() -> None:
+    load, constants = build_load(tiny_shape()), make_constants()
+
+    def seconds(assumptions: Assumptions, **card: float) -> float:
+        step = estimate_decode_step(load, make_card(**card), constants, assumptions, batch=3, context=5)
+        return step.seconds
+
+    own = dataclasses.replace(ASSUMED, launch_s=None)
+    work = seconds(ASSUMED) - 0.5
+    assert seconds(own, launch_s=0.25) == pytest.approx(work + 0.25)
+    assert seconds(own) == pytest.approx(work + 1e-3)
+    assert seconds(ASSUMED, launch_s=0.25) == pytest.approx(work + 0.5)
+
+
 def test_weights_and_cache_decide_how_many_cards_and_each_pays_the_step() -> None:
     one, several = _step(), _step(memory_bytes=2500)
     stored = 2 * (2 * (192 + 16 + 32 + 4 * 3 * 8 * 6) + 8 + 2 * 800)

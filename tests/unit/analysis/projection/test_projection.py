@@ -197,6 +197,14 @@ def test_what_a_reader_must_know_is_a_note(dense: str, moe: str, context: int, p
     assert any(part in note for note in project_models(dense, moe, "h100", (1,), context).notes)
 
 
+def test_a_request_beyond_the_maximum_and_missing_fp8_units_are_notes() -> None:
+    request = Request(prompt_tokens=3000, output_tokens=1000, moe_output_factor=60)
+    notes = project_models("llama-2-7b", "qwen3-30b-a3b", "a100", (1,), dtype="fp8", request=request).notes
+    assert any("request of 63000 tokens is beyond the sparse-expert config's maximum of 40960" in n for n in notes)
+    assert not any("request" in n and "the dense config" in n for n in notes)
+    assert any("no FP8 rate" in n for n in notes)
+
+
 def test_a_cap_and_a_scaling_are_notes() -> None:
     notes = project_models("qwen3-14b", "qwen3-30b-a3b", "h200", (2000,)).notes
     assert any("more than the power limit" in note for note in notes)
