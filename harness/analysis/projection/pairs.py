@@ -46,6 +46,28 @@ class TrainingFacts(BaseModel):
     tag: Tag
 
 
+class MeasuredPoint(BaseModel):
+    """Joules per output token that others measured at one batch on a shipped card."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    hardware: str = Field(min_length=1)
+    batch: int = Field(gt=0)
+    dense_j_per_token: float = Field(gt=0, allow_inf_nan=False)
+    moe_j_per_token: float = Field(gt=0, allow_inf_nan=False)
+
+
+class Measurements(BaseModel):
+    """Others' measurements of the pair; `context` is what their decode steps attended over on average."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str = Field(min_length=1)
+    tag: Tag
+    context: int = Field(gt=0)
+    points: tuple[MeasuredPoint, ...]
+
+
 class Pair(BaseModel):
     """A dense and a sparse-expert model; `isolates_architecture` is true only where nothing else is known to differ."""
 
@@ -59,6 +81,7 @@ class Pair(BaseModel):
     also_differs: tuple[str, ...]
     dense_training: TrainingFacts
     moe_training: TrainingFacts
+    measurements: Measurements | None = None
 
 
 def load_pair(name: str) -> Pair:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness.analysis.projection.assumptions import Assumptions
 from harness.analysis.projection.batches import sweep_batches
+from harness.analysis.projection.checks import check_against_public
 from harness.analysis.projection.comparison import (
     Comparison,
     build_comparison,
@@ -92,6 +93,7 @@ def project_models(
         sweep=sweep_batches(setup),
         equal_precision=_equal_precision(setup, batches),
         criterion=_criterion(setup),
+        checks=check_against_public(setup, pair),
         task=task,
         training=trained,
         training_reason=None if trained else _why_no_training(pair),

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from harness.analysis.projection.assumptions import SOURCES, Assumptions
 from harness.analysis.projection.batches import Sweep
+from harness.analysis.projection.checks import PublicCheck
 from harness.analysis.projection.constants import DecodeConstants
 from harness.analysis.projection.decode import DecodeStep
 from harness.analysis.projection.hardware import Card
@@ -76,6 +77,7 @@ class WeightCriterion:
 class Projection:
     """A whole projection of one pair on one card.
 
+    `checks` put others' measurements of the pair beside the projection; none where none is known on this card.
     `equal_precision` is there where the two models' weights differ in precision; its ratios are in the rows' order.
     """
 
@@ -90,6 +92,7 @@ class Projection:
     sweep: Sweep
     equal_precision: EqualPrecision | None
     criterion: WeightCriterion
+    checks: tuple[PublicCheck, ...]
     task: TaskProjection | None
     training: TrainingComparison | None
     training_reason: str | None
@@ -107,7 +110,7 @@ def projection_to_json(projection: Projection) -> dict[str, Any]:
     for name, value in plain.items():
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             plain[name] = dataclasses.asdict(value)
-        elif name in ("rows", "sensitivity"):
+        elif name in ("rows", "sensitivity", "checks"):
             plain[name] = [dataclasses.asdict(row) for row in value]
     plain["assumption_sources"] = SOURCES
     return {"grade": plain.pop("grade"), "kind": plain.pop("kind"), "label": LABEL, **plain}

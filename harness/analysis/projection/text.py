@@ -30,6 +30,8 @@ def projection_to_text(projection: Projection) -> str:
     lines += _quality_lines(p)
     lines += ["", f"Decoding one token at context {p.context}, energy of the cards alone", *_batch_table(p.rows)]
     lines += _equal_precision_lines(p)
+    if p.checks:
+        lines += ["", *_check_lines(p)]
     lines += ["", *_constant_lines(p), "", *_sweep_lines(p.sweep), *_criterion_lines(p)]
     if p.task is not None:
         lines += ["", *_task_lines(p.task)]
@@ -56,9 +58,16 @@ def pairs_to_text(projections: Sequence[Projection]) -> str:
             same = [_ratio(ratio) for ratio in p.equal_precision.ratios]
             ranges = _ranges(p.equal_precision.sweep, "0.1")
             table.append([f"  weights of both in {p.equal_precision.dtype}", *same, ranges, "", ""])
+    beyond = [
+        f"{side.name}: the context is beyond its config's maximum of {side.max_context}"
+        for side in dict.fromkeys(side for p in projections for side in (p.moe, p.dense))
+        if side.max_context is not None and first.context > side.max_context
+    ]
     title = f"Joules per decoded token, sparse-expert over dense, {first.card.name}, context {first.context}"
     origin = f"constants {_origin(first)}"
-    return "\n".join([LABEL, "", title, *_aligned(table), "", *_wrapped(origin)])
+    return "\n".join(
+        [LABEL, "", title, *_aligned(table), "", *(line for note in (origin, *beyond) for line in _wrapped(note))]
+    )
 
 
 def _side(side: Side) -> str:
@@ -116,6 +125,22 @@ def _equal_precision_lines(p: Projection) -> list[str]:
         "",
         *_wrapped(f"The weights differ in precision. With both in {same.dtype} the ratio is {ratios}; {ranges}"),
     ]
+
+
+def _check_lines(p: Projection) -> list[str]:
+    table = [["batch", "ratio measured", "projected", "sparse J/token", "projected", "dense J/token", "projected"]]
+    for check in p.checks:
+        joules = (
+            check.measured_moe_joules,
+            check.projected_moe_joules,
+            check.measured_dense_joules,
+            check.projected_dense_joules,
+        )
+        ratios = (_ratio(check.measured_ratio), _ratio(check.projected_ratio))
+        table.append([str(check.batch), *ratios, *(format_digits(value) for value in joules)])
+    title = f"The model beside what others measured, context {p.checks[0].context}"
+    source = p.pair.measurements if p.pair else None
+    return [title, *_aligned(table), *(_wrapped(f"[{source.tag}] {' '.join(source.source.split())}") if source else [])]
 
 
 def _origin(p: Projection) -> str:

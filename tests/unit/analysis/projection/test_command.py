@@ -24,7 +24,7 @@ def test_text_begins_with_the_label_and_holds_every_table(capsys: pytest.Capture
     assert text.splitlines()[0] == LABEL
     for part in ("MMLU 81.38 / 81.05", "cards", "nowhere", "qs = 0.48", "One request", "6ND", "energy per byte", "87%"):
         assert part in text
-    assert "measured" not in text.replace("not a measured interval", "")
+    assert "The model beside what others measured" in text
 
 
 def test_all_pairs_print_their_headline_ratios(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -35,6 +35,10 @@ def test_all_pairs_print_their_headline_ratios(capsys: pytest.CaptureFixture[str
     assert len(content) == 5
     assert all(one["pair"]["id"] in text and one["grade"] == "D" for one in content)
     assert text.count("weights of both in bf16") == 2
+    assert "beyond" not in text
+    assert "deepseek-7b: the context is beyond its config's maximum of 4096" in _run(
+        capsys, "--pair", "all", "--batch", "1", "--context", "5000"
+    )
 
 
 def test_json_holds_the_batches_asked_for(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -23,25 +23,30 @@ from harness.core.errors import ConfigError
 from harness.flops.published.shipped import read_model
 from tests.unit.analysis.projection.factory import published
 
-# ML.ENERGY leaderboard (ml-energy/leaderboard at 0ea52b6), chat task, vLLM, one H100: joules per token at a batch.
-MEASURED_DENSE = {8: 0.706, 16: 0.398, 32: 0.244, 64: 0.167, 128: 0.128}  # Qwen3-14B
-MEASURED_MOE = {8: 0.653, 16: 0.487, 32: 0.336, 64: 0.222}  # Qwen3-30B-A3B-Instruct-2507
-CHAT_CONTEXT = 600  # 200 tokens of prompt and half of about 800 of answer
+PAIR = load_pair("qwen3-30b-a3b_qwen3-14b")
 
 
-def test_dense_joules_agree_with_public_measurements() -> None:
-    """The constants come from a fit that saw this model too: agreement within the fit's error is what is claimed."""
-    setup = published("qwen3-14b", "qwen3-30b-a3b", context=CHAT_CONTEXT)
-    for batch, measured in MEASURED_DENSE.items():
-        assert estimate_steps(setup, batch)[0].joules_per_token == pytest.approx(measured, rel=0.08)
+@pytest.mark.parametrize(("card", "error"), [("h100", 0.03), ("b200", 0.25)])
+def test_dense_joules_agree_with_public_measurements(card: str, error: float) -> None:
+    """The constants come from a fit that saw this model too: agreement about as good as the fit is what is claimed."""
+    checks = project_pair(PAIR, card, (1,)).checks
+    assert len(checks) >= 3
+    for check in checks:
+        assert check.projected_dense_joules == pytest.approx(check.measured_dense_joules, rel=error)
 
 
-def test_the_ratio_is_below_the_measured_one_by_no_more_than_a_quarter() -> None:
+@pytest.mark.parametrize(("card", "share"), [("h100", 0.75), ("b200", 0.6)])
+def test_the_projected_ratio_is_below_the_measured_one(card: str, share: float) -> None:
     """Nothing was fitted to a sparse-expert model: products of experts lose what the model does not know of."""
-    setup = published("qwen3-14b", "qwen3-30b-a3b", context=CHAT_CONTEXT)
-    for batch, joules in MEASURED_MOE.items():
-        measured = joules / MEASURED_DENSE[batch]
-        assert 0.75 * measured < estimate_ratio(setup, batch) < measured
+    for check in project_pair(PAIR, card, (1,)).checks:
+        assert share * check.measured_ratio < check.projected_ratio < check.measured_ratio
+
+
+def test_measurements_on_other_cards_are_no_check() -> None:
+    assert PAIR.measurements is not None
+    assert {point.hardware for point in PAIR.measurements.points} == {"h100", "b200"}
+    assert project_pair(PAIR, "h200", (1,)).checks == ()
+    assert project_models("qwen3-14b", "qwen3-30b-a3b", "h100", (1,)).checks == ()
 
 
 def test_ranges_hold_exactly_the_batches_below_the_threshold() -> None:
