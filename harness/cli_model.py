@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 from typing import Any
 
 from harness.cli_model_weights import add_import_export
@@ -23,7 +22,7 @@ def _add_count(actions: Any) -> None:
     count = actions.add_parser(
         "count", help="parameters, FLOPs, cache and weight bytes from a Hugging Face config.json; needs no weights"
     )
-    count.add_argument("path", type=Path, help="a config.json, or a folder that holds one")
+    count.add_argument("path", help="a config.json, a folder that holds one, or a shipped name: qwen3-30b-a3b")
     count.add_argument("--json", action="store_true", help="print JSON instead of text")
     count.add_argument(
         "--context", metavar="N", help="tokens that a token attends over (default: 2048, or the maximum)"
@@ -35,16 +34,16 @@ def _add_count(actions: Any) -> None:
 
 def _count(options: argparse.Namespace) -> int:
     from harness.flops.published.count import count_model, count_to_json
-    from harness.flops.published.readers import read_shape
+    from harness.flops.published.shipped import read_model
     from harness.flops.published.text import count_to_text
 
     context = None if options.context is None else _whole_number("--context", options.context)
     batch = _whole_number("--batch", options.batch)
-    count = count_model(read_shape(options.path), context=context, batch=batch, dtype=options.dtype)
+    count = count_model(read_model(options.path), context=context, batch=batch, dtype=options.dtype)
     if options.json:
         print(json.dumps(count_to_json(count), indent=1, allow_nan=False))
     else:
-        print(count_to_text(count, str(options.path)))
+        print(count_to_text(count, options.path))
     return EXIT_OK
 
 

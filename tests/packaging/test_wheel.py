@@ -1,4 +1,4 @@
-"""The wheel holds everything: grafted configs and experiments, the sweeper plugin, every YAML and template."""
+"""The wheel holds everything: grafted configs and experiments, the sweeper plugin, every YAML, JSON and template."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ def test_top_levels_are_harness_and_the_plugin_namespace(wheel_names: set[str]) 
 
 
 def test_every_config_and_template_is_inside(wheel_names: set[str]) -> None:
-    configs = {f"harness/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "conf").rglob("*.yaml")}
+    files = [*(ROOT / "conf").rglob("*.yaml"), *(ROOT / "conf").rglob("*.json")]
+    configs = {f"harness/{path.relative_to(ROOT).as_posix()}" for path in files}
     templates = {path.relative_to(ROOT).as_posix() for path in (ROOT / "harness/report/templates").iterdir()}
     assert configs
     assert templates

@@ -1,14 +1,15 @@
-"""DeepSeek-V2 and V3: latent attention, shared and routed experts, and V3's module that predicts further tokens."""
+"""DeepSeekMoE (grouped-query attention), V2 and V3 (latent): shared and routed experts, V3's further predictions."""
 
 from __future__ import annotations
 
 import dataclasses
 
 from harness.flops.published.keys import Keys
-from harness.flops.published.parts import make_shape, require_top_k
+from harness.flops.published.parts import make_shape, read_attention, require_top_k
 from harness.flops.published.shape import (
     DenseFeedForward,
     ExpertFeedForward,
+    GroupedQueryAttention,
     LatentAttention,
     Layer,
     MultiTokenPrediction,
@@ -18,15 +19,22 @@ from harness.flops.published.shape import (
 _BIAS_NOTE = "the router's e_score_correction_bias is a buffer, not a parameter, and is not counted"
 
 
+def read_deepseek(keys: Keys) -> Shape:
+    """Read DeepSeekMoE 16B, whose code is not in transformers: V2's experts, and attention as in Llama."""
+    bias = keys.flag("attention_bias", default=False)
+    layers, notes = _read_layers(keys, read_attention(keys, qkv_bias=bias, output_bias=bias), mlp_bias=False)
+    return make_shape(keys, "deepseek", layers, notes)
+
+
 def read_deepseek_v2(keys: Keys) -> Shape:
     """Read DeepSeek-V2 (or Lite, whose queries have no latent)."""
-    layers, notes = _read_layers(keys, mlp_bias=keys.flag("mlp_bias", default=False))
+    layers, notes = _read_layers(keys, _read_attention(keys), mlp_bias=keys.flag("mlp_bias", default=False))
     return make_shape(keys, "deepseek_v2", layers, notes)
 
 
 def read_deepseek_v3(keys: Keys) -> Shape:
     """Read DeepSeek-V3; `num_nextn_predict_layers` modules stand beside the main model."""
-    layers, notes = _read_layers(keys, mlp_bias=False)
+    layers, notes = _read_layers(keys, _read_attention(keys), mlp_bias=False)
     shape = make_shape(keys, "deepseek_v3", layers, (*notes, _BIAS_NOTE))
     num_modules = keys.optional_count("num_nextn_predict_layers", "num_mtp_layers", least=0)
     if num_modules is None:
@@ -37,12 +45,13 @@ def read_deepseek_v3(keys: Keys) -> Shape:
     return dataclasses.replace(shape, mtp=mtp, mtp_reason=None)
 
 
-def _read_layers(keys: Keys, *, mlp_bias: bool) -> tuple[tuple[Layer, ...], tuple[str, ...]]:
+def _read_layers(
+    keys: Keys, attention: GroupedQueryAttention | LatentAttention, *, mlp_bias: bool
+) -> tuple[tuple[Layer, ...], tuple[str, ...]]:
     num_layers = keys.count("num_hidden_layers")
     first_sparse = keys.optional_count("first_k_dense_replace", least=0) or 0
     every = keys.optional_count("moe_layer_freq") or 1
     is_sparse = [i >= first_sparse and i % every == 0 for i in range(num_layers)]
-    attention = _read_attention(keys)
     dense = None if all(is_sparse) else DenseFeedForward(d_ff=keys.count("intermediate_size"), bias=mlp_bias)
     sparse = _experts(keys, bias=mlp_bias) if any(is_sparse) else None
     chosen = [sparse if wanted else dense for wanted in is_sparse]

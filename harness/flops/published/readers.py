@@ -17,6 +17,7 @@ _PACKAGE = "harness.flops.published"
 FAMILIES = Registry(
     "model_type",
     {
+        "deepseek": f"{_PACKAGE}.deepseek:read_deepseek",
         "deepseek_v2": f"{_PACKAGE}.deepseek:read_deepseek_v2",
         "deepseek_v3": f"{_PACKAGE}.deepseek:read_deepseek_v3",
         "gpt_oss": f"{_PACKAGE}.mixtures:read_gpt_oss",

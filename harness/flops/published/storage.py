@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.core.errors import ConfigError, did_you_mean
@@ -58,7 +58,11 @@ def resolve_dtype(name: str) -> str:
 def count_weight_bytes(shape: Shape, dtype: str, *, ignore_quantization: bool) -> StoredWeights:
     """Return the bytes of the weights as the checkpoint stores them, or all in `dtype`."""
     quantization = None if ignore_quantization else shape.quantization
-    tensors = list(list_tensors(shape))
+    return count_tensor_bytes(list(list_tensors(shape)), quantization, dtype)
+
+
+def count_tensor_bytes(tensors: Sequence[Tensor], quantization: Quantization | None, dtype: str) -> StoredWeights:
+    """Return the bytes of some of a model's weights, quantised or all in `dtype`."""
     width = BYTES_PER_ELEMENT[dtype]
     if quantization is None:
         return StoredWeights(width * sum(t.num_params for t in tensors), f"every weight in {dtype}")

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-CONFIGS = Path(__file__).parent / "configs"
+CONFIGS = Path(__file__).resolve().parents[4] / "conf" / "published"
 PUBLISHED = sorted(path.stem for path in CONFIGS.glob("*.json"))
 
 _BASE = {

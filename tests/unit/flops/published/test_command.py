@@ -91,7 +91,7 @@ def _without(config: dict[str, Any], key: str) -> dict[str, Any]:
 LLAMA = SMALL["llama"]
 MISTAKES: dict[str, tuple[Any, str]] = {
     "unknown family": ({**LLAMA, "model_type": "lama"}, "Did you mean 'llama'?"),
-    "no family": (_without(LLAMA, "model_type"), "'model_type' is missing; known: deepseek_v2"),
+    "no family": (_without(LLAMA, "model_type"), "'model_type' is missing; known: deepseek, deepseek_v2"),
     "missing key": (_without(LLAMA, "hidden_size"), "'hidden_size' is missing"),
     "misspelt key": (
         {**_without(LLAMA, "intermediate_size"), "intermediate_sise": 8},
