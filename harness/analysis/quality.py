@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from harness.analysis.equivalence import check_equivalence
@@ -11,6 +12,10 @@ from harness.analysis.results import AccuracyMatch, BudgetGap, Equivalence
 from harness.analysis.tasks import ACCURACY_METRIC, accuracies_at, compare_tasks
 from harness.core.records import RunRecord
 from harness.core.study import MatchRule
+
+# Below this many binomial standard errors of one run between an arm's worst accuracy and the matched one, which run
+# reached it first is chance.
+MIN_SPAN = 4.0
 
 
 def check_qualities(
@@ -71,15 +76,21 @@ def _check_loss(pair: Pair, gaps: Sequence[BudgetGap], rule: MatchRule) -> Equiv
 def match_by_accuracy(records: Sequence[RunRecord], pair: Pair) -> AccuracyMatch:
     """Return multipliers and task ratios where both arms make equally many mistakes, in place of equal loss.
 
-    Error rates of a few hundred examples are coarse and follow no curve, so brackets are interpolated by chords.
+    Error rates of a few hundred examples are coarse and follow no curve, so brackets are interpolated by chords; where
+    the common accuracies span less than `MIN_SPAN` standard errors of a run, there is no number.
     """
     points, _ = build_points(records, ACCURACY_METRIC)
     own = build_pair(points, pair.baseline, pair.candidate, pair.pairing, decay=0.0)
     common = find_common_losses(own) if own.seeds else None
-    if common is None:
-        reason = "the arms have no accuracy in common that both reached in every seed" if own.seeds else None
-        reason = reason or "no seed has a known accuracy in runs of both arms"
-        return AccuracyMatch(error_rate=None, common=None, headline=(), arm_tasks=(), task_ratios=(), reason=reason)
+    reason = None
+    if not own.seeds:
+        reason = "no seed has a known accuracy in runs of both arms"
+    elif common is None:
+        reason = "the arms have no accuracy in common that both reached in every seed"
+    else:
+        reason = _find_coarse(records, common)
+    if common is None or reason is not None:
+        return AccuracyMatch(error_rate=None, common=common, headline=(), arm_tasks=(), task_ratios=(), reason=reason)
     error_rate = common[0]
     by_id = {record.run_id: record for record in records}
     tasks, ratios = compare_tasks(own, by_id, error_rate)
@@ -89,4 +100,22 @@ def match_by_accuracy(records: Sequence[RunRecord], pair: Pair) -> AccuracyMatch
         headline=tuple(match_at(own, resource, error_rate) for resource in RESOURCES),
         arm_tasks=tasks,
         task_ratios=ratios,
+    )
+
+
+def _find_coarse(records: Sequence[RunRecord], common: tuple[float, float]) -> str | None:
+    """Return why accuracies between these error rates cannot be told apart by the examples that were asked."""
+    asked = [q.num_samples for r in records for q in r.quality if q.metric == ACCURACY_METRIC and q.num_samples > 0]
+    if not asked:
+        return "no run says how many tasks it answered"
+    error, num_tasks = common[0], min(asked)
+    # one correct answer at least, so that a run without any still has an error
+    share = min(max(error, 1 / num_tasks), 1 - 1 / num_tasks)
+    stderr = math.sqrt(share * (1 - share) / num_tasks)
+    span = (common[1] - common[0]) / stderr
+    if span >= MIN_SPAN:
+        return None
+    return (
+        f"accuracies that both arms have lie between {1 - common[1]:.1%} and {1 - common[0]:.1%}, {span:.1f} standard "
+        f"errors of a run's {num_tasks} answers; below {MIN_SPAN:g} it is chance which run gets there first"
     )

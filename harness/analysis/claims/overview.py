@@ -16,6 +16,7 @@ from harness.analysis.claims.published import PublishedRow, load_published, row_
 from harness.analysis.claims.spec import load_claims
 from harness.analysis.claims.text import describe_claim
 from harness.analysis.match import load_and_match
+from harness.analysis.projection.results import LABEL
 from harness.analysis.results import ClaimSpec, ClaimVerdict, MatchResult
 from harness.analysis.summary import SCHEMA_VERSION, verdicts_to_json
 from harness.core.study import load_study
@@ -34,7 +35,7 @@ _PROMISED = {True: "promised", False: "looked at afterwards"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
-    """Verdicts of one study (or the reason why there are none), published rows, and projected rows or the reason.
+    """Verdicts of one study (or the reason why there are none), published rows, and projected rows.
 
     `promised` are the ids that the study named before its first run; verdicts on others were looked at afterwards.
     """
@@ -45,7 +46,6 @@ class Overview:
     promised: frozenset[str]
     published: tuple[PublishedRow, ...]
     projected: tuple[ProjectedRow, ...]
-    projected_reason: str | None
 
 
 def build_overview(store: Path | None, folder: Traversable | None = None) -> Overview:
@@ -58,30 +58,26 @@ def build_overview(store: Path | None, folder: Traversable | None = None) -> Ove
     every = load_claims(folder=folder)
     published = tuple(load_published(folder))
     if store is None:
-        rows, why = projected_rows(None)
         return Overview(
             match=None,
             measured_reason=NO_STUDY,
             verdicts=tuple(skip_all(every, NO_STUDY)),
             promised=frozenset(),
             published=published,
-            projected=rows,
-            projected_reason=why,
+            projected=projected_rows(),
         )
     match = load_and_match(store)
     study = load_study(store)
     first = load_claims(study.claims if study is not None else (), folder)
     promised = frozenset(claim.id for claim in first)
     verdicts = judge_all([*first, *(claim for claim in every if claim.id not in promised)], match)
-    rows, why = projected_rows(match)
     return Overview(
         match=match,
         measured_reason=None,
         verdicts=tuple(verdicts),
         promised=promised,
         published=published,
-        projected=rows,
-        projected_reason=why,
+        projected=projected_rows(),
     )
 
 
@@ -103,10 +99,16 @@ def overview_to_json(overview: Overview) -> dict[str, Any]:
         "measured_reason": overview.measured_reason,
         "published": [row_to_json(row) for row in overview.published],
         "projected": [
-            {"id": row.id, "text": row.text, "values": dict(row.values), "grade": row.grade}
+            {
+                "id": row.id,
+                "bears_on": row.bears_on,
+                "text": row.text,
+                "values": dict(row.values),
+                "grade": row.grade,
+                "label": LABEL,
+            }
             for row in overview.projected
         ],
-        "projected_reason": overview.projected_reason,
     }
 
 
@@ -115,7 +117,8 @@ def overview_to_text(overview: Overview) -> str:
     parts = [_head(MEASURED_TITLE), *_measured_lines(overview)]
     parts += ["", _head(PUBLISHED_TITLE), *_published_lines(overview.published)]
     parts += ["", _head(PROJECTED_TITLE)]
-    parts += [f"{row.id}: {row.text}" for row in overview.projected] or [overview.projected_reason or "none"]
+    parts += [f"{LABEL}; isojoule project --pair NAME shows one in full"]
+    parts += [f"{row.id}: {row.text}" for row in overview.projected]
     return "\n".join(parts)
 
 

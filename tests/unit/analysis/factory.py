@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -188,6 +189,18 @@ def make_records(
                 loss = true_loss(true * flops) + noise(arm, seed, flops)
                 records.append(make_record(arm, seed=seed, flops=flops, loss=loss, **changes))
     return records
+
+
+def with_accuracies(records: Sequence[c.RunRecord], multiplier: float) -> list[c.RunRecord]:
+    """Records whose accuracy rises with log FLOPs, the sparse arm reaching each with 1/multiplier of them."""
+    changed = []
+    for record in records:
+        assert record.path is not None
+        effective = record.path.flops * (multiplier if record.arm == "moe" else 1.0)
+        share = (30 + 25 * math.log2(effective / 1e12)) / 192
+        quality = tuple(dataclasses.replace(q, value=share) if q.metric == "exact_match" else q for q in record.quality)
+        changed.append(dataclasses.replace(record, quality=quality))
+    return changed
 
 
 def make_study(records: Sequence[c.RunRecord], **changes: Any) -> StudyInfo:

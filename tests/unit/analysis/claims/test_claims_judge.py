@@ -10,7 +10,7 @@ import pytest
 from harness.analysis.claims import judge, judge_all, load_claims, verdicts_to_json
 from harness.analysis.match import match_study
 from harness.analysis.results import ClaimSpec, Interval, Selectors
-from tests.unit.analysis.factory import make_records, make_study, reading, swap_path
+from tests.unit.analysis.factory import make_records, make_study, reading, swap_path, with_accuracies
 
 FLOPS = ClaimSpec(id="f", statement="s", source="p", metric="training_flops", factor=0.1, kind="counted")
 ENERGY = ClaimSpec(id="e", statement="s", source="p", metric="training_energy", factor=0.1, kind="energy")
@@ -150,15 +150,21 @@ def test_a_study_that_the_claim_does_not_speak_about_measures_nothing(claim, sel
 
 
 def test_a_claim_at_equal_accuracy_is_judged_on_what_equal_accuracy_costs():
-    records = [r for r in make_records(2.0, num_correct=60) if r.arm == "dense" or r.path.flops > 1e12]
+    records = with_accuracies(make_records(2.0), multiplier=4.0)
     claim = dataclasses.replace(FLOPS, selectors=Selectors(matched_by="accuracy"))
     by_loss, by_accuracy = (judge(c, match_of(records)) for c in (FLOPS, claim))
-    # Every run has the same accuracy, so each arm's cheapest run counts: 1e12 against 2e12 FLOPs.
     assert by_loss.estimate == pytest.approx(0.5)
-    assert by_accuracy.estimate == pytest.approx(2.0)
-    assert by_accuracy.text.startswith("At an accuracy of 31.2%")
-    none = [dataclasses.replace(r, quality=r.quality[:1]) for r in records]
+    assert by_accuracy.estimate == pytest.approx(0.25)
+    assert by_accuracy.text.startswith("At an accuracy of 54.7%")
+
+
+def test_accuracies_that_are_missing_or_too_coarse_to_match_by_give_no_verdict():
+    claim = dataclasses.replace(FLOPS, selectors=Selectors(matched_by="accuracy"))
+    none = [dataclasses.replace(r, quality=r.quality[:1]) for r in make_records(2.0)]
     assert judge(claim, match_of(none)).verdict == "inconclusive"
+    coarse = judge(claim, match_of(make_records(2.0, num_correct=60)))
+    assert (coarse.verdict, coarse.estimate) == ("inconclusive", None)
+    assert "standard errors" in coarse.text
 
 
 @pytest.mark.parametrize(

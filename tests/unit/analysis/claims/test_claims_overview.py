@@ -16,7 +16,6 @@ from harness.analysis.claims.overview import (
     overview_to_json,
     overview_to_text,
 )
-from harness.analysis.claims.projected import NO_PROJECTION
 from harness.analysis.claims.spec import PRESS_CLAIMS
 from harness.analysis.match import load_and_match
 from harness.cli import main
@@ -44,7 +43,7 @@ def test_every_claim_is_judged_and_those_promised_come_first_and_say_so(store):
     text = overview_to_text(overview)
     assert "training_compute_tenth (promised): not supported at the tested scale" in text
     assert "training_compute_quarter (looked at afterwards): not supported at the tested scale" in text
-    assert "energy_per_task_90_equal_accuracy (looked at afterwards): not supported at the tested scale" in text
+    assert "energy_per_task_90_equal_accuracy (looked at afterwards): inconclusive" in text
 
 
 def test_the_json_of_a_study_keeps_the_keys_of_its_verdicts_and_adds_the_other_parts(store):
@@ -52,15 +51,16 @@ def test_the_json_of_a_study_keeps_the_keys_of_its_verdicts_and_adds_the_other_p
     assert json.loads(json.dumps(content, allow_nan=False)) == content
     match = load_and_match(store)
     plain = verdicts_to_json(judge_all(load_claims(PRESS_CLAIMS), match), match)
-    assert set(content) == set(plain) | {"measured_reason", "published", "projected", "projected_reason"}
+    assert set(content) == set(plain) | {"measured_reason", "published", "projected"}
     for entry, expected in zip(content["claims"], plain["claims"], strict=False):
         assert {key: entry[key] for key in expected} == expected
         assert set(entry) - set(expected) == {"promised", "terms"}
         assert entry["terms"]["comparator"] == "<="
         assert entry["terms"]["limit"] == 0.1
     assert content["measured_reason"] is None
-    assert (content["projected"], content["projected_reason"]) == ([], NO_PROJECTION)
-    assert all("verdict" not in row for row in content["published"])
+    assert all("verdict" not in row for row in (*content["published"], *content["projected"]))
+    assert {row["grade"] for row in content["projected"]} == {"D"}
+    assert {row["bears_on"] for row in content["projected"]} == set(PRESS_CLAIMS)
 
 
 def test_a_study_without_a_promise_promised_no_claim(store):
