@@ -116,7 +116,8 @@ def _report(options: argparse.Namespace) -> int:
 
 def _match(options: argparse.Namespace) -> int:
     from harness.analysis.match import load_and_match
-    from harness.analysis.summary import match_to_json, match_to_text
+    from harness.analysis.summary import match_to_json
+    from harness.analysis.text import match_to_text
 
     match = load_and_match(_store_root(options.store))
     print(match_to_text(match))

@@ -72,7 +72,7 @@ def match_study(records: Sequence[RunRecord], study: StudyInfo | None, unreadabl
     if loss is None:
         headline = tuple(multiplier for multiplier in headline if multiplier.lower_bound is not None)
     losses = spread_losses(common, rule.num_losses) if common is not None else ()
-    curve = tuple(match_at(pair, resource, each) for resource in RESOURCES for each in losses)
+    curve = tuple(match_at(pair, resource, each, num_losses=len(losses)) for resource in RESOURCES for each in losses)
     beyond = tuple(bound for resource in RESOURCES if (bound := bound_beyond(pair, resource)) is not None)
     _note_reach(pair, beyond, headline, findings)
     by_id = {record.run_id: record for record in kept}

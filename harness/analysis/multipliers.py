@@ -15,7 +15,7 @@ from harness.analysis.frontier import (
 )
 from harness.analysis.interpolation import estimate_decay
 from harness.analysis.results import FrontierPoint, Multiplier, Resource
-from harness.analysis.stats import Pairing, estimate_ratio_of
+from harness.analysis.stats import LEVEL, Pairing, estimate_ratio_of
 from harness.core.records import Grade, worst_grade
 from harness.core.study import MatchRule
 
@@ -103,8 +103,12 @@ def spread_losses(common: tuple[float, float], num_losses: int) -> tuple[float, 
     return (*(low + step * i for i in range(num_losses - 1)), high)
 
 
-def match_at(pair: Pair, resource: Resource, loss: float) -> Multiplier:
-    """Return the multiplier of `resource` at `loss`, paired by seed; every seed must have both costs."""
+def match_at(pair: Pair, resource: Resource, loss: float, *, num_losses: int = 1) -> Multiplier:
+    """Return the multiplier of `resource` at `loss`; every seed must have both costs.
+
+    With `num_losses` above 1 it is one point of a curve and gets a `band` as well: the interval at 1 - 5%/num_losses
+    (Bonferroni), so that the bands of all points hold at once with 95%.
+    """
     reached: dict[tuple[str, int], Reached] = {}
     missing: list[str] = []
     for seed in pair.seeds:
@@ -134,6 +138,10 @@ def match_at(pair: Pair, resource: Resource, loss: float) -> Multiplier:
         reason = f"{resource} {what} for {', '.join(missing)}"
     costs = [[reached[arm, seed].cost for seed in pair.seeds] for arm in pair.arms] if reason is None else []
     estimate = estimate_ratio_of(costs[0], costs[1], pair.pairing) if reason is None else None
+    band = None
+    if reason is None and num_losses > 1:
+        level = 1 - (1 - LEVEL) / num_losses
+        band = estimate_ratio_of(costs[0], costs[1], pair.pairing, level=level).interval
     return Multiplier(
         resource=resource,
         loss=loss,
@@ -148,6 +156,7 @@ def match_at(pair: Pair, resource: Resource, loss: float) -> Multiplier:
         lower_bound=bound,
         reason=reason or (estimate.reason if estimate else None),
         simulated=resource in ENERGY_RESOURCES and any(point.simulated for point in runs),
+        band=band,
     )
 
 

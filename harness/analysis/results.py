@@ -70,7 +70,8 @@ class Multiplier:
 
     `estimate` is ``None`` with a `reason` when it cannot be told; `lower_bound` holds instead when the baseline never
     reached the loss. `edge_arms` names the arms whose cheapest size stands at an edge of their ladder: the value is
-    then size-limited, not a frontier's. `sizes` maps an arm to the size that was cheapest there, seed by seed.
+    then size-limited, not a frontier's. `sizes` maps an arm to the size that was cheapest there, seed by seed. `band`
+    is the wider interval that holds at all losses of a curve at once, where the multiplier is a point of one.
     """
 
     resource: Resource
@@ -86,6 +87,7 @@ class Multiplier:
     lower_bound: float | None = None
     reason: str | None = None
     simulated: bool = False
+    band: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from harness.core.errors import RecordError
 from harness.core.records import RunRecord
 from harness.core.store import Store, write_text_atomically
 from harness.core.study import StudyInfo, load_study
-from harness.report import answer, closing, evidence, inside, provenance, published
+from harness.report import answer, closing, equality, evidence, inside, provenance, published
 from harness.report import numbers as n
 from harness.report.blocks import Section
 
@@ -102,7 +102,10 @@ def _sections(  # noqa: PLR0917 - the same parts
         evidence.flops_section(match),
         evidence.joules_section(match),
         evidence.curve_section(match, verdicts),
+        equality.budgets_section(match),
+        equality.slices_section(match),
         evidence.tasks_section(match),
+        equality.equivalence_section(match),
         published.published_section(load_published(), match),
         inside.trace_section(records, traces, match.candidate_arm),
         inside.routing_section(records),

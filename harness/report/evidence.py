@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from harness.analysis.results import ClaimVerdict, FrontierPoint, MatchResult, Multiplier
+from harness.analysis.results import ClaimVerdict, FrontierPoint, MatchResult, Multiplier, TaskRatio
 from harness.report import numbers as n
 from harness.report.blocks import Cell, Column, Figure, Section, Table
 from harness.report.plots.registry import draw_plot
@@ -55,7 +55,7 @@ def headline_section(match: MatchResult) -> Section:
         if edges
         else ()
     )
-    table = _multiplier_table("headline", "Multipliers at the matched loss", match.headline, per_seed=True)
+    table = multiplier_table("headline", "Multipliers at the matched loss", match.headline, per_seed=True)
     return Section(
         id="multipliers", title="The multipliers", lead=lead, tables=(table,) if match.headline else (), notes=notes
     )
@@ -123,10 +123,10 @@ def joules_section(match: MatchResult) -> Section:
 
 def curve_section(match: MatchResult, verdicts: Sequence[ClaimVerdict]) -> Section:
     """Return the multiplier over all losses that both families reached."""
-    table = _multiplier_table("curve", "Multipliers over matched losses", match.curve, per_seed=False)
+    table = multiplier_table("curve", "Multipliers over matched losses", match.curve, per_seed=False)
     lead: Cell = (
-        "One matched loss is a choice; this is the multiplier at all of them. The band is the "
-        "pointwise interval of the FLOP multiplier."
+        "One matched loss is a choice; this is the multiplier at all of them. The band is the pointwise interval of "
+        "the FLOP multiplier; the table also has the wider one that holds at all losses at once (Bonferroni)."
     )
     figure = Figure(
         id="f-curve",
@@ -159,26 +159,10 @@ def tasks_section(match: MatchResult) -> Section:
         if rows
         else ()
     )
-    ratios = tuple(
-        (
-            _RATIOS[r.metric],
-            n.digits(r.estimate, n.runs(r.run_ids), r.reason),
-            n.interval(r.interval, n.runs(r.run_ids), ""),
-            n.count(r.n, n.runs(r.run_ids)),
-            n.grade_badge(r.grade, any(a.simulated for a in match.arm_tasks)) if "energy" in r.metric else _COUNTED,
-        )
-        for r in match.task_ratios
-    )
-    if ratios:
-        names = ("Candidate over baseline", "Ratio", "Interval", "n", "Grade")
-        tables += (
-            Table(
-                id="task-ratios",
-                caption="Ratios, below 1: the candidate needs less",
-                columns=_columns(names, 1),
-                rows=ratios,
-            ),
-        )
+    if match.task_ratios:
+        simulated = any(arm.simulated for arm in match.arm_tasks)
+        caption = "Ratios, below 1: the candidate needs less"
+        tables += (ratio_table("task-ratios", caption, match.task_ratios, simulated=simulated),)
     figure = Figure(
         id="f-task",
         caption="Prefill reads the prompt, decode writes the answer.",
@@ -198,9 +182,26 @@ def tasks_section(match: MatchResult) -> Section:
     )
 
 
-def _multiplier_table(table_id: str, caption: str, rows: Sequence[Multiplier], *, per_seed: bool) -> Table:
+def ratio_table(table_id: str, caption: str, ratios: Sequence[TaskRatio], *, simulated: bool = False) -> Table:
+    """Return candidate over baseline for each thing that a task costs."""
+    rows = tuple(
+        (
+            _RATIOS[r.metric],
+            n.digits(r.estimate, n.runs(r.run_ids), r.reason),
+            n.interval(r.interval, n.runs(r.run_ids), ""),
+            n.count(r.n, n.runs(r.run_ids)),
+            n.grade_badge(r.grade, simulated) if "energy" in r.metric else _COUNTED,
+        )
+        for r in ratios
+    )
+    names = ("Candidate over baseline", "Ratio", "Interval", "n", "Grade")
+    return Table(id=table_id, caption=caption, columns=_columns(names, 1), rows=rows)
+
+
+def multiplier_table(table_id: str, caption: str, rows: Sequence[Multiplier], *, per_seed: bool) -> Table:
+    """Return multipliers row by row, with their values seed by seed or the interval that holds at all losses."""
     names = ("What", "Loss", "Multiplier", "Interval", "n", "Grade", "Cheapest sizes") + (
-        ("Seed by seed",) if per_seed else ()
+        ("Seed by seed",) if per_seed else ("At all losses at once",)
     )
     body = []
     for row in rows:
@@ -228,6 +229,8 @@ def _multiplier_table(table_id: str, caption: str, rows: Sequence[Multiplier], *
                 n.join((Markup("{}: {}").format(seed, n.digits(value, source)) for seed, value in row.per_seed), ", ")
                 or "none"
             )
+        else:
+            cells.append(n.interval(row.band, source))
         body.append(tuple(cells))
     columns = tuple(Column(name, 1 <= i <= 4) for i, name in enumerate(names))
     return Table(id=table_id, caption=caption, columns=columns, rows=tuple(body))

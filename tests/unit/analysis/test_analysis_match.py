@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from harness.analysis.match import load_and_match, match_study
-from harness.analysis.summary import match_to_json, match_to_text
+from harness.analysis.summary import match_to_json
+from harness.analysis.text import match_to_text
 from harness.core.errors import RecordError
 from harness.core.records import Work
 from harness.core.store import Store

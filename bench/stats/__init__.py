@@ -1,0 +1,1 @@
+"""Statistics held against simulated studies whose truth is known."""
