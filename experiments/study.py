@@ -9,13 +9,14 @@ from typing import Any
 
 from harness.experiments.compose import to_app_config
 from harness.experiments.job import build_job
+from harness.experiments.promise import build_rule, check_promise
 from harness.experiments.schema import AppConfig, CellConfig
 from omegaconf import DictConfig
 
 from harness.core.config import RunConfig
 from harness.core.errors import ConfigError
 from harness.core.store import Store
-from harness.core.study import MatchRule, PlannedRun, StudyInfo, TuningNote, load_study, save_study
+from harness.core.study import PlannedRun, StudyInfo, TuningNote, load_study, save_study
 from harness.flops.formulas import count_train_flops_per_token
 from harness.run.plan import Cell, Trunk, budgets_in_tokens, lay_out
 from harness.train.schedule import fork_step, tokens_per_step
@@ -49,6 +50,7 @@ def plan_study(compose: Compose, arguments: Sequence[str]) -> tuple[list[StudyJo
         ConfigError: the study has no cells, or a cell cannot be composed.
     """
     app = to_app_config(compose(arguments))
+    check_promise(app.sweep)
     cells = [_resolve_cell(compose, arguments, cell) for cell in app.sweep.cells]
     trunks = lay_out(cells, list(app.sweep.seeds), app.sweep.order_seed)
     jobs: list[StudyJob] = []
@@ -70,7 +72,7 @@ def promise_study(store: Store, app: AppConfig, jobs: Sequence[StudyJob], comman
         command=command,
         baseline_arm=sweep.baseline_arm,
         candidate_arm=sweep.candidate_arm,
-        match=MatchRule(**_plain(sweep.match)),
+        match=build_rule(sweep.match),
         order_seed=sweep.order_seed,
         runs=tuple(
             PlannedRun(
