@@ -80,9 +80,10 @@ class BlockSweeper(Sweeper):
             self._drop_checkpoints(jobs, job, store)
 
     def _drop_checkpoints(self, jobs: Sequence[StudyJob], job: StudyJob, store: Store) -> None:
-        """Remove checkpoints that no run to come needs: a finished branch's own, a trunk's after its last branch."""
-        if store.is_finished(job.run_id) and job.trunk_id is not None:
+        """Remove checkpoints that no run to come needs: a finished branch's or trial's own, a trunk's after its last."""
+        if store.is_finished(job.run_id) and job.config.role != "trunk":
             shutil.rmtree(store.checkpoint_dir(job.run_id), ignore_errors=True)
+        if store.is_finished(job.run_id) and job.trunk_id is not None:
             siblings = [other for other in jobs if other.trunk_id == job.trunk_id]
             if all(store.is_finished(other.run_id) for other in siblings):
                 shutil.rmtree(store.checkpoint_dir(job.trunk_id), ignore_errors=True)
