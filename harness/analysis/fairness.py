@@ -122,7 +122,7 @@ def _check_tuning(  # noqa: PLR0911  # one return for each way a search can be u
     for arm in pair.arms:
         if not notes[arm]:
             return _check(code, title, "fail", f"the study names a search for one arm, and none for {arm}")
-    trials = {arm: sorted(len(n.learning_rates) * n.num_seeds for n in notes[arm]) for arm in pair.arms}
+    trials = {arm: sorted(n.num_trials for n in notes[arm]) for arm in pair.arms}
     text = "; ".join(f"{arm}: {sum(trials[arm])} trials ({_describe_cost(notes[arm])})" for arm in pair.arms)
     if trials[pair.baseline] != trials[pair.candidate]:
         return _check(code, title, "fail", f"unequal trials: {text}")

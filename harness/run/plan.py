@@ -77,7 +77,9 @@ def expand_grid(cell: Cell, learning_rates: Sequence[float], batch_sizes: Sequen
     """
     name = f"cell {cell.arm}/{cell.model}"
     if cell.learning_rate is not None:
-        raise ConfigError(f"{name} has learning_rate and a grid; give learning_rate alone, or learning_rates to search.")
+        raise ConfigError(
+            f"{name} has learning_rate and a grid; give learning_rate alone, or learning_rates to search."
+        )
     if not learning_rates:
         raise ConfigError(f"{name} has batch_sizes and no learning_rates; give both (one rate is enough).")
     for key, values in (("learning_rates", learning_rates), ("batch_sizes", batch_sizes)):

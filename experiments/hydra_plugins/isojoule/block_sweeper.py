@@ -80,7 +80,7 @@ class BlockSweeper(Sweeper):
             self._drop_checkpoints(jobs, job, store)
 
     def _drop_checkpoints(self, jobs: Sequence[StudyJob], job: StudyJob, store: Store) -> None:
-        """Remove checkpoints that no run to come needs: a finished branch's or trial's own, a trunk's after its last."""
+        """Remove checkpoints that no run to come needs: those of a finished run, a trunk's after its last branch."""
         if store.is_finished(job.run_id) and job.config.role != "trunk":
             shutil.rmtree(store.checkpoint_dir(job.run_id), ignore_errors=True)
         if store.is_finished(job.run_id) and job.trunk_id is not None:
