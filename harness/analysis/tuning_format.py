@@ -23,7 +23,7 @@ def tuning_to_json(tuning: TuningResult) -> dict[str, Any]:
 
 def tuning_to_text(tuning: TuningResult) -> str:
     """Return every trial, what was chosen and how sure, the cost and the findings, without colours."""
-    lines = [f"study {tuning.study}: {sum(search.cost.num_runs for search in tuning.searches)} trials"]
+    lines = [f"study {tuning.study}: {sum(search.cost.num_runs for search in tuning.searches)} runs of a search"]
     for search in tuning.searches:
         lines += ["", *_search_lines(search)]
     lines += ["", "one rate for all sizes of a family (lowest mean over sizes)"]
@@ -36,7 +36,7 @@ def tuning_to_text(tuning: TuningResult) -> str:
 
 
 def tuning_to_yaml(tuning: TuningResult, by: Literal["size", "arm"] = "size") -> str:
-    """Return the notes to paste under ``sweep.tuning``, one for each arm and size.
+    """Return the notes to paste under ``sweep.tuning``, one for each arm and size, indented as in the shipped studies.
 
     `by` says what is chosen: each size's own best, or one rate and batch for all sizes of an arm. Where nothing was
     chosen a comment stands instead.
@@ -54,7 +54,7 @@ def tuning_to_yaml(tuning: TuningResult, by: Literal["size", "arm"] = "size") ->
         )
         if rate is None or search.tokens_per_trial is None:
             why = reason or "its trials saw unequal numbers of tokens"
-            blocks.append(f"# {search.arm} {search.size}: nothing to disclose yet: {why}")
+            blocks.append(f"    # {search.arm} {search.size}: nothing to disclose yet: {why}")
             continue
         cost = search.cost
         values: list[tuple[str, str]] = [
@@ -137,12 +137,12 @@ def _describe_arm(choice: ArmChoice) -> str:
 
 def _wrap(items: list[str]) -> str:
     """Return a flow mapping over as many lines as it needs, in the form of the shipped studies."""
-    lines, line = [], "- {"
+    lines, line = [], "    - {"
     for index, item in enumerate(items):
         piece = item + ("}" if index == len(items) - 1 else ",")
         if len(line) + len(piece) > 110:
             lines.append(line.rstrip())
-            line = "   "
+            line = "       "
         line += piece + " "
     return "\n".join([*lines, line.rstrip()])
 
@@ -152,7 +152,7 @@ def _float(value: float | None) -> str:
     if value is None:
         return "null"
     mantissa, mark, exponent = f"{value:.6g}".partition("e")
-    return f"{mantissa if '.' in mantissa or not mark else mantissa + '.0'}{mark}{exponent}"
+    return f"{mantissa if '.' in mantissa else mantissa + '.0'}{mark}{exponent}"
 
 
 def _word(text: str) -> str:
