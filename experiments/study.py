@@ -13,8 +13,9 @@ from harness.experiments.job import build_job
 from harness.experiments.schema import AppConfig, CellConfig, TuningConfig
 from omegaconf import DictConfig
 
+from harness.analysis.divergence import has_diverged
 from harness.core.config import RunConfig
-from harness.core.errors import ConfigError
+from harness.core.errors import ConfigError, RecordError
 from harness.core.records import Grade
 from harness.core.store import Store
 from harness.core.study import MatchRule, PlannedRun, StudyInfo, TuningNote, load_study, save_study
@@ -109,6 +110,17 @@ def promise_study(store: Store, app: AppConfig, jobs: Sequence[StudyJob], comman
                 f"'{store.root}' holds a study with other {field.name}; give this one a store of its own "
                 f"(study=another_name or store=FOLDER), or remove that folder."
             )
+
+
+def is_settled(store: Store, run_id: str, *, is_trial: bool) -> bool:
+    """Return whether the run need not be made again: it finished, or is a trial whose answer is that it diverged."""
+    if store.is_finished(run_id):
+        return True
+    try:
+        record = store.load_record(run_id) if is_trial else None
+    except RecordError:
+        return False
+    return record is not None and has_diverged(record) is not None
 
 
 def trunk_is_needed(store: Store, trunk: StudyJob, branches: Sequence[StudyJob]) -> bool:

@@ -74,6 +74,8 @@ def tuning_to_yaml(tuning: TuningResult, by: Literal["size", "arm"] = "size") ->
             ("energy_grade", cost.energy_grade or "null"),
             ("where", json.dumps(f"study {tuning.study}")),
         ]
+        if cost.num_unknown:
+            blocks.append(f"    # {search.arm} {search.size}: {_describe_cost(cost)}")
         blocks.append(_wrap([f"{key}: {value}" for key, value in values]))
     return "\n".join(blocks) + "\n"
 

@@ -93,3 +93,17 @@ def test_it_is_never_taken_for_a_comparison(searched: Store, verb: str) -> None:
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "isojoule tune" in done.stderr
+
+
+def test_a_trial_that_diverged_is_an_answer_and_is_not_made_again(tmp_path: Path) -> None:
+    cells = "[{arm: dense, model: dense_s, learning_rates: [0.003, 1.0e+30], tokens: [15360]}]"
+    search = (*(word for word in SEARCH if not word.startswith("sweep.cells")), f"sweep.cells={cells}")
+    assert _run(*search, cwd=tmp_path).returncode == 0
+    store = Store(tmp_path / "runs" / "tune_lr")
+    records, _ = store.load_records()
+    assert sorted(record.status for record in records) == ["failed", "finished"]
+    before = {path: path.stat().st_mtime_ns for path in (store.root / "records").iterdir()}
+    assert _run(*search, cwd=tmp_path).returncode == 0
+    assert {path: path.stat().st_mtime_ns for path in (store.root / "records").iterdir()} == before
+    done = _run("tune", str(store.root), cwd=tmp_path)
+    assert "diverged" in done.stdout

@@ -14,7 +14,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 from harness.experiments.job import build_job, show_on
-from harness.experiments.study import StudyJob, plan_study, promise_study, trunk_is_needed
+from harness.experiments.study import StudyJob, is_settled, plan_study, promise_study, trunk_is_needed
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
@@ -66,7 +66,9 @@ class BlockSweeper(Sweeper):
     def _run_all(self, jobs: Sequence[StudyJob], store: Store, display: StudyProgress) -> None:
         for index, job in enumerate(jobs):
             branches = [other for other in jobs if other.trunk_id == job.run_id]
-            needed = trunk_is_needed(store, job, branches) if branches else not store.is_finished(job.run_id)
+            is_trial = job.config.role == "single"
+            settled = is_settled(store, job.run_id, is_trial=is_trial)
+            needed = trunk_is_needed(store, job, branches) if branches else not settled
             if not needed:
                 display.skip(job.weight)
             elif job.trunk_id is not None and not store.is_finished(job.trunk_id):

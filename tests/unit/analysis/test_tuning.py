@@ -102,6 +102,9 @@ def test_a_trial_whose_loss_became_nan_diverged_and_its_cost_is_unknown() -> Non
     assert search.cost.flops is None
     assert search.cost.known_flops == pytest.approx(2e12)
     assert {"diverged_trial", "cost_unknown"} <= codes(tuning)
+    block = tuning_to_yaml(tuning)
+    assert "# dense s: cost of the search: unknown for 1 runs; at least 2e+12 FLOPs" in block
+    assert yaml.safe_load(block)[0]["total_flops"] is None
 
 
 def test_a_failed_neighbour_leaves_open_whether_the_choice_is_an_edge() -> None:
