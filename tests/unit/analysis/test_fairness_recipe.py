@@ -65,7 +65,8 @@ def test_batches_that_were_searched_for_each_family_may_differ_between_them() ->
         dataclasses.replace(note, batch_sizes=(4, 8, 16), chosen_batch=16 if note.arm == "moe" else 8)
         for note in study.tuning
     )
-    for tuning, outcome in ((notes, "pass"), (study.tuning, "fail"), (notes[:1], "fail")):
+    unsearched = tuple(dataclasses.replace(note, batch_sizes=()) for note in notes)
+    for tuning, outcome in ((notes, "pass"), (study.tuning, "fail"), (notes[:1], "fail"), (unsearched, "fail")):
         checks = match_study(records, dataclasses.replace(study, tuning=tuning)).checks
         assert next(c for c in checks if c.code == "same_training").outcome == outcome
 
