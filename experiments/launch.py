@@ -10,6 +10,7 @@ import hydra
 from harness.experiments.compose import CONFIG_MODULE, CONFIG_NAME, compose_app
 from harness.experiments.job import ended, run_job
 from harness.experiments.preflight import check_before_run
+from harness.experiments.study import is_settled
 from hydra.core.plugins import Plugins
 
 from harness.core.errors import EXIT_OK, EXIT_RUN_FAILED, EXIT_SWEEP_INCOMPLETE, ConfigError
@@ -50,7 +51,9 @@ def launch(arguments: list[str]) -> int:
 
 def _study_exit_code(store: Store) -> int:
     study = load_study(store.root)
-    unfinished = [run.run_id for run in study.runs if not store.is_finished(run.run_id)] if study else []
+    is_trial = study is not None and study.purpose == "tuning"
+    runs = study.runs if study is not None else ()
+    unfinished = [run.run_id for run in runs if not is_settled(store, run.run_id, is_trial=is_trial)]
     if not unfinished:
         print(store.root)
         return EXIT_OK

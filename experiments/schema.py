@@ -16,12 +16,16 @@ from harness.core.model_config import ModelConfig, MoEConfig
 class CellConfig:
     """One arm and size of a study; budgets in tokens or in training FLOPs (forward and backward).
 
-    `overrides` are further settings of this arm alone, e.g. ``[model.attention=mla]`` for an ablation.
+    `overrides` are further settings of this arm alone, e.g. ``[model.attention=mla]`` for an ablation. `learning_rates`
+    (and `batch_sizes`) make the cell a grid of a tuning study: a trial of each combination, all of the cell's one
+    budget.
     """
 
     arm: str
     model: str
     learning_rate: float | None = None
+    learning_rates: list[float] = field(default_factory=list)
+    batch_sizes: list[int] = field(default_factory=list)
     tokens: list[int] = field(default_factory=list)
     flops: list[float] = field(default_factory=list)
     overrides: list[str] = field(default_factory=list)
@@ -56,6 +60,10 @@ class TuningConfig:
     total_flops: float | None = None
     total_duration_s: float | None = None
     where: str = "LOG.md"
+    total_energy_j: float | None = None
+    energy_grade: str | None = None
+    batch_sizes: list[int] = field(default_factory=list)
+    chosen_batch: int | None = None
 
 
 @dataclass(kw_only=True)

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from harness.experiments.compose import to_app_config
 from harness.experiments.job import build_job
 from harness.experiments.promise import build_rule, check_promise
-from harness.experiments.schema import AppConfig, CellConfig
+from harness.experiments.schema import AppConfig, CellConfig, TuningConfig
 from omegaconf import DictConfig
 
+from harness.analysis.divergence import has_diverged
 from harness.core.config import RunConfig
-from harness.core.errors import ConfigError
+from harness.core.errors import ConfigError, RecordError
+from harness.core.records import Grade
 from harness.core.store import Store
 from harness.core.study import PlannedRun, StudyInfo, TuningNote, load_study, save_study
 from harness.flops.formulas import count_train_flops_per_token
-from harness.run.plan import Cell, Trunk, budgets_in_tokens, lay_out
+from harness.run.plan import Cell, Trunk, budgets_in_tokens, expand_grid, lay_out
 from harness.train.schedule import fork_step, tokens_per_step
 
 # What a run costs beside its training, as training FLOPs of a small machine: only for the ETA.
@@ -47,15 +50,22 @@ def plan_study(compose: Compose, arguments: Sequence[str]) -> tuple[list[StudyJo
     """Compose every run of the study that `arguments` describe, in the order in which they run.
 
     Raises:
-        ConfigError: the study has no cells, or a cell cannot be composed.
+        ConfigError: the study has no cells, a cell cannot be composed, or two cells ask for the same run.
     """
     app = to_app_config(compose(arguments))
     check_promise(app.sweep)
-    cells = [_resolve_cell(compose, arguments, cell) for cell in app.sweep.cells]
+    cells = [part for cell in app.sweep.cells for part in _resolve_cell(compose, arguments, cell)]
+    if len({cell.is_trial for cell in cells}) > 1:
+        raise ConfigError("some cells have a grid (learning_rates) and some have none; a study tunes or it compares.")
     trunks = lay_out(cells, list(app.sweep.seeds), app.sweep.order_seed)
     jobs: list[StudyJob] = []
     for trunk in trunks:
         jobs.extend(_trunk_jobs(compose, arguments, trunk, app.sweep.order_seed, first_index=len(jobs)))
+    seen: set[str] = set()
+    for job in jobs:
+        if job.run_id in seen:
+            raise ConfigError(f"two cells ask for the same run '{job.run_id}'; leave one out (sweep.cells).")
+        seen.add(job.run_id)
     return jobs, app
 
 
@@ -66,6 +76,7 @@ def promise_study(store: Store, app: AppConfig, jobs: Sequence[StudyJob], comman
         ConfigError: the store holds another promise; its records must not mix with this study's.
     """
     sweep = app.sweep
+    is_tuning = any(cell.learning_rates or cell.batch_sizes for cell in sweep.cells)
     info = StudyInfo(
         study=app.study,
         title=sweep.title or app.study,
@@ -87,10 +98,9 @@ def promise_study(store: Store, app: AppConfig, jobs: Sequence[StudyJob], comman
             for job in jobs
         ),
         claims=tuple(sweep.claims),
-        tuning=tuple(
-            TuningNote(**{**_plain(note), "learning_rates": tuple(note.learning_rates)}) for note in sweep.tuning
-        ),
+        tuning=tuple(_build_note(note) for note in sweep.tuning),
         notes=sweep.notes,
+        purpose="tuning" if is_tuning else "comparison",
     )
     earlier = load_study(store.root)
     if earlier is None:
@@ -102,6 +112,17 @@ def promise_study(store: Store, app: AppConfig, jobs: Sequence[StudyJob], comman
                 f"'{store.root}' holds a study with other {field.name}; give this one a store of its own "
                 f"(study=another_name or store=FOLDER), or remove that folder."
             )
+
+
+def is_settled(store: Store, run_id: str, *, is_trial: bool) -> bool:
+    """Return whether the run need not be made again: it finished, or is a trial whose answer is that it diverged."""
+    if store.is_finished(run_id):
+        return True
+    try:
+        record = store.load_record(run_id) if is_trial else None
+    except RecordError:
+        return False
+    return record is not None and has_diverged(record) is not None
 
 
 def trunk_is_needed(store: Store, trunk: StudyJob, branches: Sequence[StudyJob]) -> bool:
@@ -118,14 +139,29 @@ def trunk_is_needed(store: Store, trunk: StudyJob, branches: Sequence[StudyJob])
     )
 
 
-def _resolve_cell(compose: Compose, arguments: Sequence[str], cell: CellConfig) -> Cell:
+def _build_note(note: TuningConfig) -> TuningNote:
+    if note.energy_grade not in (None, *get_args(Grade)):
+        raise ConfigError(f"sweep.tuning: energy_grade is '{note.energy_grade}'; it is A, B, C, D or null.")
+    lists = {"learning_rates": tuple(note.learning_rates), "batch_sizes": tuple(note.batch_sizes)}
+    return TuningNote(**{**_plain(note), **lists})
+
+
+def _resolve_cell(compose: Compose, arguments: Sequence[str], cell: CellConfig) -> list[Cell]:
+    """Return the cell with its budgets, or its trials where it is a grid."""
     app = to_app_config(compose([*arguments, f"arm={cell.arm}", f"model={cell.model}", *cell.overrides]))
     model = app.model
     if model.vocab_size == 0:
         vocab = 256 if app.data.tokenizer == "byte" else app.data.vocab_size
         model = dataclasses.replace(model, vocab_size=vocab)
-    budgets = budgets_in_tokens(model, app.train, list(cell.tokens), list(cell.flops))
-    return Cell(cell.arm, cell.model, cell.learning_rate, budgets, tuple(cell.overrides))
+    train = app.train
+    if cell.batch_sizes:
+        # Whole steps of every batch, so that all trials see the same tokens.
+        train = dataclasses.replace(train, batch_size=math.lcm(*cell.batch_sizes) or 1)
+    budgets = budgets_in_tokens(model, train, list(cell.tokens), list(cell.flops))
+    resolved = Cell(cell.arm, cell.model, cell.learning_rate, budgets, tuple(cell.overrides))
+    if not (cell.learning_rates or cell.batch_sizes):
+        return [resolved]
+    return expand_grid(resolved, list(cell.learning_rates), list(cell.batch_sizes))
 
 
 def _trunk_jobs(
@@ -135,12 +171,16 @@ def _trunk_jobs(
     common = [*arguments, f"arm={cell.arm}", f"model={cell.model}", f"seed={trunk.seed}", *cell.overrides]
     if cell.learning_rate is not None:
         common.append(f"train.learning_rate={cell.learning_rate}")
+    if cell.batch_size is not None:
+        common.append(f"train.batch_size={cell.batch_size}")
 
     def make(index: int, *extra: str) -> StudyJob:
         overrides = (*common, f"plan_position=[{trunk.block},{index},{order_seed}]", *extra)
         job = build_job(compose(overrides))
         return StudyJob(job.run_id, overrides, job.config, trunk.block, _weight(job.config))
 
+    if cell.is_trial:
+        return [make(first_index, f"train.budget.tokens={trunk.branches[0]}")]
     budgets = ",".join(str(tokens) for tokens in sorted(trunk.branches))
     longest = max(trunk.branches)
     first = make(first_index, "role=trunk", f"branch_tokens=[{budgets}]", f"train.budget.tokens={longest}")
@@ -154,8 +194,8 @@ def _trunk_jobs(
 def _weight(config: RunConfig) -> float:
     train = config.train
     steps = fork_step(train, train.budget.tokens)
-    if config.role == "branch":
-        steps = train.budget.tokens // tokens_per_step(train) - steps
+    if config.role != "trunk":
+        steps = train.budget.tokens // tokens_per_step(train) - (steps if config.role == "branch" else 0)
     model = dataclasses.replace(config.model, vocab_size=config.model.vocab_size or config.data.vocab_size)
     per_token = count_train_flops_per_token(model, train.context_length)
     return steps * tokens_per_step(train) * per_token + _OVERHEAD_FLOPS

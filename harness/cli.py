@@ -13,6 +13,7 @@ from harness import __version__
 from harness.cli_energy import add_sensors_verb, measure
 from harness.cli_model import add_model_verb
 from harness.cli_project import add_project_verb
+from harness.cli_tune import add_tune_verb
 from harness.core.errors import EXIT_OK, ConfigError, HarnessError, RecordError
 
 _RUN_HELP = """\
@@ -81,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     add_sensors_verb(verbs)
     add_model_verb(verbs)
     add_project_verb(verbs)
+    add_tune_verb(verbs)
 
     doctor = verbs.add_parser("doctor", help="say what this machine can measure, and what would be needed for more")
     doctor.set_defaults(handler=_doctor)

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from harness.analysis.laws.points import points_from_frontier
+from harness.analysis.laws.study import fit_study
 
 from bench.stats.designs import ARMS, SIZES, Noise, true_loss
 from harness.analysis.claims import judge_all, load_claims
-from harness.analysis.laws.points import points_from_frontier
-from harness.analysis.laws.study import fit_study
 from harness.analysis.match import match_study
 from harness.core.records import RunRecord
 from harness.core.store import Store

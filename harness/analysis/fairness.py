@@ -7,7 +7,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from harness.analysis.fairness_cost import check_flop_rates, check_idle_drift, check_interleaving, check_sensor_grade
+from harness.analysis.fairness_energy import check_energy
+from harness.analysis.fairness_recipe import check_recipe, leave_out_searched_batch
 from harness.analysis.fairness_routing import check_dead_experts, check_dropless
+from harness.analysis.fairness_runs import check_runs
 from harness.analysis.multipliers import Pair
 from harness.analysis.pooling import read_config
 from harness.analysis.results import Check, FrontierPoint
@@ -36,7 +39,7 @@ def check_fairness(
         return (Check(code="runs", title="Finished runs of both arms", outcome="unknown", text="there are none"),)
     return (
         _check_same_data(runs),
-        _check_same_section(runs, "train", "same_training", "Same context, batch, precision and schedule"),
+        _check_same_training(runs, study),
         _check_same_recipe(runs),
         _check_same_device(runs),
         _check_tuning(runs, study, pair),
@@ -52,6 +55,9 @@ def check_fairness(
         check_idle_drift(runs),
         check_sensor_grade(points, pair),
         check_flop_rates(runs, pair),
+        *check_recipe(runs, study),
+        *check_energy(runs, pair),
+        *check_runs(records, runs, points, pair),
     )
 
 
@@ -69,6 +75,11 @@ def _check_same_data(runs: Sequence[RunRecord]) -> Check:
     same = len({(data.sha256, data.tokenizer_sha256, data.train_tokens) for data in known}) == 1
     text = f"corpus {known[0].corpus}, tokenizer {known[0].tokenizer}, {known[0].train_tokens} training tokens"
     return _check(check.code, check.title, "pass" if same else "fail", text if same else "the hashes differ")
+
+
+def _check_same_training(runs: Sequence[RunRecord], study: StudyInfo | None) -> Check:
+    title = "Same context, batch, precision and schedule"
+    return _check_same_section(leave_out_searched_batch(runs, study), "train", "same_training", title)
 
 
 def _check_same_section(runs: Sequence[RunRecord], section: str, code: str, title: str) -> Check:
@@ -122,7 +133,7 @@ def _check_tuning(  # noqa: PLR0911  # one return for each way a search can be u
     for arm in pair.arms:
         if not notes[arm]:
             return _check(code, title, "fail", f"the study names a search for one arm, and none for {arm}")
-    trials = {arm: sorted(len(n.learning_rates) * n.num_seeds for n in notes[arm]) for arm in pair.arms}
+    trials = {arm: sorted(n.num_trials for n in notes[arm]) for arm in pair.arms}
     text = "; ".join(f"{arm}: {sum(trials[arm])} trials ({_describe_cost(notes[arm])})" for arm in pair.arms)
     if trials[pair.baseline] != trials[pair.candidate]:
         return _check(code, title, "fail", f"unequal trials: {text}")

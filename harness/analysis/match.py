@@ -24,6 +24,7 @@ from harness.analysis.quality import check_qualities, match_by_accuracy
 from harness.analysis.results import FrontierPoint, MatchResult, Multiplier
 from harness.analysis.slices import cut_slices
 from harness.analysis.tasks import compare_tasks
+from harness.analysis.tuning import refuse_tuning
 from harness.core.records import Finding, RunRecord, Severity
 from harness.core.store import Store
 from harness.core.study import MatchRule, StudyInfo, load_study
@@ -48,8 +49,9 @@ def match_study(records: Sequence[RunRecord], study: StudyInfo | None, unreadabl
     family, one seed, no common loss, only failures) gives findings and ``None`` with a reason, never an exception.
 
     Raises:
-        RecordError: finished records differ in a key that decides what their numbers mean.
+        RecordError: finished records differ in a key that decides what their numbers mean, or the study is a search.
     """
+    refuse_tuning(study)
     findings = [_finding("unreadable_record", "warning", line) for line in unreadable]
     kept, excluded = _keep_planned(records, study, findings)
     points, left_out = build_points(kept)

@@ -5,17 +5,27 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from harness.core.errors import RecordError
+from harness.core.records import Grade
 from harness.core.store import write_text_atomically
 
 STUDY_FILE = "study.json"
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+Purpose = Literal["comparison", "tuning"]
+# Fields that came after the first studies were published, by where they stand. At these values a file leaves them out,
+# so that a study that uses none of them is written to the same bytes as before.
+_ADDED_LATER: dict[str, dict[str, Any]] = {
+    "": {"purpose": "comparison"},
+    "match": {"interval": "paired", "margin_accuracy": None},
+    "tuning": {"total_energy_j": None, "energy_grade": None, "batch_sizes": [], "chosen_batch": None},
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +51,11 @@ class MatchRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TuningNote:
-    """Learning-rate search of one arm and size, disclosed with its cost; `where` names the log entry."""
+    """Search of the learning rate, or of rate and batch, of one arm and size, with its cost; `where` names its source.
+
+    `total_energy_j` is that of training, all trials together, `energy_grade` its grade; the batch was not searched
+    where `batch_sizes` is empty. Every rate was tried with every batch.
+    """
 
     __pydantic_config__ = _STRICT
     arm: str
@@ -53,6 +67,15 @@ class TuningNote:
     total_flops: float | None
     total_duration_s: float | None
     where: str
+    total_energy_j: float | None = None
+    energy_grade: Grade | None = None
+    batch_sizes: tuple[int, ...] = ()
+    chosen_batch: int | None = None
+
+    @property
+    def num_trials(self) -> int:
+        """Return how many runs the search made: rates x batches x seeds."""
+        return len(self.learning_rates) * max(1, len(self.batch_sizes)) * self.num_seeds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +94,11 @@ class PlannedRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyInfo:
-    """The whole promise; `claims` are ids of claim files, `command` is what reproduces the study."""
+    """The whole promise; `claims` are ids of claim files, `command` is what reproduces the study.
+
+    The runs of a study whose `purpose` is ``tuning`` are trials that differ in learning rate or batch: they are ranked,
+    never matched.
+    """
 
     __pydantic_config__ = _STRICT
     study: str
@@ -85,6 +112,7 @@ class StudyInfo:
     claims: tuple[str, ...]
     tuning: tuple[TuningNote, ...] = ()
     notes: str = ""
+    purpose: Purpose = "comparison"
 
 
 _ADAPTER: TypeAdapter[StudyInfo] = TypeAdapter(StudyInfo)
@@ -92,7 +120,14 @@ _ADAPTER: TypeAdapter[StudyInfo] = TypeAdapter(StudyInfo)
 
 def save_study(root: Path, study: StudyInfo) -> None:
     """Write the promise to the store at `root`."""
-    write_text_atomically(root / STUDY_FILE, _ADAPTER.dump_json(study, indent=1).decode())
+    content = _ADAPTER.dump_python(study, mode="json")
+    for place, added in _ADDED_LATER.items():
+        parts = content.get(place, []) if place else content
+        for part in parts if isinstance(parts, list) else [parts]:
+            for name, before in added.items():
+                if part.get(name) == before:
+                    del part[name]
+    write_text_atomically(root / STUDY_FILE, json.dumps(content, indent=1, ensure_ascii=False))
 
 
 def load_study(root: Path) -> StudyInfo | None:

@@ -18,7 +18,7 @@ from harness.core.errors import RecordError
 from harness.core.records import RunRecord
 from harness.core.store import Store, write_text_atomically
 from harness.core.study import StudyInfo, load_study
-from harness.report import answer, closing, equality, evidence, inside, provenance, published
+from harness.report import answer, closing, equality, evidence, inside, provenance, published, tuning
 from harness.report import numbers as n
 from harness.report.blocks import Section
 
@@ -113,7 +113,7 @@ def _sections(  # noqa: PLR0917 - the same parts
         provenance.findings_section(records, match, unreadable, study),
         provenance.runs_section(records, match),
         provenance.sources_section(records),
-        provenance.tuning_section(study),
+        tuning.tuning_section(study),
         closing.methods_section(match, study),
         closing.reproduce_section(records, study),
         closing.limits_section(records, match),

@@ -1,4 +1,4 @@
-"""The sections that say how far to trust the page: checks, failures, runs, sources, tuning, methods and limits."""
+"""The sections that say how far to trust the page: checks, failures, runs and sources."""
 
 from __future__ import annotations
 
@@ -229,36 +229,6 @@ def sources_section(records: Sequence[RunRecord]) -> Section:
         "carries the worst grade among its parts."
     )
     return Section(id="sources-section", title="Where every number came from", lead=lead, tables=tables, notes=notes)
-
-
-def tuning_section(study: StudyInfo | None) -> Section:
-    """Return the learning-rate search of each family, or that none is disclosed."""
-    notes = study.tuning if study is not None else ()
-    names = ("Family", "Size", "Tried", "Chosen", "Tokens per trial", "Seeds", "FLOPs", "Time", "Where")
-    rows: tuple[tuple[Cell, ...], ...] = tuple(
-        (
-            t.arm,
-            t.size,
-            ", ".join(f"{rate:g}" for rate in t.learning_rates),
-            n.num(t.chosen, f"{t.chosen:g}", t.where),
-            n.count(t.tokens_per_trial, t.where),
-            n.count(t.num_seeds, t.where),
-            n.si(t.total_flops, "FLOP", t.where, "not counted during the search"),
-            n.seconds(t.total_duration_s, t.where, "not timed during the search"),
-            t.where,
-        )
-        for t in notes
-    )
-    columns = tuple(Column(name, 3 <= i <= 7) for i, name in enumerate(names))
-    table = Table(id="tuning", caption="Learning-rate search", columns=columns, rows=rows)
-    lead = "The search is not part of the multipliers; its cost is shown so that nobody has to guess."
-    return Section(
-        id="tuning-section",
-        title="Tuning, disclosed",
-        lead=lead,
-        tables=(table,) if rows else (),
-        notes=() if rows else ("No learning-rate search is recorded with this study.",),
-    )
 
 
 def _run_row(record: RunRecord, point: FrontierPoint | None, *, known_mfu: bool) -> tuple[Cell, ...]:

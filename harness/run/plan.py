@@ -1,12 +1,16 @@
 """The plan of a study: trunks and their branches in shuffled blocks (one block a seed), as a pure function.
 
 Inside a block every arm and size stands once, in an order shuffled by a stored seed, so that heat and drift of the
-machine are not confounded with the arm. A trunk stands directly before its branches.
+machine are not confounded with the arm. A trunk stands directly before its branches. In a tuning study every trial of
+every arm is a cell of its own, so that the trials of all arms are shuffled together.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.core.config import TrainConfig
@@ -18,13 +22,18 @@ from harness.train.schedule import tokens_per_step
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One arm and size of a study with its budgets in tokens, smallest first; `overrides` are its own settings."""
+    """One arm and size of a study with its budgets in tokens, smallest first; `overrides` are its own settings.
+
+    A trial of a tuning study (`is_trial`) has one budget and trains to it in one go, with a `batch_size` of its own.
+    """
 
     arm: str
     model: str
     learning_rate: float | None
     budgets: tuple[int, ...]
     overrides: tuple[str, ...] = ()
+    batch_size: int | None = None
+    is_trial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +66,39 @@ def lay_out(cells: list[Cell], seeds: list[int], order_seed: int) -> list[Trunk]
             branches = tuple(rng.sample(cell.budgets, len(cell.budgets)))
             trunks.append(Trunk(cell, seed, block, branches))
     return trunks
+
+
+def expand_grid(cell: Cell, learning_rates: Sequence[float], batch_sizes: Sequence[int]) -> list[Cell]:
+    """Return one trial for each combination of rate and batch; without batches the cell's own batch stays.
+
+    Raises:
+        ConfigError: a rate beside the grid, an entry that is repeated or not above 0, one trial alone, or several
+            budgets.
+    """
+    name = f"cell {cell.arm}/{cell.model}"
+    if cell.learning_rate is not None:
+        raise ConfigError(
+            f"{name} has learning_rate and a grid; give learning_rate alone, or learning_rates to search."
+        )
+    if not learning_rates:
+        raise ConfigError(f"{name} has batch_sizes and no learning_rates; give both (one rate is enough).")
+    for key, values in (("learning_rates", learning_rates), ("batch_sizes", batch_sizes)):
+        if any(not (math.isfinite(value) and value > 0) for value in values):
+            raise ConfigError(f"{name}: {key} are {list(values)}; each must be above 0.")
+        if len(set(values)) < len(values):
+            raise ConfigError(f"{name}: {key} are {list(values)}; name each once.")
+    if len(learning_rates) * max(1, len(batch_sizes)) < 2:
+        raise ConfigError(f"{name}: a grid of one trial chooses nothing; give two learning_rates or more.")
+    fixed = [text for text in cell.overrides if text.startswith(("train.learning_rate=", "train.batch_size="))]
+    if fixed:
+        raise ConfigError(f"{name} has a grid and {fixed[0]} among its overrides; leave that out.")
+    if len(cell.budgets) > 1:
+        raise ConfigError(f"{name} has a grid and {len(cell.budgets)} budgets; all trials of a cell have one budget.")
+    return [
+        dataclasses.replace(cell, learning_rate=rate, batch_size=batch, is_trial=True)
+        for rate in learning_rates
+        for batch in (batch_sizes or (None,))
+    ]
 
 
 def budgets_in_tokens(model: ModelConfig, train: TrainConfig, tokens: list[int], flops: list[float]) -> tuple[int, ...]:

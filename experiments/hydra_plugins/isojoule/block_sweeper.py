@@ -14,7 +14,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 from harness.experiments.job import build_job, show_on
-from harness.experiments.study import StudyJob, plan_study, promise_study, trunk_is_needed
+from harness.experiments.study import StudyJob, is_settled, plan_study, promise_study, trunk_is_needed
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
@@ -66,7 +66,9 @@ class BlockSweeper(Sweeper):
     def _run_all(self, jobs: Sequence[StudyJob], store: Store, display: StudyProgress) -> None:
         for index, job in enumerate(jobs):
             branches = [other for other in jobs if other.trunk_id == job.run_id]
-            needed = trunk_is_needed(store, job, branches) if branches else not store.is_finished(job.run_id)
+            is_trial = job.config.role == "single"
+            settled = is_settled(store, job.run_id, is_trial=is_trial)
+            needed = trunk_is_needed(store, job, branches) if branches else not settled
             if not needed:
                 display.skip(job.weight)
             elif job.trunk_id is not None and not store.is_finished(job.trunk_id):
@@ -80,9 +82,10 @@ class BlockSweeper(Sweeper):
             self._drop_checkpoints(jobs, job, store)
 
     def _drop_checkpoints(self, jobs: Sequence[StudyJob], job: StudyJob, store: Store) -> None:
-        """Remove checkpoints that no run to come needs: a finished branch's own, a trunk's after its last branch."""
-        if store.is_finished(job.run_id) and job.trunk_id is not None:
+        """Remove checkpoints that no run to come needs: those of a finished run, a trunk's after its last branch."""
+        if store.is_finished(job.run_id) and job.config.role != "trunk":
             shutil.rmtree(store.checkpoint_dir(job.run_id), ignore_errors=True)
+        if store.is_finished(job.run_id) and job.trunk_id is not None:
             siblings = [other for other in jobs if other.trunk_id == job.trunk_id]
             if all(store.is_finished(other.run_id) for other in siblings):
                 shutil.rmtree(store.checkpoint_dir(job.trunk_id), ignore_errors=True)
