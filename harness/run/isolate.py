@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -26,7 +27,8 @@ def run_isolated(
     The worker's standard error goes to the store's log of the run; `on_event` gets its progress events.
     """
     started = utc_label()
-    job = {"run_id": run_id, "store": str(store.root.resolve()), "config": config_to_dict(config)}
+    job: dict[str, Any] = {"run_id": run_id, "store": str(store.root.resolve()), "config": config_to_dict(config)}
+    job["parent_pid"] = os.getpid()
     marker = store.marker_path(run_id)
     write_text_atomically(marker, json.dumps({**job, "started_utc": started}))
     log = store.log_path(run_id)

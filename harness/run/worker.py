@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import os
 import signal
 import sys
 import traceback
@@ -25,8 +26,8 @@ _PR_SET_PDEATHSIG = 1
 
 def main(job_path: str) -> int:
     """Run the job file; return the exit code."""
-    _die_with_parent()
     job = json.loads(Path(job_path).read_text())
+    _die_with_parent(job.get("parent_pid"))
     config = config_from_dict(job["config"])
     store = Store(job["store"])
     started = utc_label()
@@ -55,10 +56,15 @@ def _fail(config: RunConfig, store: Store, run_id: str, started: str, text: str)
     return EXIT_RUN_FAILED
 
 
-def _die_with_parent() -> None:
-    """Ask Linux to end this process when its parent dies, so that no orphan disturbs later measurements."""
+def _die_with_parent(parent_pid: int | None) -> None:
+    """Ask Linux to end this process when its parent dies, so that no orphan disturbs later measurements.
+
+    A parent that died before it was asked sends no signal any more: then this process is another one's child already.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if parent_pid is not None and os.getppid() != parent_pid:
+        sys.exit(EXIT_RUN_FAILED)
 
 
 if __name__ == "__main__":
