@@ -1,1 +1,1 @@
-"""Scaling laws of one or more families of models: robust fits, bootstrap intervals, optima, predictions, multipliers."""
+"""Scaling laws per family of models: robust fits, bootstrap intervals, optima, predictions, multipliers."""

@@ -18,6 +18,10 @@ TREND_METHOD = "least squares on residuals, t over rows"
 MAX_EXPONENT = 1.95
 MIN_EXPONENT = 1e-3
 ALARM = 0.01
+WIDE = 1.25
+MIN_CONVERGED = 0.99
+# An end of E's interval at this share of the estimate is 0 for all that the points can tell.
+ZERO_SHARE = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,16 +65,8 @@ def diagnose_fit(fit: LawFit) -> Diagnostics:
 
 def list_warnings(fit: LawFit, diagnostics: Diagnostics) -> tuple[str, ...]:
     """Return what a reader must know before using the numbers."""
-    found: list[str] = []
     parameters, points = fit.parameters, fit.points
-    irreducible, lowest = parameters["E"], float(points.loss.min())
-    interval = irreducible.interval
-    if interval is None:
-        found.append(f"E is not identified: {irreducible.reason}")
-    elif interval.low <= 0.01 * (irreducible.estimate or 0.0):
-        found.append("E is not identified: its interval reaches 0")
-    elif interval.high >= lowest:
-        found.append(f"E is not identified: its interval reaches the lowest loss, {lowest:.4g}")
+    found = _judge_irreducible(parameters["E"], float(points.loss.min()))
     for name in ("alpha", "beta"):
         if name in parameters:
             found += _judge_exponent(name, parameters[name])
@@ -78,19 +74,35 @@ def list_warnings(fit: LawFit, diagnostics: Diagnostics) -> tuple[str, ...]:
         levels = len(np.unique(points.column(name)))
         if levels < fit.form.num_params:
             found.append(f"fewer distinct {name} ({levels}) than parameters ({fit.form.num_params})")
-    if fit.sampling.widening > 1.25:
+    if fit.sampling.widening > WIDE:
         found.append(
             f"{points.num_configurations} configurations for {fit.form.num_params} parameters: intervals are widened "
             f"{fit.sampling.widening:.2f} times and depend on the law being exactly right"
         )
     lack = diagnostics.lack_of_fit
     if lack.p_value is not None and lack.p_value < ALARM:
-        found.append(f"lack of fit: configurations miss the law by more than their seeds differ (p = {lack.p_value:.2g})")
-    if not fit.converged:
-        found.append("the fit did not converge")
-    if fit.share_converged < 0.99:
+        found.append(
+            f"lack of fit: configurations miss the law by more than their seeds differ (p = {lack.p_value:.2g})"
+        )
+    return (*found, *_judge_convergence(fit))
+
+
+def _judge_irreducible(irreducible: Quantity, lowest: float) -> list[str]:
+    interval = irreducible.interval
+    if interval is None:
+        return [f"E is not identified: {irreducible.reason}"]
+    if interval.low <= ZERO_SHARE * (irreducible.estimate or 0.0):
+        return ["E is not identified: its interval reaches 0"]
+    if interval.high >= lowest:
+        return [f"E is not identified: its interval reaches the lowest loss, {lowest:.4g}"]
+    return []
+
+
+def _judge_convergence(fit: LawFit) -> list[str]:
+    found = [] if fit.converged else ["the fit did not converge"]
+    if fit.share_converged < MIN_CONVERGED:
         found.append(f"{1 - fit.share_converged:.1%} of the resamples did not converge")
-    return tuple(found)
+    return found
 
 
 def _judge_exponent(name: str, exponent: Quantity) -> list[str]:
@@ -130,6 +142,4 @@ def _test_lack_of_fit(fit: LawFit) -> LackOfFit:
         why = "the seeds do not differ" if pure <= 0 else "no more configurations than parameters"
         return LackOfFit(statistic=None, p_value=None, seed_noise=noise, reason=why)
     statistic = float((sizes * means**2).sum() / free / (pure / repeats))
-    return LackOfFit(
-        statistic=statistic, p_value=float(scipy_stats.f.sf(statistic, free, repeats)), seed_noise=noise
-    )
+    return LackOfFit(statistic=statistic, p_value=float(scipy_stats.f.sf(statistic, free, repeats)), seed_noise=noise)

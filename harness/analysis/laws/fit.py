@@ -68,8 +68,9 @@ def fit_laws(
 ) -> tuple[LawFit, ...]:
     """Fit all families at once; parameters named in `shared` (of E, alpha, beta) take one value for all of them.
 
-    Families are resampled apart from each other, the first with the random stream (seed, `first_stream`). Nothing depends on the order of rows, nor on units of params, tokens
-    or FLOPs: columns are divided by their geometric mean before the fit.
+    Families are resampled apart from each other, the first with the random stream (seed, `first_stream`). Nothing
+    depends on the order of rows, nor on units of params, tokens or FLOPs: columns are divided by their geometric mean
+    before the fit. `seeds_within` draws seeds inside configurations once more (see `resample`).
 
     Raises:
         RecordError: a family has too few points, sizes or budgets for its form, or the forms differ.
@@ -88,7 +89,9 @@ def fit_laws(
     problem, means = _build_problem(families, tuple(shared), center)
     best = solve_from_grid(problem)
     weights = [
-        draw_weights(family.configurations, resamples, np.random.default_rng([seed, first_stream + i]), seeds_within=seeds_within)
+        draw_weights(
+            family.configurations, resamples, np.random.default_rng([seed, first_stream + i]), seeds_within=seeds_within
+        )
         for i, family in enumerate(families)
     ]
     boot = solve(problem, np.repeat(best.theta, resamples, axis=0), weights, tolerance=COARSE)

@@ -42,9 +42,12 @@ class Sampling:
 
     @property
     def widening(self) -> float:
-        """How much farther than the percentiles the interval's ends lie from the estimate."""
-        upper = 0.5 + LEVEL / 2
-        return float(scipy_stats.t.ppf(upper, self.degrees) / scipy_stats.norm.ppf(upper)) * self.inflation
+        """How much farther than the percentiles the ends of an interval at `LEVEL` lie from the estimate."""
+        return self.widen((1 - LEVEL) / 2)
+
+    def widen(self, tail: float) -> float:
+        """Return the same for an interval that leaves `tail` out on either side."""
+        return float(scipy_stats.t.isf(tail, self.degrees) / scipy_stats.norm.isf(tail)) * self.inflation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,9 +95,7 @@ def estimate_quantity(estimate: float, draws: Array, sampling: Sampling, *, posi
 
 
 def _widen(estimate: float, draws: Array, factor: float, *, positive: bool) -> tuple[float, float]:
-    tail = (1 - LEVEL) / 2
-    # An order statistic, not a mean of two: infinite draws must not turn a finite end into infinity.
-    low, high = (float(np.quantile(draws, q, method=m)) for q, m in ((tail, "lower"), (1 - tail, "higher")))
+    low, high = _take_order_statistics(draws, (1 - LEVEL) / 2)
     if not positive:
         return min(estimate, estimate + factor * (low - estimate)), max(estimate, estimate + factor * (high - estimate))
     center = math.log(estimate) if estimate > 0 else -math.inf
@@ -103,15 +104,36 @@ def _widen(estimate: float, draws: Array, factor: float, *, positive: bool) -> t
     return math.exp(min(center, moved[0])), float(np.exp(max(center, moved[1])))
 
 
-def p_value_of_zero(estimate: float, draws: Array, sampling: Sampling) -> float | None:
-    """Return the two-sided p-value of "the true value is 0", at which the interval's end would touch 0.
+def _take_order_statistics(draws: Array, tail: float) -> tuple[float, float]:
+    """Return the draws below and above which `tail` of them lie; one draw, not a mean of two, as some are infinite."""
+    ordered = np.sort(draws)
+    rank = int(tail * (len(ordered) - 1))
+    return float(ordered[rank]), float(ordered[len(ordered) - 1 - rank])
 
-    ``None`` when too many draws are lost. Draws far from 0 limit it to what their number can tell.
+
+def p_value_of_zero(estimate: float, draws: Array, sampling: Sampling) -> float | None:
+    """Return the two-sided p-value of "the true value is 0": 1 minus the level of the interval that just touches 0.
+
+    It is at least 2 / (R + 1) for R draws; ``None`` when too many of them are lost.
     """
     known = draws[~np.isnan(draws)]
     if len(known) < 2 or 1 - len(known) / len(draws) > MAX_LOST:
         return None
-    shrunk = estimate + (0.0 - estimate) / sampling.inflation  # where 0 lies among draws that are too narrow
-    below = (float(np.mean(known < shrunk)) * len(known) + 0.5) / (len(known) + 1)
-    z = abs(float(scipy_stats.norm.ppf(below)))
-    return float(2 * scipy_stats.t.sf(z, sampling.degrees))
+    low, high = 1 / (len(known) + 1), 0.5
+    if estimate == 0 or not _excludes_zero(estimate, known, sampling, 0.499):
+        return 1.0
+    if _excludes_zero(estimate, known, sampling, low):
+        return 2 * low
+    for _ in range(40):
+        middle = math.sqrt(low * high)
+        if _excludes_zero(estimate, known, sampling, middle):
+            high = middle
+        else:
+            low = middle
+    return 2 * high
+
+
+def _excludes_zero(estimate: float, draws: Array, sampling: Sampling, tail: float) -> bool:
+    low, high = _take_order_statistics(draws, tail)
+    factor = sampling.widen(tail)
+    return estimate + factor * (low - estimate) > 0 if estimate > 0 else estimate + factor * (high - estimate) < 0

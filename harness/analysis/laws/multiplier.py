@@ -81,7 +81,9 @@ def estimate_law_multiplier(
     ]
     with np.errstate(all="ignore"):
         # Both unreachable is inf / inf, so unknown; one alone is infinity or zero, and stays in its place in the order.
-        ratio = estimate_quantity(float(needs[0] / needs[1]), drawn[0] / drawn[1], combine_sampling(baseline, candidate))
+        ratio = estimate_quantity(
+            float(needs[0] / needs[1]), drawn[0] / drawn[1], combine_sampling(baseline, candidate)
+        )
     reason = f"the law of {' and '.join(unreached)} never reaches this loss" if unreached else ratio.reason
     return LawMultiplier(
         baseline=baseline.points.family,

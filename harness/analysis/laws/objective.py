@@ -94,9 +94,7 @@ def _evaluate_block(block: Block, theta: Array, weight: Array) -> Evaluation:
     shares = [np.exp(theta[:, 1 + 2 * k, None] - theta[:, 2 + 2 * k, None] * block.x[None, :, k]) for k in range(terms)]
     total = sum(shares, start=np.exp(theta[:, :1]))
     residual = np.log(total) - block.y
-    for share in shares:
-        share /= total
-    shares = [np.exp(theta[:, :1]) / total, *shares]
+    shares = [np.exp(theta[:, :1]) / total, *(share / total for share in shares)]
     # The derivative of ln L by parameter is share * feature: 1 for e and a_k, -x_k for alpha_k.
     features = [ones[:, None], *(np.stack((ones, -block.x[:, k]), axis=1) for k in range(terms))]
     places = [slice(0, 1), *(slice(1 + 2 * k, 3 + 2 * k) for k in range(terms))]

@@ -62,6 +62,8 @@ def _describe_convention(fit: LawFit) -> str:
     if points.flops is None:
         return f"C = {FLOPS_PER_PARAM_TOKEN:g} N D"
     ratio = points.flops / (points.column("params") * points.column("tokens"))
+    if np.allclose(ratio, FLOPS_PER_PARAM_TOKEN, rtol=1e-6):
+        return f"C = {FLOPS_PER_PARAM_TOKEN:g} N D, as in the points"
     text = f"C = k N D with k = {points.flops_per_param_token:.4g}, the geometric mean of C / (N D) over the points"
     if ratio.max() > 1.02 * ratio.min():
         text += f" ({ratio.min():.4g} to {ratio.max():.4g}: the optimum holds only as far as k is constant)"

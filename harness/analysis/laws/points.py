@@ -7,11 +7,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.analysis.laws.forms import FLOPS_PER_PARAM_TOKEN, LOSS_OF_COMPUTE, LOSS_OF_SIZE_AND_TOKENS, MIN_LEVELS, Form
+from harness.analysis.laws.forms import (
+    FLOPS_PER_PARAM_TOKEN,
+    LOSS_OF_COMPUTE,
+    LOSS_OF_SIZE_AND_TOKENS,
+    MIN_LEVELS,
+    Form,
+)
 from harness.analysis.laws.objective import Array
 from harness.analysis.results import FrontierPoint
 
-ACTIVE_PARAMS_NOTE = "N = active parameters, embeddings included; D = trained tokens; C = counted training FLOPs"
+ACTIVE_PARAMS_NOTE = (
+    "N = active parameters, embeddings and head included; D = trained tokens; C = counted training FLOPs"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

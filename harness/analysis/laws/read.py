@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.analysis.laws.forms import FLOPS_PER_PARAM_TOKEN, LOSS_OF_COMPUTE, LOSS_OF_SIZE_AND_TOKENS
+from harness.analysis.laws.forms import FLOPS_PER_PARAM_TOKEN, LOSS_OF_COMPUTE, LOSS_OF_SIZE_AND_TOKENS, Form
 from harness.analysis.laws.points import LawPoints
 from harness.core.errors import RecordError, did_you_mean
 
@@ -63,17 +63,18 @@ def read_points(path: Path) -> tuple[list[LawPoints], list[str]]:
     ], notes
 
 
-def _build_points(name: str | None, rows: list[_Row], form: object, known: list[str], *, derived: bool) -> LawPoints:
+def _build_points(name: str | None, rows: list[_Row], form: Form, known: list[str], *, derived: bool) -> LawPoints:
     columns = {key: np.array([row.numbers[key] for row in rows]) for key in NUMBERS if key in known}
     if derived:
         columns["tokens"] = columns["flops"] / (FLOPS_PER_PARAM_TOKEN * columns["params"])
-    if form is LOSS_OF_COMPUTE:
-        columns.pop("tokens", None)
     return LawPoints(
         family=name,
-        form=LOSS_OF_COMPUTE if form is LOSS_OF_COMPUTE else LOSS_OF_SIZE_AND_TOKENS,
+        form=form,
+        loss=columns["loss"],
+        params=columns.get("params"),
+        tokens=columns.get("tokens"),
+        flops=columns.get("flops"),
         seeds=tuple(row.labels["seed"] for row in rows) if "seed" in known else None,
-        **columns,
     )
 
 
@@ -83,7 +84,8 @@ def _read_rows(path: Path) -> tuple[list[str], list[_Row]]:
         raise RecordError(f"'{path}' {what}; give a CSV file with the columns params, tokens (or flops) and loss.")
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = list(enumerate_csv(csv.reader(file)))
+            reader = csv.reader(file)
+            lines = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise RecordError(f"'{path}' cannot be read as a CSV file: {error}.") from error
     if not lines:
@@ -98,11 +100,6 @@ def _read_rows(path: Path) -> tuple[list[str], list[_Row]]:
     if not rows:
         raise RecordError(f"'{path}' has a header and no rows.")
     return header, rows
-
-
-def enumerate_csv(reader: object) -> list[tuple[int, list[str]]]:
-    """Return (line number, cells) of each row that is not blank."""
-    return [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]  # type: ignore[attr-defined]
 
 
 def _read_row(path: Path, line: int, header: list[str], cells: list[str]) -> _Row:

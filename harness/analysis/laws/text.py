@@ -59,10 +59,10 @@ def _held_out_lines(held_out: HeldOut) -> list[str]:
     if held_out.rms_log_error is None:
         return [f"  largest budget held out: unknown ({held_out.reason})"]
     judged = [point for point in held_out.points if point.inside is not None]
-    return [
-        f"  largest budget held out ({held_out.held_out_flops:.3g} FLOPs): rms log error {held_out.rms_log_error:.3g}, "
-        f"{held_out.num_inside} of {len(judged)} losses inside their prediction interval"
-    ]
+    head = (
+        f"  largest budget held out ({held_out.held_out_flops:.3g} FLOPs): rms log error {held_out.rms_log_error:.3g}"
+    )
+    return [f"{head}, {held_out.num_inside} of {len(judged)} losses inside their prediction interval"]
 
 
 def _comparison_lines(comparison: Comparison) -> list[str]:
