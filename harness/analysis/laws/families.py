@@ -75,7 +75,7 @@ def _difference(a: LawFit, b: LawFit) -> tuple[Quantity, float | None]:
     sampling = combine_sampling(a, b)
     value, other = (float(name_values(fit.form, fit.vector)["E"]) for fit in (a, b))
     draws = name_values(a.form, a.draws)["E"] - name_values(b.form, b.draws)["E"]
-    quantity = estimate_quantity(value - other, draws, sampling, positive=False)
+    quantity = estimate_quantity(value - other, draws, sampling, scale="linear")
     return quantity, p_value_of_zero(value - other, draws, sampling)
 
 

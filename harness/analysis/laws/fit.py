@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.analysis.laws.forms import Form, name_values
-from harness.analysis.laws.intervals import Quantity, Sampling, estimate_quantity
+from harness.analysis.laws.intervals import Quantity, Sampling, Scale, estimate_quantity
 from harness.analysis.laws.objective import Array, Block, Problem, predict_log
 from harness.analysis.laws.points import LawPoints, check_enough
 from harness.analysis.laws.resample import draw_weights
@@ -49,10 +49,9 @@ class LawFit:
     def parameters(self) -> dict[str, Quantity]:
         """Each parameter by name."""
         values, draws = name_values(self.form, self.vector), name_values(self.form, self.draws)
+        scale: dict[str, Scale] = {"E": "not negative", "A": "log", "B": "log"}
         return {
-            name: estimate_quantity(
-                float(values[name]), draws[name], self.sampling, positive=name not in {"alpha", "beta"}
-            )
+            name: estimate_quantity(float(values[name]), draws[name], self.sampling, scale=scale.get(name, "linear"))
             for name in self.form.parameters
         }
 

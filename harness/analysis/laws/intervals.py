@@ -3,13 +3,14 @@
 Refits to reweighted rows have residuals that are too small by sqrt((m - p) / m), for m configurations and p
 parameters, and a percentile takes no account of the t distribution. So each end of the percentile interval is moved
 away from the estimate by t(m - p) / z * sqrt(m / (m - p)), on the scale where draws are nearly normal (logarithms for
-what is positive). With 240 configurations this is 1.02, with 12 it is 1.6.
+most of what is positive; E may be 0, so not for it). With 240 configurations this is 1.02, with 12 it is 1.6.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy import stats as scipy_stats  # type: ignore[import-untyped, unused-ignore]
@@ -21,6 +22,7 @@ from harness.analysis.stats import LEVEL
 METHOD = "hierarchical bootstrap of configurations (seeds kept together), percentile ends widened by t for few of them"
 # More lost draws than one tail of the interval holds, and the interval is no longer known.
 MAX_LOST = (1 - LEVEL) / 2
+Scale = Literal["log", "linear", "not negative"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +66,10 @@ class Quantity:
     lower_bound: float | None = None
 
 
-def estimate_quantity(estimate: float, draws: Array, sampling: Sampling, *, positive: bool = True) -> Quantity:
+def estimate_quantity(estimate: float, draws: Array, sampling: Sampling, *, scale: Scale = "log") -> Quantity:
     """Return `estimate` with what the `draws` (R,) of it say; NaN draws are lost, infinite ones are far out.
 
-    `positive` puts the interval on the log scale.
+    `scale` is where the interval is built: "log" for what is above 0, "linear", or "not negative": linear, ending at 0.
     """
     if not math.isfinite(estimate):
         return Quantity(estimate=None, stderr=None, interval=None, reason="the fit gives no finite value")
@@ -77,7 +79,7 @@ def estimate_quantity(estimate: float, draws: Array, sampling: Sampling, *, posi
         return Quantity(estimate=estimate, stderr=None, interval=None, reason=lost)
     with np.errstate(all="ignore"):
         stderr = float(np.std(known, ddof=1)) * sampling.inflation
-        low, high = _widen(estimate, known, sampling.widening, positive=positive)
+        low, high = _widen(estimate, known, sampling.widening, scale)
     finite_stderr = stderr if math.isfinite(stderr) else None
     if not (math.isfinite(low) and math.isfinite(high)):
         return Quantity(
@@ -94,13 +96,15 @@ def estimate_quantity(estimate: float, draws: Array, sampling: Sampling, *, posi
     )
 
 
-def _widen(estimate: float, draws: Array, factor: float, *, positive: bool) -> tuple[float, float]:
+def _widen(estimate: float, draws: Array, factor: float, scale: Scale) -> tuple[float, float]:
     low, high = _take_order_statistics(draws, (1 - LEVEL) / 2)
-    if not positive:
-        return min(estimate, estimate + factor * (low - estimate)), max(estimate, estimate + factor * (high - estimate))
+    if scale != "log":
+        ends = estimate + factor * (low - estimate), estimate + factor * (high - estimate)
+        least = 0.0 if scale == "not negative" else -math.inf
+        return max(least, min(estimate, ends[0])), max(estimate, ends[1])
     center = math.log(estimate) if estimate > 0 else -math.inf
-    ends = [math.log(end) if end > 0 else -math.inf for end in (low, high)]
-    moved = [center + factor * (end - center) if math.isfinite(center) else end for end in ends]
+    logs = [math.log(end) if end > 0 else -math.inf for end in (low, high)]
+    moved = [center + factor * (end - center) if math.isfinite(center) else end for end in logs]
     return math.exp(min(center, moved[0])), float(np.exp(max(center, moved[1])))
 
 

@@ -18,6 +18,8 @@ from harness.analysis.laws.objective import Array, Block, Problem, evaluate
 FINE, COARSE = 1e-20, 1e-8
 EXPONENTS = (0.02, 0.06, 0.12, 0.2, 0.3, 0.4, 0.5, 0.65, 0.85, 1.1, 1.5, 2.0)
 KEPT_STARTS = 12
+# Relative error of one rounding; residuals of log losses near 1 are known no better.
+ROUNDING = float(np.finfo(np.float64).eps)
 SCREENED_ROWS = 500
 # Elements of one (chunk, n) array: about what stays in the second-level cache with its temporaries.
 CHUNK_ELEMENTS = 1 << 15
@@ -86,15 +88,15 @@ def _solve_chunk(
         step *= np.minimum(1.0, 1.5 / np.maximum(reach, 1e-300))[:, None]
         promised = -(gradient * step).sum(axis=1) - 0.5 * np.einsum("ri,rij,rj->r", step, hessian, step)
         descent = (gradient * step).sum(axis=1) < 0
-        floor = tolerance * value / mass[live] + 1e-34
+        floor = tolerance * value / mass[live] + ROUNDING**2 * mass[live]
         done = descent & (promised >= 0) & (promised <= floor) & (damping[live] < 1.0)
         trial = theta[live] + step
         trial_weights = [w if len(w) == 1 else w[live] for w in weights]
         found = evaluate(problem, trial, trial_weights)
         gain = value - found.value
         better = descent & (gain > 0) & np.isfinite(found.value)
-        # At the bottom rounding hides any gain: what a full step still promises is below the value's last digits.
-        flat = ~better & descent & (np.abs(promised) <= 4e-16 * value)
+        # At the bottom rounding hides any gain: what a step still promises is below the value's last digits.
+        flat = ~better & (np.abs(promised) <= 2 * ROUNDING * value + ROUNDING**2 * mass[live])
         ratio = gain / np.maximum(np.abs(promised), 1e-300)
         taken = live[better]
         theta[taken] = trial[better]

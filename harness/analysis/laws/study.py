@@ -14,6 +14,9 @@ from harness.analysis.laws.multiplier import LawMultiplier, estimate_law_multipl
 from harness.analysis.laws.optimum import BudgetPrediction, predict_at_budget
 from harness.analysis.laws.points import LawPoints
 
+# Enough for a prediction interval, which the noise of seeds widens anyhow.
+HELD_OUT_RESAMPLES = 500
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FamilyLaw:
@@ -63,7 +66,8 @@ def fit_study(
     """
     ordered = points_by_name(points)
     separate = fit_apart(ordered, resamples=resamples, seed=seed)
-    held_out = [predict_held_out(family, resamples=resamples, seed=seed) for family in ordered]
+    fewer = min(resamples, HELD_OUT_RESAMPLES)
+    held_out = [predict_held_out(family, resamples=fewer, seed=seed) for family in ordered]
     families = tuple(_describe(fit, budget, left) for fit, left in zip(separate, held_out, strict=True))
     comparison = None
     if len(separate) > 1:

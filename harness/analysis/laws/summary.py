@@ -9,7 +9,7 @@ from harness.analysis.laws.diagnostics import Diagnostics
 from harness.analysis.laws.heldout import HeldOut
 from harness.analysis.laws.intervals import METHOD, Quantity
 from harness.analysis.laws.optimum import BudgetPrediction
-from harness.analysis.laws.study import Comparison, FamilyLaw, LawStudy
+from harness.analysis.laws.study import HELD_OUT_RESAMPLES, Comparison, FamilyLaw, LawStudy
 from harness.analysis.stats import LEVEL
 
 SCHEMA_VERSION = 1
@@ -61,7 +61,7 @@ def family_to_json(law: FamilyLaw, study: LawStudy) -> dict[str, Any]:
             "widening": law.fit.sampling.widening,
         },
         "diagnostics": _diagnostics_to_json(law.diagnostics),
-        "held_out": _held_out_to_json(law.held_out),
+        "held_out": _held_out_to_json(law.held_out, study),
         "warnings": list(law.warnings),
     }
 
@@ -87,12 +87,13 @@ def _diagnostics_to_json(diagnostics: Diagnostics) -> dict[str, Any]:
     return values
 
 
-def _held_out_to_json(held_out: HeldOut) -> dict[str, Any]:
+def _held_out_to_json(held_out: HeldOut, study: LawStudy) -> dict[str, Any]:
     return {
         "flops": held_out.held_out_flops,
         "largest_fitted_flops": held_out.largest_fitted_flops,
         "rms_log_error": held_out.rms_log_error,
         "num_inside": held_out.num_inside,
+        "resamples": min(study.resamples, HELD_OUT_RESAMPLES),
         "reason": held_out.reason,
         "points": [
             {
