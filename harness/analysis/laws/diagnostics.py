@@ -19,6 +19,7 @@ MAX_EXPONENT = 1.95
 MIN_EXPONENT = 1e-3
 ALARM = 0.01
 WIDE = 1.25
+NARROW = 0.1
 MIN_CONVERGED = 0.99
 # An end of E's interval at this share of the estimate is 0 for all that the points can tell.
 ZERO_SHARE = 0.01
@@ -74,6 +75,8 @@ def list_warnings(fit: LawFit, diagnostics: Diagnostics) -> tuple[str, ...]:
         levels = len(np.unique(points.column(name)))
         if levels < fit.form.num_params:
             found.append(f"fewer distinct {name} ({levels}) than parameters ({fit.form.num_params})")
+    if len(fit.form.columns) > 1 and points.spread_of_shapes < NARROW:
+        found.append("params and tokens rise nearly together: their terms are hard to tell apart")
     if fit.sampling.widening > WIDE:
         found.append(
             f"{points.num_configurations} configurations for {fit.form.num_params} parameters: intervals are widened "
@@ -108,7 +111,7 @@ def _judge_convergence(fit: LawFit) -> list[str]:
 def _judge_exponent(name: str, exponent: Quantity) -> list[str]:
     value, interval = exponent.estimate, exponent.interval
     if value is None or value <= MIN_EXPONENT:
-        return [f"{name} is at its bound: the loss does not fall with its column"]
+        return [f"{name} is at its bound: its term does not fall, so E cannot be told from it"]
     if value >= MAX_EXPONENT:
         return [f"{name} is at its bound: its term shows at the lowest level alone"]
     if interval is not None and interval.low <= 0:

@@ -46,10 +46,11 @@ MIN_LEVELS = 3
 
 def name_values(form: Form, vector: Array) -> dict[str, Array]:
     """Return each parameter on its own scale, by name, from vectors (..., p)."""
-    return {
-        name: np.asarray(vector[..., i] if name in {"alpha", "beta"} else np.exp(vector[..., i]))
-        for i, name in enumerate(form.parameters)
-    }
+    with np.errstate(over="ignore"):  # a coefficient of a term that is not identified may leave the range of a float
+        return {
+            name: np.asarray(vector[..., i] if name in {"alpha", "beta"} else np.exp(vector[..., i]))
+            for i, name in enumerate(form.parameters)
+        }
 
 
 def predict_loss(form: Form, vector: Array, columns: dict[str, Array]) -> Array:

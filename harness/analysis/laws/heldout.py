@@ -14,6 +14,8 @@ from harness.analysis.laws.points import LawPoints, check_enough
 
 # Runs within this factor of the largest budget belong to it.
 SAME_BUDGET = 1.05
+# Losses that differ by less are equal: points without noise have intervals of no width.
+ROUNDING = 1 + 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +95,7 @@ def _compare(fit: LawFit, left: LawPoints, noise: Array) -> HeldOutPoint:
         num_seeds=len(left),
         predicted=predicted,
         observed=observed,
-        inside=None if interval is None else interval.low <= observed <= interval.high,
+        inside=None if interval is None else interval.low / ROUNDING <= observed <= interval.high * ROUNDING,
     )
 
 

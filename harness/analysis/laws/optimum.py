@@ -19,7 +19,8 @@ BUDGET_TOLERANCE = 1e-6
 class BudgetPrediction:
     """The best that a family can do with `flops`; `params` and `tokens` are ``None`` for L(C).
 
-    The interval of `loss` is that of the law's curve: a run's own noise comes on top of it.
+    `extrapolated` when the budget lies beyond those in the data; `outside` names what does besides: the optimum's
+    params or tokens. The interval of `loss` is that of the law's curve: a run's own noise comes on top of it.
     """
 
     flops: float
@@ -27,13 +28,15 @@ class BudgetPrediction:
     tokens: Quantity | None
     loss: Quantity
     extrapolated: bool
+    outside: tuple[str, ...]
+    smallest_budget: float
     largest_budget: float
     convention: str
 
 
 def predict_at_budget(fit: LawFit, budget: float) -> BudgetPrediction:
     """Predict the compute-optimal run of `fit` at `budget` FLOPs (in the unit of the points' own FLOPs)."""
-    largest = float(fit.points.budgets.max())
+    smallest, largest = float(fit.points.budgets.min()), float(fit.points.budgets.max())
     per_token = fit.points.flops_per_param_token
     with np.errstate(all="ignore"):
         best = find_optimum(fit.form, fit.vector[None], budget, per_token)
@@ -49,10 +52,20 @@ def predict_at_budget(fit: LawFit, budget: float) -> BudgetPrediction:
         params=quantity(best.params, draws.params),
         tokens=quantity(best.tokens, draws.tokens),
         loss=estimate_quantity(float(best.loss[0]), draws.loss, fit.sampling),
-        extrapolated=budget > largest * (1 + BUDGET_TOLERANCE),
+        extrapolated=not smallest / (1 + BUDGET_TOLERANCE) <= budget <= largest * (1 + BUDGET_TOLERANCE),
+        outside=tuple(
+            name
+            for name, values in (("params", best.params), ("tokens", best.tokens))
+            if values is not None and _lies_outside(float(values[0]), fit.points.column(name))
+        ),
+        smallest_budget=smallest,
         largest_budget=largest,
         convention=_describe_convention(fit),
     )
+
+
+def _lies_outside(value: float, column: Array) -> bool:
+    return not float(column.min()) <= value <= float(column.max())
 
 
 def _describe_convention(fit: LawFit) -> str:

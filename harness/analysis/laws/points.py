@@ -21,6 +21,9 @@ ACTIVE_PARAMS_NOTE = (
     "N = active parameters, embeddings and head included; D = trained tokens; C = counted training FLOPs"
 )
 
+# Below a tenth of a per cent tokens follow from params but for rounding.
+MIN_SPREAD_OF_SHAPES = 1e-3
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LawPoints:
@@ -90,6 +93,14 @@ class LawPoints:
             return self.flops
         return FLOPS_PER_PARAM_TOKEN * self.column("params") * self.column("tokens")
 
+    @property
+    def spread_of_shapes(self) -> float:
+        """Standard deviation of ln tokens about its line in ln params; near 0 the two terms cannot be told apart."""
+        logs = [np.log(self.column(name)) - np.log(self.column(name)).mean() for name in ("params", "tokens")]
+        square = float(logs[0] @ logs[0])
+        slope = float(logs[0] @ logs[1]) / square if square > 0 else 0.0
+        return float(np.std(logs[1] - slope * logs[0]))
+
     def select(self, mask: np.ndarray) -> LawPoints:
         """Return the rows where `mask` (n,) is true."""
         kept = np.flatnonzero(mask)
@@ -118,6 +129,11 @@ def check_enough(points: LawPoints) -> str | None:
         return (
             f"{form.name} needs at least {form.min_configurations} distinct pairs of params and tokens, "
             f"and there are {points.num_configurations}"
+        )
+    if len(form.columns) > 1 and points.spread_of_shapes < MIN_SPREAD_OF_SHAPES:
+        return (
+            f"{form.name} needs tokens that vary at equal params, and here tokens follow from params; "
+            "add other budgets or sizes, or leave out params and give flops to fit L(C)"
         )
     if np.ptp(points.loss) <= 0:
         return f"{form.name} needs losses that differ, and all of them are {points.loss[0]:.6g}"

@@ -75,6 +75,8 @@ def _optimum_to_json(optimum: BudgetPrediction) -> dict[str, Any]:
     return {
         **found,
         "extrapolated": optimum.extrapolated,
+        "outside_data": list(optimum.outside),
+        "smallest_budget": optimum.smallest_budget,
         "largest_budget": optimum.largest_budget,
         "convention": optimum.convention,
     }

@@ -46,12 +46,13 @@ def _family_lines(law: FamilyLaw) -> list[str]:
 
 
 def _optimum_lines(optimum: BudgetPrediction) -> list[str]:
-    beyond = f", EXTRAPOLATED: the largest in the data is {optimum.largest_budget:.3g}" if optimum.extrapolated else ""
+    span = f"{optimum.smallest_budget:.3g} to {optimum.largest_budget:.3g}"
+    beyond = f", EXTRAPOLATED: the data hold {span}" if optimum.extrapolated else ""
     lines = [f"  at {optimum.flops:.4g} FLOPs{beyond}", f"    {optimum.convention}"]
     for name in ("params", "tokens", "loss"):
         quantity: Quantity | None = getattr(optimum, name)
         if quantity is not None:
-            lines.append(_quantity_line(name, quantity))
+            lines.append(_quantity_line(name, quantity) + ("  (not in the data)" if name in optimum.outside else ""))
     return lines
 
 

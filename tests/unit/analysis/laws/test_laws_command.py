@@ -81,6 +81,10 @@ def test_a_mistake_in_the_arguments_is_one_line(tmp_path, capsys, arguments, sai
     [
         ("params,tokens,loss\n" + "".join(f"{i},{i},{i}\n" for i in range(1, 5)), "at least 6 distinct pairs"),
         ("params,tokens,loss\n" + "".join(f"{i % 2 + 1},{i},{i}\n" for i in range(1, 9)), "at least 3 distinct sizes"),
+        (
+            "params,tokens,loss\n" + "".join(f"{i},{20 * i},{9 - i}\n" for i in range(1, 9)),
+            "tokens follow from params",
+        ),
         ("flops,loss\n" + "".join(f"{i},{i}\n" for i in range(1, 4)), "at least 4 distinct budgets"),
         ("flops,loss\n" + "".join(f"{i},2\n" for i in range(1, 9)), "losses that differ"),
     ],

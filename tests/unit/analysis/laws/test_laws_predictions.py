@@ -55,6 +55,9 @@ def test_a_budget_beyond_the_data_is_flagged_and_one_within_is_not():
     assert beyond.loss.interval.low < find_optimum(fit.form, TRUTH, 1e24, 6.0).loss[0] < beyond.loss.interval.high
     assert within.loss.stderr < beyond.loss.stderr
     assert beyond.params.interval.low < beyond.params.estimate < beyond.params.interval.high
+    assert predict_at_budget(fit, 1e10).extrapolated
+    assert beyond.outside == ("params", "tokens")
+    assert within.outside == ()
     assert beyond.convention == "C = 6 N D"
 
 
