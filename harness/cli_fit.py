@@ -19,7 +19,8 @@ def add_fit_verb(verbs: Any) -> None:
         "fit",
         help="scaling law per family from a CSV of runs: isojoule fit POINTS.csv",
         description="Fit L(N, D) = E + A N^-alpha + B D^-beta, or L(C) = E + A C^-alpha, with bootstrap intervals.",
-        epilog="columns: loss; params and tokens (or params and flops, or flops alone); family and seed as wished",
+        epilog="columns: loss; params and tokens (or params and flops, or flops alone); family, seed "
+        "and trunk (runs that branched off one path) as wished",
     )
     fit.add_argument("points", type=Path, metavar="POINTS.csv", help="one row a run; units are free")
     fit.add_argument("--json", metavar="FILE", help="write everything as JSON; - prints it in place of the table")

@@ -79,7 +79,7 @@ def list_warnings(fit: LawFit, diagnostics: Diagnostics) -> tuple[str, ...]:
         found.append("params and tokens rise nearly together: their terms are hard to tell apart")
     if fit.sampling.widening > WIDE:
         found.append(
-            f"{points.num_configurations} configurations for {fit.form.num_params} parameters: intervals are widened "
+            f"{points.num_units} {fit.sampling.unit} for {fit.form.num_params} parameters: intervals are widened "
             f"{fit.sampling.widening:.2f} times and depend on the law being exactly right"
         )
     lack = diagnostics.lack_of_fit

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.analysis.laws.forms import Form, name_values
-from harness.analysis.laws.intervals import Quantity, Sampling, Scale, estimate_quantity
+from harness.analysis.laws.intervals import Quantity, Sampling, Scale, Unit, estimate_quantity
 from harness.analysis.laws.objective import Array, Block, Problem, predict_log
 from harness.analysis.laws.points import LawPoints, check_enough
 from harness.analysis.laws.resample import draw_weights
@@ -43,7 +43,8 @@ class LawFit:
     @property
     def sampling(self) -> Sampling:
         """What the intervals' small-sample correction goes by."""
-        return Sampling(self.points.num_configurations, self.form.num_params)
+        unit: Unit = "configurations" if self.points.trunks is None else "trunks"
+        return Sampling(self.points.num_units, self.form.num_params, unit)
 
     @property
     def parameters(self) -> dict[str, Quantity]:
@@ -89,7 +90,7 @@ def fit_laws(
     best = solve_from_grid(problem)
     weights = [
         draw_weights(
-            family.configurations, resamples, np.random.default_rng([seed, first_stream + i]), seeds_within=seeds_within
+            family.units, resamples, np.random.default_rng([seed, first_stream + i]), seeds_within=seeds_within
         )
         for i, family in enumerate(families)
     ]

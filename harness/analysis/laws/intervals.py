@@ -1,6 +1,6 @@
 """Intervals from bootstrap draws, with the correction that few configurations need.
 
-Refits to reweighted rows have residuals that are too small by sqrt((m - p) / m), for m configurations and p
+Refits to reweighted rows have residuals that are too small by sqrt((m - p) / m), for m configurations (or trunks) and p
 parameters, and a percentile takes no account of the t distribution. So each end of the percentile interval is moved
 away from the estimate by t(m - p) / z * sqrt(m / (m - p)), on the scale where draws are nearly normal (logarithms for
 most of what is positive; E may be 0, so not for it). With 240 configurations this is 1.02, with 12 it is 1.6.
@@ -19,28 +19,38 @@ from harness.analysis.laws.objective import Array
 from harness.analysis.results import Interval
 from harness.analysis.stats import LEVEL
 
-METHOD = "hierarchical bootstrap of configurations (seeds kept together), percentile ends widened by t for few of them"
 # More lost draws than one tail of the interval holds, and the interval is no longer known.
 MAX_LOST = (1 - LEVEL) / 2
 Scale = Literal["log", "linear", "not negative"]
+Unit = Literal["configurations", "trunks"]
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How many configurations were resampled, and how many parameters were fitted to them."""
+    """How many units were resampled (configurations or trunks), and how many parameters were fitted to them."""
 
-    num_configurations: int
+    num_units: int
     num_params: int
+    unit: Unit = "configurations"
+
+    @property
+    def method(self) -> str:
+        """How intervals are made, in words."""
+        together = "seeds" if self.unit == "configurations" else "budgets"
+        return (
+            f"hierarchical bootstrap of {self.unit} ({together} kept together), "
+            "percentile ends widened by t where there are few"
+        )
 
     @property
     def degrees(self) -> int:
         """Degrees of freedom, at least 1."""
-        return max(1, self.num_configurations - self.num_params)
+        return max(1, self.num_units - self.num_params)
 
     @property
     def inflation(self) -> float:
         """What a standard error of draws must be multiplied by."""
-        return math.sqrt(self.num_configurations / self.degrees)
+        return math.sqrt(self.num_units / self.degrees)
 
     @property
     def widening(self) -> float:
@@ -92,7 +102,7 @@ def estimate_quantity(estimate: float, draws: Array, sampling: Sampling, *, scal
     return Quantity(
         estimate=estimate,
         stderr=finite_stderr,
-        interval=Interval(low=low, high=high, level=LEVEL, method=METHOD),
+        interval=Interval(low=low, high=high, level=LEVEL, method=sampling.method),
     )
 
 

@@ -29,7 +29,8 @@ MIN_SPREAD_OF_SHAPES = 1e-3
 class LawPoints:
     """Points of one family; each array is (n,), and those the form does not need may be ``None``.
 
-    `seeds` are labels; rows of one configuration (the form's columns) with different seeds are its repeats.
+    `seeds` are labels; rows of one configuration (the form's columns) with different seeds are its repeats. `trunks`
+    label the path that a run branched off: rows of one trunk share its noise and are resampled together.
     """
 
     family: str | None
@@ -39,19 +40,22 @@ class LawPoints:
     tokens: Array | None = None
     flops: Array | None = None
     seeds: tuple[str, ...] | None = None
+    trunks: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Put the rows into one order, so that no result depends on the order they came in."""
-        keys = [self.seeds or np.zeros(len(self.loss)), self.loss]
+        keys = [labels for labels in (self.trunks, self.seeds) if labels is not None] + [self.loss]
         keys += [column for column in (self.flops, self.tokens, self.params) if column is not None]
         order = np.lexsort([np.asarray(key) for key in keys])
         for name in ("loss", "params", "tokens", "flops"):
             column = getattr(self, name)
             if column is not None:
                 object.__setattr__(self, name, np.asarray(column, dtype=np.float64)[order])
-        if self.seeds is not None:
-            object.__setattr__(self, "seeds", tuple(self.seeds[i] for i in order))
+        for name in ("seeds", "trunks"):
+            labels = getattr(self, name)
+            if labels is not None:
+                object.__setattr__(self, name, tuple(labels[i] for i in order))
 
     def __len__(self) -> int:
         return len(self.loss)
@@ -78,6 +82,18 @@ class LawPoints:
     def num_configurations(self) -> int:
         """Distinct configurations."""
         return int(self.configurations.max()) + 1 if len(self) else 0
+
+    @property
+    def units(self) -> np.ndarray:
+        """The number (n,) of what each row is resampled with: its trunk where trunks are known, else configuration."""
+        if self.trunks is None:
+            return self.configurations
+        return np.unique(np.asarray(self.trunks), return_inverse=True)[1].reshape(-1)
+
+    @property
+    def num_units(self) -> int:
+        """Units that noise is independent between."""
+        return int(self.units.max()) + 1 if len(self) else 0
 
     @property
     def flops_per_param_token(self) -> float:
@@ -112,6 +128,7 @@ class LawPoints:
             tokens=None if self.tokens is None else self.tokens[kept],
             flops=None if self.flops is None else self.flops[kept],
             seeds=None if self.seeds is None else tuple(self.seeds[i] for i in kept),
+            trunks=None if self.trunks is None else tuple(self.trunks[i] for i in kept),
             notes=self.notes,
         )
 
@@ -130,6 +147,11 @@ def check_enough(points: LawPoints) -> str | None:
             f"{form.name} needs at least {form.min_configurations} distinct pairs of params and tokens, "
             f"and there are {points.num_configurations}"
         )
+    if points.num_units < form.min_configurations:
+        return (
+            f"{form.name} needs at least {form.min_configurations} trunks, and there are {points.num_units}: budgets "
+            "that branch off one path share its noise and count once"
+        )
     if len(form.columns) > 1 and points.spread_of_shapes < MIN_SPREAD_OF_SHAPES:
         return (
             f"{form.name} needs tokens that vary at equal params, and here tokens follow from params; "
@@ -144,6 +166,7 @@ def points_from_frontier(points: Sequence[FrontierPoint]) -> dict[str, LawPoints
     """Return each arm's points, or why it has none that a law can be fitted to.
 
     N is active parameters and D trained tokens, C the counted FLOPs of the whole path; the loss is in bits per byte.
+    Budgets of one size and seed branch off one trunk, so they are resampled together.
     """
     found: dict[str, LawPoints | str] = {}
     for arm in dict.fromkeys(point.arm for point in points):
@@ -160,6 +183,7 @@ def points_from_frontier(points: Sequence[FrontierPoint]) -> dict[str, LawPoints
             tokens=np.array([float(point.tokens) for point in rows]),
             flops=np.array([point.flops for point in rows]),
             seeds=tuple(str(point.seed) for point in rows),
+            trunks=tuple(f"{point.size}, seed {point.seed}" for point in rows),
             notes=(ACTIVE_PARAMS_NOTE,),
         )
         found[arm] = check_enough(law) or law

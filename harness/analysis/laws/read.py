@@ -14,7 +14,7 @@ from harness.analysis.laws.points import LawPoints
 from harness.core.errors import RecordError, did_you_mean
 
 NUMBERS = ("params", "tokens", "flops", "loss")
-LABELS = ("family", "seed")
+LABELS = ("family", "seed", "trunk")
 # Top-level keys of the JSON that are not families.
 RESERVED = ("comparison", "notes", "schema_version")
 
@@ -29,8 +29,9 @@ class _Row:
 def read_points(path: Path) -> tuple[list[LawPoints], list[str]]:
     """Return the points of each family (one with ``family=None`` where there is no such column), and notes.
 
-    Columns: `loss`, and `params` with `tokens` or `flops` for L(N, D), or `flops` alone for L(C); `family` and `seed`
-    as wished. With params and flops alone, tokens are flops / (6 params).
+    Columns: `loss`, and `params` with `tokens` or `flops` for L(N, D), or `flops` alone for L(C); `family`, `seed` and
+    `trunk` as wished (runs that branched off one trained path share a trunk). With params and flops alone, tokens are
+    flops / (6 params).
 
     Raises:
         RecordError: the file cannot be read, a column is missing, a cell is not a number above zero, or a row repeats.
@@ -75,6 +76,7 @@ def _build_points(name: str | None, rows: list[_Row], form: Form, known: list[st
         tokens=columns.get("tokens"),
         flops=columns.get("flops"),
         seeds=tuple(row.labels["seed"] for row in rows) if "seed" in known else None,
+        trunks=tuple(row.labels["trunk"] for row in rows) if "trunk" in known else None,
     )
 
 

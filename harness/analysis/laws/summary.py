@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.analysis.laws.diagnostics import Diagnostics
 from harness.analysis.laws.heldout import HeldOut
-from harness.analysis.laws.intervals import METHOD, Quantity
+from harness.analysis.laws.intervals import Quantity
 from harness.analysis.laws.optimum import BudgetPrediction
 from harness.analysis.laws.study import HELD_OUT_RESAMPLES, Comparison, FamilyLaw, LawStudy
 from harness.analysis.stats import LEVEL
@@ -55,7 +55,8 @@ def family_to_json(law: FamilyLaw, study: LawStudy) -> dict[str, Any]:
         "shared": list(law.fit.shared),
         "interval": {
             "level": LEVEL,
-            "method": METHOD,
+            "method": law.fit.sampling.method,
+            "resampled": law.fit.sampling.num_units,
             "resamples": study.resamples,
             "seed": study.seed,
             "widening": law.fit.sampling.widening,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.analysis.laws.heldout import HeldOut
-from harness.analysis.laws.intervals import METHOD, Quantity
+from harness.analysis.laws.intervals import Quantity
 from harness.analysis.laws.multiplier import LawMultiplier
 from harness.analysis.laws.optimum import BudgetPrediction
 from harness.analysis.laws.study import Comparison, FamilyLaw, LawStudy
@@ -20,7 +20,8 @@ def study_to_text(study: LawStudy) -> str:
         lines += [*([""] if lines else []), *_family_lines(law)]
     if study.comparison is not None:
         lines += _comparison_lines(study.comparison)
-    lines += ["", f"intervals: {METHOD}; {study.resamples} resamples, seed {study.seed}"]
+    methods = dict.fromkeys(law.fit.sampling.method for law in study.families)
+    lines += ["", f"intervals: {'; '.join(methods)}; {study.resamples} resamples, seed {study.seed}"]
     return "\n".join(lines)
 
 

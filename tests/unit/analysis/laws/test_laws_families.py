@@ -112,7 +112,10 @@ def test_an_arm_with_few_sizes_gives_a_reason_instead_of_numbers():
 def test_an_arm_with_enough_sizes_becomes_points_of_active_parameters():
     base = frontier_points()[0]
     points = [
-        dataclasses.replace(base, size=f"s{i}", active_params=10**6 * 2**i, total_params=10**9, tokens=10**7 * 3**j)
+        dataclasses.replace(
+            base, size=f"s{i}", seed=seed, active_params=10**6 * 2**i, total_params=10**9, tokens=10**7 * 3**j
+        )
+        for seed in range(2)
         for i in range(3)
         for j in range(3)
     ]
@@ -121,6 +124,9 @@ def test_an_arm_with_enough_sizes_becomes_points_of_active_parameters():
     assert sorted(set(law.params)) == [1e6, 2e6, 4e6]
     assert law.flops is not None
     assert "active parameters" in law.notes[0]
+    assert (law.num_configurations, law.num_units) == (9, 6)
+    single = points_from_frontier([point for point in points if point.seed == 0])
+    assert "at least 6 trunks, and there are 3" in single["dense"]
 
 
 def test_unknown_active_parameters_are_said():

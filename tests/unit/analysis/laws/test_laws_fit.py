@@ -11,12 +11,13 @@ from scipy.optimize import minimize
 
 from harness.analysis.laws.fit import fit_law, fit_laws
 from harness.analysis.laws.intervals import Sampling
-from harness.analysis.laws.points import LawPoints
+from harness.analysis.laws.points import LOSS_OF_SIZE_AND_TOKENS, LawPoints
 from harness.analysis.laws.read import read_points
 from harness.core.errors import RecordError
 from tests.unit.analysis.laws.synthetic import (
     PUBLISHED,
     PUBLISHED_INTERVALS,
+    law_loss,
     make_compute_points,
     make_points,
 )
@@ -103,6 +104,21 @@ def test_a_shared_floor_is_one_number_and_costs_a_little():
     assert both[0].vector[2] == both[1].vector[2]
     with pytest.raises(ValueError, match="only E"):
         fit_laws(families, shared=("A",))
+
+
+def test_noise_that_budgets_share_is_seen_where_their_trunk_is_known():
+    params, tokens = (axis.ravel() for axis in np.meshgrid(np.geomspace(1e8, 2e9, 8), np.geomspace(2e9, 2e11, 6)))
+    noise = 0.003 * np.random.default_rng(0).standard_normal(8)
+    sizes = np.unique(params, return_inverse=True)[1]
+    values = {"family": None, "form": LOSS_OF_SIZE_AND_TOKENS, "params": params, "tokens": tokens}
+    values["loss"] = law_loss(params, tokens) * np.exp(noise[sizes])
+    apart = fit_law(LawPoints(**values), resamples=300)
+    together = fit_law(LawPoints(**values, trunks=tuple(str(size) for size in sizes)), resamples=300)
+    assert np.array_equal(apart.vector, together.vector)
+    widths = [fit.parameters["alpha"].interval for fit in (apart, together)]
+    assert (widths[1].high - widths[1].low) > 1.5 * (widths[0].high - widths[0].low)
+    assert "trunks" in widths[1].method
+    assert widths[1].low < PUBLISHED["alpha"] < widths[1].high
 
 
 def test_too_few_points_are_refused_with_what_is_needed():
