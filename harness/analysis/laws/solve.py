@@ -21,8 +21,8 @@ KEPT_STARTS = 12
 # Relative error of one rounding; residuals of log losses near 1 are known no better.
 ROUNDING = float(np.finfo(np.float64).eps)
 SCREENED_ROWS = 500
-# Elements of one (chunk, n) array: about what stays in the second-level cache with its temporaries.
-CHUNK_ELEMENTS = 1 << 15
+# Elements of one (chunk, n) array: enough that the work inside numpy outweighs the calls, little enough for the cache.
+CHUNK_ELEMENTS = 1 << 16
 NUM_THREADS = 2
 
 
