@@ -11,6 +11,7 @@ from pathlib import Path
 
 from harness import __version__
 from harness.cli_energy import add_sensors_verb, measure
+from harness.cli_fit import add_fit_verb
 from harness.cli_model import add_model_verb
 from harness.cli_project import add_project_verb
 from harness.cli_tune import add_tune_verb
@@ -80,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
 
     verbs.add_parser("measure", help="energy of any command: isojoule measure -- COMMAND", add_help=False)
     add_sensors_verb(verbs)
+    add_fit_verb(verbs)
     add_model_verb(verbs)
     add_project_verb(verbs)
     add_tune_verb(verbs)

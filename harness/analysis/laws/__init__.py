@@ -1,0 +1,1 @@
+"""Scaling laws per family of models: robust fits, bootstrap intervals, optima, predictions, multipliers."""
