@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--out", type=Path, help="the page (default: report.html in the store)")
     report.set_defaults(handler=_report)
 
-    match = verbs.add_parser("match", help="print multipliers at matched loss")
+    match = verbs.add_parser("match", help="print multipliers at matched loss, equal budgets, equivalence and laws")
     match.add_argument("store", nargs="?", type=Path)
     match.add_argument("--json", type=Path, metavar="FILE")
     match.set_defaults(handler=_match)
@@ -119,13 +119,18 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _match(options: argparse.Namespace) -> int:
+    from harness.analysis.laws.matched import fit_matched
+    from harness.analysis.laws.summary import matched_to_json
+    from harness.analysis.laws.text import matched_to_text
     from harness.analysis.match import load_and_match
     from harness.analysis.summary import match_to_json
     from harness.analysis.text import match_to_text
 
     match = load_and_match(_store_root(options.store))
+    laws = fit_matched(match)
     print(match_to_text(match))
-    _write_json(options.json, match_to_json(match))
+    print(f"\n{matched_to_text(laws)}")
+    _write_json(options.json, {**match_to_json(match), "laws": matched_to_json(laws)})
     return EXIT_OK
 
 

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness.analysis.laws.points import points_from_frontier
-from harness.analysis.laws.study import fit_study
 
 from bench.stats.designs import ARMS, SIZES, Noise, true_loss
 from harness.analysis.claims import judge_all, load_claims
+from harness.analysis.laws.matched import fit_matched
 from harness.analysis.match import match_study
 from harness.core.records import RunRecord
 from harness.core.store import Store
@@ -53,8 +52,7 @@ def _time_one(store: Store) -> dict[str, Any]:
     marks.append(time.perf_counter())
     verdicts = judge_all(load_claims(), match)
     marks.append(time.perf_counter())
-    families, _ = points_from_frontier(match.points, ARMS)
-    laws = fit_study(families, resamples=RESAMPLES)
+    laws = fit_matched(match, RESAMPLES)
     marks.append(time.perf_counter())
     names = ("load_s", "match_s", "claims_s", "laws_s")
     parts = {name: marks[i + 1] - marks[i] for i, name in enumerate(names)}
@@ -64,7 +62,7 @@ def _time_one(store: Store) -> dict[str, Any]:
         "resamples": RESAMPLES,
         "num_points": len(match.points),
         "num_verdicts": len(verdicts),
-        "num_laws": len(laws.families),
+        "num_laws": len(laws.study.families) if laws.study is not None else 0,
     }
 
 
@@ -84,8 +82,8 @@ def _make_records(models: dict[str, RunRecord], count: int) -> list[RunRecord]:
 
 
 def _copy(model: RunRecord, arm: str, size: str, seed: int, flops: float, loss: float) -> RunRecord:  # noqa: PLR0917 - one call
-    assert model.path is not None
-    assert model.params is not None
+    if model.path is None or model.params is None:
+        raise ValueError(f"'{model.run_id}' has no path or parameters")
     params = int(SIZES[size])
     quality = tuple(
         dataclasses.replace(q, value=loss) if q.metric == "validation_bits_per_byte" else q for q in model.quality

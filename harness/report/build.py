@@ -12,13 +12,14 @@ from markupsafe import Markup
 
 from harness.analysis.claims import judge_all, load_claims, load_published, verdicts_to_json
 from harness.analysis.claims.spec import PRESS_CLAIMS
+from harness.analysis.laws.matched import fit_matched
 from harness.analysis.match import match_study
 from harness.analysis.results import ClaimVerdict, MatchResult
 from harness.core.errors import RecordError
 from harness.core.records import RunRecord
 from harness.core.store import Store, write_text_atomically
 from harness.core.study import StudyInfo, load_study
-from harness.report import answer, closing, equality, evidence, inside, provenance, published, tuning
+from harness.report import answer, closing, equality, evidence, inside, laws, provenance, published, tuning
 from harness.report import numbers as n
 from harness.report.blocks import Section
 
@@ -104,6 +105,7 @@ def _sections(  # noqa: PLR0917 - the same parts
         evidence.curve_section(match, verdicts),
         equality.budgets_section(match),
         equality.slices_section(match),
+        laws.laws_section(fit_matched(match)),
         evidence.tasks_section(match),
         equality.equivalence_section(match),
         published.published_section(load_published(), match),

@@ -8,6 +8,7 @@ from typing import Any
 from harness.analysis.laws.diagnostics import Diagnostics
 from harness.analysis.laws.heldout import HeldOut
 from harness.analysis.laws.intervals import Quantity
+from harness.analysis.laws.matched import MatchedLaws
 from harness.analysis.laws.optimum import BudgetPrediction
 from harness.analysis.laws.study import HELD_OUT_RESAMPLES, Comparison, FamilyLaw, LawStudy
 from harness.analysis.stats import LEVEL
@@ -39,6 +40,15 @@ def study_to_json(study: LawStudy) -> dict[str, Any]:
     families = {str(law.family): family_to_json(law, study) for law in study.families}
     comparison = None if study.comparison is None else _comparison_to_json(study.comparison, study)
     return {**families, "comparison": comparison, **common}
+
+
+def matched_to_json(laws: MatchedLaws) -> dict[str, Any]:
+    """Return the laws of a matched study, and why an arm has none."""
+    return {
+        "study": None if laws.study is None else study_to_json(laws.study),
+        "reasons": dict(laws.reasons),
+        "next_budget_flops": laws.next_budget,
+    }
 
 
 def family_to_json(law: FamilyLaw, study: LawStudy) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from harness.analysis.laws.heldout import HeldOut
 from harness.analysis.laws.intervals import Quantity
+from harness.analysis.laws.matched import MatchedLaws
 from harness.analysis.laws.multiplier import LawMultiplier
 from harness.analysis.laws.optimum import BudgetPrediction
 from harness.analysis.laws.study import Comparison, FamilyLaw, LawStudy
@@ -22,6 +23,25 @@ def study_to_text(study: LawStudy) -> str:
         lines += _comparison_lines(study.comparison)
     methods = dict.fromkeys(law.fit.sampling.method for law in study.families)
     lines += ["", f"intervals: {'; '.join(methods)}; {study.resamples} resamples, seed {study.seed}"]
+    return "\n".join(lines)
+
+
+def matched_to_text(laws: MatchedLaws) -> str:
+    """Return the laws of a matched study in a line or two an arm, or why an arm has none."""
+    lines = ["scaling laws L(N, D), N active parameters and D tokens (isojoule fit says more)"]
+    lines += [f"  {arm}: none, {reason}" for arm, reason in sorted(laws.reasons.items())]
+    for law in laws.study.families if laws.study is not None else ():
+        values = ", ".join(f"{name} {_short(q.estimate)} ({_interval(q)})" for name, q in law.fit.parameters.items())
+        lines.append(f"  {law.family}: {values}")
+        if law.optimum is not None:
+            loss = law.optimum.loss
+            lines.append(
+                f"    next budget {law.optimum.flops:.3g} FLOPs, extrapolated before it is run: "
+                f"loss {_short(loss.estimate)} ({_interval(loss)})"
+            )
+        lines += [f"    warning: {warning}" for warning in law.warnings]
+    if laws.study is not None and laws.study.comparison is not None:
+        lines += _multiplier_lines("compute multipliers of the laws", laws.study.comparison.multipliers)[1:]
     return "\n".join(lines)
 
 
