@@ -11,7 +11,7 @@ TYPED := harness/core harness/data harness/sensors harness/measure harness/analy
 	harness/flops/published harness/cli_model.py
 
 .DEFAULT_GOAL := help
-.PHONY: help report study test check bench bench-meter bench-models bench-models-gpu
+.PHONY: help report study test check bench bench-meter bench-models bench-models-gpu bench-stats
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -35,13 +35,16 @@ check: $(VENV)/.installed-dev ## format, lint, types, layers
 	$(BIN)/mypy --strict $(TYPED)
 	$(BIN)/lint-imports
 
-bench: bench-meter bench-models ## compare with peers
+bench: bench-meter bench-models bench-stats ## compare with peers, and the statistics with known truth
 
 bench-models: $(VENV)/.installed-dev ## layers, training and decoding against transformers: 15 minutes
 	$(BIN)/python -m bench.models.run
 
 bench-models-gpu: $(VENV)/.installed-dev ## layers, training and decoding on one CUDA card of 80 GB: 8 minutes
 	$(BIN)/python -m bench.models.gpu
+
+bench-stats: $(VENV)/.installed-dev ## intervals, verdicts and fits against thousands of simulated studies: 20 minutes
+	$(BIN)/python -m bench.stats.run
 
 bench-meter: $(VENV)/.installed-dev $(PEERS)/.installed ## the meter against zeus, codecarbon and carbontracker: 10 minutes
 	$(BIN)/python -m bench.meter.run
