@@ -137,6 +137,11 @@ def list_scenarios(typical: Noise, raw: Noise, num_studies: int) -> Sequence[Sce
                     Scenario(name=f"power: claim {factor:g}, truth 25% inside{label}", design=design,
                              multiplier=1 / (0.75 * factor), factor=factor, **judged),
                 ]  # fmt: skip
+        more = _seeds(tenth, 4)
+        scenarios.append(
+            Scenario(name="more seeds: claim 0.1, truth 25% inside, 4 seeds", design=more, multiplier=1 / 0.075,
+                     factor=0.1, pairing=pairing, noise=typical, num_studies=num_studies)
+        )  # fmt: skip
         strained = {"pairing": pairing, "num_studies": num_studies, "design": three, "multiplier": 2.0, "factor": 0.5}
         scenarios += [
             Scenario(name="strain: cells of unequal noise", noise=dataclasses.replace(typical, spread=0.5), **strained),

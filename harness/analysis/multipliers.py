@@ -19,6 +19,12 @@ from harness.analysis.stats import LEVEL, Pairing, estimate_ratio_of
 from harness.core.records import Grade, worst_grade
 from harness.core.study import MatchRule
 
+# A cost is read off between two noisy losses, so its logarithm has heavier tails than the normal, and the arm whose last
+# budget sets the loss has a larger variance than the other. Unwidened, intervals of 3 seeds covered 93.7 to 95.2% of
+# 3,000 simulated studies at the committed studies' typical noise, and a claim exactly on its boundary was supported in
+# up to 3.7%; with 1.08 it is 94.9 to 96.3% and at most 2.9% (`make bench-stats`).
+INTERPOLATION_WIDENING = 1.08
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:
@@ -137,11 +143,12 @@ def match_at(pair: Pair, resource: Resource, loss: float, *, num_losses: int = 1
         what = "is unknown" if _is_reached(pair, loss) else "at this loss is not bracketed by runs of one size"
         reason = f"{resource} {what} for {', '.join(missing)}"
     costs = [[reached[arm, seed].cost for seed in pair.seeds] for arm in pair.arms] if reason is None else []
-    estimate = estimate_ratio_of(costs[0], costs[1], pair.pairing) if reason is None else None
+    widening = INTERPOLATION_WIDENING
+    estimate = estimate_ratio_of(costs[0], costs[1], pair.pairing, widening=widening) if reason is None else None
     band = None
     if reason is None and num_losses > 1:
         level = 1 - (1 - LEVEL) / num_losses
-        band = estimate_ratio_of(costs[0], costs[1], pair.pairing, level=level).interval
+        band = estimate_ratio_of(costs[0], costs[1], pair.pairing, level=level, widening=widening).interval
     return Multiplier(
         resource=resource,
         loss=loss,

@@ -9,6 +9,7 @@ moves both arms alike). `make bench-stats` holds both against simulated studies.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import statistics
 from collections.abc import Sequence
@@ -122,9 +123,16 @@ def spread_of_difference(first: Sequence[float], second: Sequence[float], pairin
 
 
 def estimate_ratio_of(
-    numerators: Sequence[float], denominators: Sequence[float], pairing: Pairing, *, level: float = LEVEL
+    numerators: Sequence[float],
+    denominators: Sequence[float],
+    pairing: Pairing,
+    *,
+    level: float = LEVEL,
+    widening: float = 1.0,
 ) -> Estimate:
     """Return the ratio of geometric means over seeds and its t interval, made on logarithms and carried back.
+
+    `widening` multiplies the half-width on the logarithm, for values whose noise is not quite normal.
 
     Raises:
         ValueError: a value is not finite and above zero, or the numbers of values differ.
@@ -133,7 +141,10 @@ def estimate_ratio_of(
         raise ValueError("ratios are of values that are finite and above zero")
     method = PAIRED_METHOD if pairing == "paired" else TWO_SAMPLE_METHOD
     sides = [[math.log(value) for value in values] for values in (numerators, denominators)]
-    return _carry_back(estimate_difference(sides[0], sides[1], pairing, level=level, method=method))
+    if widening != 1.0:
+        method += f", widened {widening:g} times"
+    logs = estimate_difference(sides[0], sides[1], pairing, level=level, method=method)
+    return _carry_back(_widen(logs, widening))
 
 
 def estimate_ratio(ratios: Sequence[float], *, level: float = LEVEL) -> Estimate:
@@ -145,6 +156,16 @@ def estimate_ratio(ratios: Sequence[float], *, level: float = LEVEL) -> Estimate
     if not all(math.isfinite(ratio) and ratio > 0 for ratio in ratios):
         raise ValueError("ratios must be finite and above zero")
     return _carry_back(estimate_mean([math.log(ratio) for ratio in ratios], level=level, method=PAIRED_METHOD))
+
+
+def _widen(estimate: Estimate, factor: float) -> Estimate:
+    """Return the estimate with `factor` times the half-width of its interval."""
+    if estimate.interval is None or estimate.value is None:
+        return estimate
+    low, high = (
+        estimate.value + factor * (end - estimate.value) for end in (estimate.interval.low, estimate.interval.high)
+    )
+    return dataclasses.replace(estimate, interval=dataclasses.replace(estimate.interval, low=low, high=high))
 
 
 def _carry_back(logs: Estimate) -> Estimate:
