@@ -23,8 +23,8 @@ def add_tune_verb(verbs: Any) -> None:
 
 
 def _tune(options: argparse.Namespace) -> int:
-    from harness.analysis.tuning import load_tuning
-    from harness.analysis.tuning_format import tuning_to_json, tuning_to_text, tuning_to_yaml
+    from harness.analysis.tuning.format import tuning_to_json, tuning_to_text, tuning_to_yaml
+    from harness.analysis.tuning.search import load_tuning
 
     tuning = load_tuning(options.store)
     block = tuning_to_yaml(tuning, options.by)

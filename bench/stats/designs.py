@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.analysis.frontier import build_points
+from harness.analysis.points import build_points
 from harness.analysis.results import FrontierPoint
 from harness.core.store import Store
 

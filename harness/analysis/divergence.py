@@ -6,7 +6,7 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from harness.analysis.frontier import LOSS_METRIC
+from harness.analysis.points import LOSS_METRIC
 from harness.core.records import RunRecord
 
 # How far the end may lie above the lowest stretch before it, relative. Healthy runs of the committed studies, constant

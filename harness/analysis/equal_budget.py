@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from harness.analysis.frontier import ENERGY_RESOURCES, ReachedLoss, cost_of, is_at_edge
+from harness.analysis.frontier import ReachedLoss, is_at_edge
 from harness.analysis.multipliers import Pair
+from harness.analysis.points import ENERGY_RESOURCES, cost_of
 from harness.analysis.results import BudgetGap, FrontierPoint, Resource
 from harness.analysis.stats import estimate_difference
 from harness.core.records import Grade, worst_grade

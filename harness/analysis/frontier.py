@@ -1,4 +1,4 @@
-"""From records to costs at a loss: the lower envelope of each arm and seed over its sizes and budgets."""
+"""The frontier: the lower envelope of each arm and seed over its sizes and budgets, read at a loss or at a budget."""
 
 from __future__ import annotations
 
@@ -8,35 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.analysis.interpolation import bracket, invert_share, share_at
+from harness.analysis.points import cost_of
 from harness.analysis.results import FrontierPoint, Resource
-from harness.core.records import EnergyReading, Grade, RunRecord, worst_grade
 
-LOSS_METRIC = "validation_bits_per_byte"
 MIN_LADDER = 3
 # Losses are compared after arithmetic on them; this is far below any evaluation's resolution (bits per byte).
 LOSS_TOLERANCE = 1e-9
-
-RESOURCES: tuple[Resource, ...] = ("flops", "energy", "net_energy", "seconds", "tokens", "peak_memory")
-ENERGY_RESOURCES: tuple[Resource, ...] = ("energy", "net_energy")
-_ATTRIBUTE: dict[Resource, str] = {
-    "flops": "flops",
-    "energy": "energy_j",
-    "net_energy": "net_energy_j",
-    "seconds": "seconds",
-    "tokens": "tokens",
-    "peak_memory": "peak_memory_bytes",
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BoundaryEnergy:
-    """Energy inside the headline boundary in joules, with the worst grade of its parts; simulated counts as D."""
-
-    energy_j: float | None
-    net_energy_j: float | None
-    grade: Grade | None
-    domains: tuple[str, ...]
-    simulated: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,107 +32,6 @@ class ReachedLoss:
     loss: float
     size: str
     runs: tuple[tuple[FrontierPoint, float], ...]
-
-
-def select_boundary(readings: Sequence[EnergyReading]) -> tuple[EnergyReading, ...]:
-    """Return the readings of the headline boundary: the accelerators alone where there are any, else CPU and DRAM.
-
-    A whole-system reading counts only where nothing else is measured, since it contains the others; beside CPU and DRAM
-    that are only modelled it counts. Where two sensors read one device, the better grade counts.
-    """
-    order: tuple[tuple[str, ...], ...] = (("gpu",), ("cpu", "dram"), ("system",))
-    parts = [reading for reading in readings if reading.domain != "system"]
-    if all(reading.method == "modelled" for reading in parts):
-        order = (("system",), ("gpu",), ("cpu", "dram")) if _has_measured_system(readings) else order
-    for domains in order:
-        best: dict[tuple[str, int], EnergyReading] = {}
-        for reading in readings:
-            key = (reading.domain, reading.device_index)
-            if reading.domain in domains and (key not in best or reading.grade < best[key].grade):
-                best[key] = reading
-        if best:
-            return tuple(best.values())
-    return ()
-
-
-def _has_measured_system(readings: Sequence[EnergyReading]) -> bool:
-    return any(reading.domain == "system" and reading.method != "modelled" for reading in readings)
-
-
-def sum_boundary(readings: Sequence[EnergyReading]) -> BoundaryEnergy:
-    """Add up the readings of the headline boundary; one unknown part makes the sum unknown."""
-    chosen = select_boundary(readings)
-    if not chosen:
-        return BoundaryEnergy(energy_j=None, net_energy_j=None, grade=None, domains=(), simulated=False)
-    simulated = any(reading.simulated for reading in chosen)
-    grades: list[Grade] = [reading.grade for reading in chosen]
-    return BoundaryEnergy(
-        energy_j=_sum([reading.energy_j for reading in chosen]),
-        net_energy_j=_sum([reading.net_energy_j for reading in chosen]),
-        grade="D" if simulated else worst_grade(*grades),
-        domains=tuple(sorted({reading.domain for reading in chosen})),
-        simulated=simulated,
-    )
-
-
-def build_points(
-    records: Iterable[RunRecord], metric: str = LOSS_METRIC
-) -> tuple[list[FrontierPoint], list[tuple[str, str]]]:
-    """Return the points of finished runs, and (run id, reason) for every other run; finished trunks are neither.
-
-    `metric` is what the points' `loss` holds: a loss itself, or one minus a score of which more is better.
-    """
-    points: list[FrontierPoint] = []
-    excluded: list[tuple[str, str]] = []
-    for record in records:
-        if record.status == "failed":
-            excluded.append((record.run_id, f"failed: {record.error or 'no error was recorded'}"))
-        elif record.role != "trunk":
-            point = _build_point(record, metric)
-            if isinstance(point, str):
-                excluded.append((record.run_id, point))
-            else:
-                points.append(point)
-    return points, excluded
-
-
-def _build_point(record: RunRecord, metric: str) -> FrontierPoint | str:
-    """Return the point of a finished run, or the reason why it has none."""
-    path = record.path
-    if path is None:
-        return "the record has no path cost"
-    if not (path.flops > 0 and path.duration_s > 0 and path.tokens > 0):
-        return "the path has no FLOPs, tokens or time"
-    quality = next((q for q in record.quality if q.metric == metric), None)
-    if quality is None or quality.value is None or not math.isfinite(quality.value):
-        reason = quality.reason if quality is not None else None
-        return f"no finite {metric}" + (f": {reason}" if reason else "")
-    loss = 1 - quality.value if quality.higher_is_better else quality.value
-    energy = sum_boundary(path.energy)
-    return FrontierPoint(
-        run_id=record.run_id,
-        arm=record.arm,
-        size=record.size,
-        seed=record.seed,
-        tokens=path.tokens,
-        loss=loss,
-        flops=path.flops,
-        seconds=path.duration_s,
-        energy_j=energy.energy_j,
-        net_energy_j=energy.net_energy_j,
-        peak_memory_bytes=path.peak_memory_bytes,
-        energy_grade=energy.grade,
-        energy_domains=energy.domains,
-        active_params=record.params.active if record.params else None,
-        total_params=record.params.total if record.params else None,
-        simulated=energy.simulated,
-    )
-
-
-def cost_of(point: FrontierPoint, resource: Resource) -> float | None:
-    """Return what the point's path cost in `resource` (SI units), ``None`` when unknown or not above zero."""
-    value = getattr(point, _ATTRIBUTE[resource])
-    return float(value) if value is not None and value > 0 else None
 
 
 def trace_envelope(points: Sequence[FrontierPoint], resource: Resource) -> list[FrontierPoint]:
@@ -286,8 +162,3 @@ def _known_cost(point: FrontierPoint, resource: Resource) -> float:
     cost = cost_of(point, resource)
     assert cost is not None  # noqa: S101  # an envelope holds only points whose cost is known
     return cost
-
-
-def _sum(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if len(known) == len(values) else None

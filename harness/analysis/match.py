@@ -8,8 +8,7 @@ from pathlib import Path
 
 from harness.analysis.axes import compare_axes
 from harness.analysis.equal_budget import compare_budgets
-from harness.analysis.fairness import check_fairness
-from harness.analysis.frontier import RESOURCES, build_points
+from harness.analysis.fairness.checks import check_fairness
 from harness.analysis.multipliers import (
     Pair,
     bound_beyond,
@@ -19,12 +18,13 @@ from harness.analysis.multipliers import (
     match_at,
     spread_losses,
 )
+from harness.analysis.points import RESOURCES, build_points
 from harness.analysis.pooling import read_config, require_poolable
 from harness.analysis.quality import check_qualities, match_by_accuracy
 from harness.analysis.results import FrontierPoint, MatchResult, Multiplier
 from harness.analysis.slices import cut_slices
 from harness.analysis.tasks import compare_tasks
-from harness.analysis.tuning import refuse_tuning
+from harness.analysis.tuning.search import refuse_tuning
 from harness.core.records import Finding, RunRecord, Severity
 from harness.core.store import Store
 from harness.core.study import MatchRule, StudyInfo, load_study

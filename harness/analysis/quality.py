@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 from harness.analysis.equivalence import check_equivalence
-from harness.analysis.frontier import RESOURCES, build_points
 from harness.analysis.multipliers import Pair, build_pair, find_common_losses, match_at
+from harness.analysis.points import RESOURCES, build_points
 from harness.analysis.results import AccuracyMatch, BudgetGap, Equivalence
 from harness.analysis.tasks import ACCURACY_METRIC, accuracies_at, compare_tasks
 from harness.core.records import RunRecord

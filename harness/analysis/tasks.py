@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from harness.analysis.frontier import LOSS_TOLERANCE, sum_boundary
+from harness.analysis.boundary import sum_boundary
+from harness.analysis.frontier import LOSS_TOLERANCE
 from harness.analysis.multipliers import Pair
 from harness.analysis.results import ArmTask, FrontierPoint, TaskMetric, TaskRatio
 from harness.analysis.stats import Pairing, estimate_ratio_of

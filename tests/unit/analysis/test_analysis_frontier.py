@@ -7,7 +7,9 @@ import math
 
 import pytest
 
-from harness.analysis.frontier import Frontier, build_points, is_at_edge, order_ladder, select_boundary, sum_boundary
+from harness.analysis.boundary import select_boundary, sum_boundary
+from harness.analysis.frontier import Frontier, is_at_edge, order_ladder
+from harness.analysis.points import build_points
 from tests.unit.analysis.factory import BUDGETS, make_record, make_records, reading, true_loss
 
 

@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from harness.analysis.frontier import Frontier, build_points
+from harness.analysis.frontier import Frontier
 from harness.analysis.interpolation import estimate_decay, invert_share, share_at
+from harness.analysis.points import build_points
 from tests.unit.analysis.factory import BUDGETS, make_record
 
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from harness.analysis.frontier import build_points
+from harness.analysis.points import build_points
 from harness.analysis.slices import cut_slices
 from tests.unit.analysis.factory import make_record
 

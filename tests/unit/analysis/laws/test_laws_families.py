@@ -7,11 +7,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from harness.analysis.frontier import build_points
 from harness.analysis.laws.diagnostics import diagnose_fit, list_warnings
 from harness.analysis.laws.families import compare_irreducible_losses
 from harness.analysis.laws.fit import fit_apart, fit_law
 from harness.analysis.laws.points import LawPoints, points_from_frontier
+from harness.analysis.points import build_points
 from tests.unit.analysis.factory import make_records
 from tests.unit.analysis.laws.synthetic import make_compute_points, make_points
 

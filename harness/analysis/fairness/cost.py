@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
-from harness.analysis.frontier import select_boundary, sum_boundary
+from harness.analysis.boundary import select_boundary, sum_boundary
 from harness.analysis.multipliers import Pair
 from harness.analysis.results import Check, FrontierPoint
 from harness.core.records import RunRecord, WindowRecord

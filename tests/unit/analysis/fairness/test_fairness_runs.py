@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from harness.analysis.fairness_runs import check_divergence, check_duplicates, check_extent, check_peak_memory
-from harness.analysis.frontier import build_points
+from harness.analysis.fairness.runs import check_divergence, check_duplicates, check_extent, check_peak_memory
 from harness.analysis.match import match_study
 from harness.analysis.multipliers import Pair, build_pair
+from harness.analysis.points import build_points
 from harness.core.records import RunRecord
 from tests.unit.analysis.factory import BUDGETS, make_records, make_study, swap_path
 

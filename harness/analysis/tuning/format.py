@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import yaml  # type: ignore[import-untyped, unused-ignore]
 
-from harness.analysis.tuning_findings import describe_trial
-from harness.analysis.tuning_results import ArmChoice, Search, SearchCost, Trial, TuningResult
+from harness.analysis.tuning.findings import describe_trial
+from harness.analysis.tuning.results import ArmChoice, Search, SearchCost, Trial, TuningResult
 
 SCHEMA_VERSION = 1
 _MARKS = {"pass": "pass", "fail": "FAIL", "unknown": "?"}

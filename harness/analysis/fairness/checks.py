@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
-from harness.analysis.fairness_cost import check_flop_rates, check_idle_drift, check_interleaving, check_sensor_grade
-from harness.analysis.fairness_energy import check_energy
-from harness.analysis.fairness_recipe import check_recipe, leave_out_searched_batch
-from harness.analysis.fairness_routing import check_dead_experts, check_dropless
-from harness.analysis.fairness_runs import check_runs
+from harness.analysis.fairness.cost import check_flop_rates, check_idle_drift, check_interleaving, check_sensor_grade
+from harness.analysis.fairness.energy import check_energy
+from harness.analysis.fairness.recipe import check_recipe, leave_out_searched_batch
+from harness.analysis.fairness.routing import check_dead_experts, check_dropless
+from harness.analysis.fairness.runs import check_runs
 from harness.analysis.multipliers import Pair
 from harness.analysis.pooling import read_config
 from harness.analysis.results import Check, FrontierPoint

@@ -12,9 +12,9 @@ import yaml
 
 from harness.analysis.claims import load_claims
 from harness.analysis.match import match_study
-from harness.analysis.tuning import build_tuning, load_tuning
-from harness.analysis.tuning_format import tuning_to_json, tuning_to_text, tuning_to_yaml
-from harness.analysis.tuning_results import Search, TuningResult
+from harness.analysis.tuning.format import tuning_to_json, tuning_to_text, tuning_to_yaml
+from harness.analysis.tuning.results import Search, TuningResult
+from harness.analysis.tuning.search import build_tuning, load_tuning
 from harness.core.errors import RecordError
 from harness.core.records import RunRecord
 from harness.core.store import Store

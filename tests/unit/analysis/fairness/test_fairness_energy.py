@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from harness.analysis.claims import judge
-from harness.analysis.fairness_energy import check_boundary, check_edges, check_energy, check_power_limit
-from harness.analysis.frontier import build_points
+from harness.analysis.fairness.energy import check_boundary, check_edges, check_energy, check_power_limit
 from harness.analysis.match import match_study
 from harness.analysis.multipliers import Pair, build_pair
+from harness.analysis.points import build_points
 from harness.analysis.results import ClaimSpec
 from harness.core.records import Finding, RunRecord
 from tests.unit.analysis.factory import make_records, make_study, reading, swap_path

@@ -9,13 +9,14 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from harness.analysis.boundary import sum_boundary
 from harness.analysis.divergence import has_diverged
-from harness.analysis.frontier import LOSS_METRIC, sum_boundary
+from harness.analysis.points import LOSS_METRIC
 from harness.analysis.pooling import read_config, require_poolable
 from harness.analysis.results import Interval
 from harness.analysis.stats import estimate_mean
-from harness.analysis.tuning_findings import check_equal_budgets, find_problems
-from harness.analysis.tuning_results import ArmChoice, Search, SearchCost, Trial, TrialState, TuningResult
+from harness.analysis.tuning.findings import check_equal_budgets, find_problems
+from harness.analysis.tuning.results import ArmChoice, Search, SearchCost, Trial, TrialState, TuningResult
 from harness.core.errors import RecordError
 from harness.core.records import Grade, RunRecord, worst_grade
 from harness.core.store import Store

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.analysis.fairness_recipe import check_optimiser, check_parents, check_sparse_settings
+from harness.analysis.fairness.recipe import check_optimiser, check_parents, check_sparse_settings
 from harness.analysis.match import match_study
 from harness.core.records import BatchInfo, Finding, RunRecord, Work
 from tests.unit.analysis.factory import make_record, make_records, make_study, swap_path, window

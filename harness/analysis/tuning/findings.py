@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from harness.analysis.results import Check
-from harness.analysis.tuning_results import Search, Trial
+from harness.analysis.tuning.results import Search, Trial
 from harness.core.records import Finding, Severity
 
 MAX_BUDGET_DIFFERENCE = 0.1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from harness.analysis.frontier import select_boundary
+from harness.analysis.boundary import select_boundary
 from harness.analysis.multipliers import Pair
 from harness.analysis.results import Check
 from harness.core.records import EnergyReading, RunRecord

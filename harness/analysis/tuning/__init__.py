@@ -1,0 +1,1 @@
+"""A search of learning rate and batch, read back from its records."""
