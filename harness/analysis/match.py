@@ -22,6 +22,7 @@ from harness.analysis.points import RESOURCES, build_points
 from harness.analysis.pooling import read_config, require_poolable
 from harness.analysis.quality import check_qualities, match_by_accuracy
 from harness.analysis.results import FrontierPoint, MatchResult, Multiplier
+from harness.analysis.screening import screen_points
 from harness.analysis.slices import cut_slices
 from harness.analysis.tasks import compare_tasks
 from harness.analysis.tuning.search import refuse_tuning
@@ -54,8 +55,12 @@ def match_study(records: Sequence[RunRecord], study: StudyInfo | None, unreadabl
     refuse_tuning(study)
     findings = [_finding("unreadable_record", "warning", line) for line in unreadable]
     kept, excluded = _keep_planned(records, study, findings)
-    points, left_out = build_points(kept)
-    excluded += left_out
+    by_id = {record.run_id: record for record in kept}
+    finished, left_out = build_points(kept)
+    screened = screen_points(finished, by_id)
+    points = screened.points
+    excluded += left_out + screened.left_out
+    findings += screened.findings
     require_poolable([record for record in kept if record.status == "finished"])
     baseline, candidate = _choose_arms(kept, study, findings)
     rule = study.match if study is not None else MatchRule()
@@ -77,7 +82,6 @@ def match_study(records: Sequence[RunRecord], study: StudyInfo | None, unreadabl
     curve = tuple(match_at(pair, resource, each, num_losses=len(losses)) for resource in RESOURCES for each in losses)
     beyond = tuple(bound for resource in RESOURCES if (bound := bound_beyond(pair, resource)) is not None)
     _note_reach(pair, beyond, headline, findings)
-    by_id = {record.run_id: record for record in kept}
     arm_tasks, task_ratios = compare_tasks(pair, by_id, loss) if loss is not None else ((), ())
     gaps = compare_budgets(pair)
     return MatchResult(
@@ -93,12 +97,12 @@ def match_study(records: Sequence[RunRecord], study: StudyInfo | None, unreadabl
         points=tuple(points),
         arm_tasks=arm_tasks,
         task_ratios=task_ratios,
-        checks=check_fairness(kept, study, points, pair),
+        checks=check_fairness(kept, study, finished, pair),
         findings=tuple(findings),
         excluded=tuple(sorted(excluded)),
         budget_gaps=gaps,
         equivalence=check_qualities(pair, by_id, loss, gaps, rule) if pair.seeds else (),
-        accuracy=match_by_accuracy(kept, pair) if points else None,
+        accuracy=match_by_accuracy([by_id[point.run_id] for point in points], pair) if points else None,
         slices=cut_slices(points, pair.arms),
         axes=compare_axes(pair, gaps) if pair.seeds else (),
         decay=pair.decay if pair.seeds else None,
@@ -163,10 +167,6 @@ def _note_points(points: Sequence[FrontierPoint], pair: Pair, findings: list[Fin
         findings.append(_finding("unpaired_seeds", "warning", text))
     if len(pair.seeds) == 1:
         findings.append(_finding("one_seed", "warning", "one seed: estimates have no interval"))
-    cells = [(point.arm, point.size, point.seed, point.tokens) for point in points]
-    if len(set(cells)) < len(cells):
-        text = "some cells (arm, size, seed, tokens) have several runs; the frontier takes the best of them"
-        findings.append(_finding("repeated_cells", "warning", text))
 
 
 def _note_reach(

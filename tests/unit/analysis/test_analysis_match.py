@@ -133,6 +133,26 @@ def test_no_records_at_all_give_findings():
     assert match_study([], None).matched_loss is None
 
 
+def test_two_runs_of_one_cell_count_both_as_none_and_no_claim_is_supported():
+    records = make_records(2.0, seeds=(0, 1, 2, 3))
+    lucky = dataclasses.replace(records[3], run_id="second-try", quality=(
+        dataclasses.replace(records[3].quality[0], value=1.0), *records[3].quality[1:]))  # fmt: skip
+    match = match_study([*records, lucky], make_study([*records, lucky]))
+    assert {"second-try", records[3].run_id} <= set(dict(match.excluded))
+    assert "repeated_cells" in codes(match)
+    assert next(check for check in match.checks if check.code == "duplicate_records").outcome == "fail"
+    assert row(match, "flops").estimate == pytest.approx(2.0)
+
+
+def test_a_diverged_run_stands_on_no_frontier_and_is_named():
+    records = make_records(2.0)
+    burst = dataclasses.replace(records[0], loss_curve=((1000, 2.0), *((2000 + i, 9.0) for i in range(20))))
+    match = match_study([burst, *records[1:]], make_study(records))
+    assert dict(match.excluded)[burst.run_id].startswith("diverged")
+    assert "diverged_runs" in codes(match)
+    assert next(check for check in match.checks if check.code == "diverged").outcome == "fail"
+
+
 def test_one_seed_gives_estimates_without_interval():
     match = match_of(make_records(2.0, seeds=(0,)))
     assert row(match, "flops").estimate == pytest.approx(2.0)
