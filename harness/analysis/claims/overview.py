@@ -17,7 +17,7 @@ from harness.analysis.claims.spec import load_claims
 from harness.analysis.claims.text import describe_claim
 from harness.analysis.match import load_and_match
 from harness.analysis.projection.results import LABEL
-from harness.analysis.results import ClaimSpec, ClaimVerdict, MatchResult
+from harness.analysis.results import Check, ClaimSpec, ClaimVerdict, MatchResult
 from harness.analysis.summary import SCHEMA_VERSION, verdicts_to_json
 from harness.core.study import load_study
 from harness.core.units import format_digits
@@ -155,10 +155,25 @@ def _measured_lines(overview: Overview) -> list[str]:
             f"{verdict.claim.id}: {verdict.verdict}\n  {verdict.claim.statement} ({describe_claim(verdict.claim)})"
             for verdict in overview.verdicts
         ]
-    lines = [f"study {overview.match.study}; rule: {overview.match.rule}"]
+    lines = [f"study {overview.match.study}; rule: {overview.match.rule}", *_check_lines(overview.match.checks), ""]
     for verdict in overview.verdicts:
         mark = _PROMISED[verdict.claim.id in overview.promised]
         lines.append(f"{verdict.claim.id} ({mark}): {verdict.verdict}\n  {verdict.text}")
+    return lines
+
+
+def _check_lines(checks: Sequence[Check]) -> list[str]:
+    """Return how many fairness checks passed, and every other one with its reason (isojoule match lists all)."""
+    counts = {word: sum(check.outcome == word for check in checks) for word in ("pass", "fail", "unknown")}
+    lines = ["fairness checks: " + ", ".join(f"{count} {word}" for word, count in counts.items())]
+    for check in checks:
+        if check.outcome == "fail":
+            effect = "only discloses"
+            if check.blocking:
+                effect = "blocks a direction" + (" of claims on energy and time" if check.energy_only else "")
+            lines.append(f"  FAIL ({effect}) {check.title}: {check.text}")
+        elif check.outcome == "unknown":
+            lines.append(f"  ? {check.title}: {check.text}")
     return lines
 
 

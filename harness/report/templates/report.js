@@ -60,7 +60,7 @@
         row.hidden = !words.every((word) => text.includes(word));
         shown += row.hidden ? 0 : 1;
       }
-      output.textContent = shown + " of " + table.tBodies[0].rows.length + " runs";
+      output.textContent = shown + " of " + table.tBodies[0].rows.length + " rows";
     };
     input.addEventListener("input", apply);
     apply();

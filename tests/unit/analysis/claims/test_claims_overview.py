@@ -42,6 +42,7 @@ def test_every_claim_is_judged_and_those_promised_come_first_and_say_so(store):
     assert sorted(ids) == sorted(claim.id for claim in load_claims())
     text = overview_to_text(overview)
     assert "training_compute_tenth (promised): not supported at the tested scale" in text
+    assert "fairness checks: 27 pass, 0 fail, 0 unknown" in text
     assert "training_compute_quarter (looked at afterwards): not supported at the tested scale" in text
     assert "energy_per_task_90_equal_accuracy (looked at afterwards): inconclusive" in text
 
@@ -61,6 +62,15 @@ def test_the_json_of_a_study_keeps_the_keys_of_its_verdicts_and_adds_the_other_p
     assert all("verdict" not in row for row in (*content["published"], *content["projected"]))
     assert {row["grade"] for row in content["projected"]} == {"D"}
     assert {row["bears_on"] for row in content["projected"]} == set(PRESS_CLAIMS)
+
+
+def test_checks_that_do_not_pass_are_printed_with_the_verdicts_and_their_reason(store):
+    for path in (store / "records").glob("*moe*.json"):
+        record = Store(store).load_record(path.stem)
+        Store(store).write_record(dataclasses.replace(record, epochs=9.0, sensors=()))
+    text = overview_to_text(build_overview(store))
+    assert "FAIL (blocks a direction) At most four epochs over the text: at most 9 epochs" in text
+    assert "? Same power limit in every run: " in text
 
 
 def test_a_study_without_a_promise_promised_no_claim(store):
