@@ -9,11 +9,11 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import numpy as np
+
+from bench.stats.fits import Design, draw_points
 from harness.analysis.laws.fit import fit_apart
 from harness.analysis.laws.multiplier import estimate_law_multiplier
 from harness.analysis.laws.points import LawPoints
-
-from bench.stats.fits import Design, draw_points
 
 MULTIPLIER = 2.0
 CHUNK = 10

@@ -16,7 +16,7 @@ import pytest
 from harness.core.store import Store
 from harness.core.study import load_study
 
-COMMAND = (sys.executable, "-c", "import sys; from harness.cli import main; sys.exit(main())")
+COMMAND = (sys.executable, "-c", "import sys; from harness.cli.command import main; sys.exit(main())")
 STUDY = (
     "run",
     "experiment=smoke",

@@ -13,7 +13,7 @@ import yaml
 from harness.core.store import Store
 from harness.core.study import load_study
 
-COMMAND = (sys.executable, "-c", "import sys; from harness.cli import main; sys.exit(main())")
+COMMAND = (sys.executable, "-c", "import sys; from harness.cli.command import main; sys.exit(main())")
 CELLS = (
     "[{arm: dense, model: dense_s, learning_rates: [0.003, 0.006], batch_sizes: [4, 8], tokens: [15360]},"
     " {arm: moe, model: moe_s, learning_rates: [0.003, 0.006], batch_sizes: [4, 8], tokens: [15360]}]"

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from harness.cli import main
+from harness.cli.command import main
 from harness.core.errors import ConfigError
 from harness.models.folder import load_model, read_config, save_model
 from harness.models.huggingface.checkpoint import export_checkpoint, import_checkpoint, parse_size

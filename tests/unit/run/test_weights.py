@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from harness.cli import main
+from harness.cli.command import main
 from harness.core.config import DataConfig, config_to_dict
 from harness.core.store import Store
 from harness.data import prepare_data

@@ -18,7 +18,7 @@ from harness.analysis.claims.overview import (
 )
 from harness.analysis.claims.spec import PRESS_CLAIMS
 from harness.analysis.match import load_and_match
-from harness.cli import main
+from harness.cli.command import main
 from harness.core.errors import ConfigError, RecordError
 from harness.core.store import Store
 from harness.core.study import save_study

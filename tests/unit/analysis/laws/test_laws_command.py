@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from harness.cli import main
+from harness.cli.command import main
 from tests.unit.analysis.laws.synthetic import make_compute_points, make_points, write_csv
 
 QUICK = ["--resamples", "100"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli import main
+from harness.cli.command import main
 from harness.flops.published.shipped import list_shipped
 
 LABEL = "projected, grade D: a model, not a measurement"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.cli import main
+from harness.cli.command import main
 from tests.unit.flops.published.small import CONFIGS, SMALL, load_published
 
 KEYS = (

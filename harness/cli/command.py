@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness import __version__
-from harness.cli_energy import add_sensors_verb, measure
-from harness.cli_fit import add_fit_verb
-from harness.cli_model import add_model_verb
-from harness.cli_project import add_project_verb
-from harness.cli_tune import add_tune_verb
+from harness.cli.energy import add_sensors_verb, measure
+from harness.cli.fit import add_fit_verb
+from harness.cli.model import add_model_verb
+from harness.cli.project import add_project_verb
+from harness.cli.tune import add_tune_verb
 from harness.core.errors import EXIT_OK, ConfigError, HarnessError, RecordError
 
 _RUN_HELP = """\

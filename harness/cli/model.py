@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import Any
 
-from harness.cli_model_weights import add_import_export
+from harness.cli.model_weights import add_import_export
 from harness.core.errors import EXIT_OK, ConfigError
 
 

@@ -1,0 +1,1 @@
+"""The command ``isojoule``: one file a group of verbs; `command` puts them together."""
