@@ -10,7 +10,9 @@ import pytest
 
 from harness.cli.command import main
 
-VERBS = ("run", "report", "match", "claims", "sensors", "doctor", "ls", "cp")
+VERBS = (
+    "run", "report", "match", "claims", "fit", "project", "tune", "model", "measure", "sensors", "doctor", "ls", "cp",
+)  # fmt: skip
 
 
 def _fails_in_one_line(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
