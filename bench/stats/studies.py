@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from harness.analysis.stats import Pairing, invert_interval
 from harness.core.study import MatchRule
 
 CHUNK = 100
+RULES = ("lowest_common", "middle_common")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +35,7 @@ class Scenario:
     pairing: Pairing
     num_studies: int
     factor: float | None = None
+    rule: Literal["lowest_common", "middle_common"] = "lowest_common"
     seed: int = 1
 
 
@@ -55,6 +58,7 @@ def simulate(scenario: Scenario) -> dict[str, Any]:
         "multiplier": scenario.multiplier,
         "factor": scenario.factor,
         "pairing": scenario.pairing,
+        "rule": scenario.rule,
         "num_studies": scenario.num_studies,
         "num_matched": n,
         "coverage": covered,
@@ -79,7 +83,7 @@ def _simulate_chunk(job: tuple[Scenario, int]) -> list[tuple[float, float, float
 def _simulate_one(rng: np.random.Generator, scenario: Scenario) -> tuple[float, float, float, float, float] | None:
     points = simulate_points(rng, scenario.design, scenario.multiplier, scenario.noise)
     pair = build_pair(points, *ARMS, scenario.pairing)
-    loss, _ = choose_loss(MatchRule(), find_common_losses(pair))
+    loss, _ = choose_loss(MatchRule(rule=scenario.rule), find_common_losses(pair))
     if loss is None:
         return None
     found = match_at(pair, "flops", loss)
@@ -130,7 +134,8 @@ def list_scenarios(typical: Noise, raw: Noise, num_studies: int) -> Sequence[Sce
         ]
         for label, noise in (("", typical), (", steps counted as noise", raw)):
             judged = {"pairing": pairing, "noise": noise, "num_studies": num_studies}
-            for factor, design in ((0.5, three), (0.1, tenth)):
+            for (factor, design), rule in itertools.product(((0.5, three), (0.1, tenth)), RULES):
+                judged["rule"] = rule
                 scenarios += [
                     Scenario(name=f"boundary: claim {factor:g}{label}", design=design, multiplier=1 / factor,
                              factor=factor, **judged),

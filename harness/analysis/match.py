@@ -199,11 +199,11 @@ def _note_reach(
 
 
 def _describe_rule(rule: MatchRule, study: StudyInfo | None) -> str:
-    text = (
-        "lowest loss that both arms reached in every seed"
-        if rule.rule == "lowest_common"
-        else f"fixed at {rule.loss} bits per byte"
-    )
+    text = {
+        "lowest_common": "lowest loss that both arms reached in every seed",
+        "middle_common": "middle of the losses that both arms reached in every seed",
+        "fixed": f"fixed at {rule.loss} bits per byte",
+    }[rule.rule]
     return text if study is not None else f"{text} (default, not fixed beforehand)"
 
 

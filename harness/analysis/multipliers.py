@@ -91,7 +91,7 @@ def choose_loss(rule: MatchRule, common: tuple[float, float] | None) -> tuple[fl
         return rule.loss, None
     if common is None:
         return None, "the two arms have no loss in common that both reached in every seed"
-    return common[0], None
+    return (common[0] if rule.rule == "lowest_common" else (common[0] + common[1]) / 2), None
 
 
 def spread_losses(common: tuple[float, float], num_losses: int) -> tuple[float, ...]:

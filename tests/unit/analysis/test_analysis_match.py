@@ -86,6 +86,14 @@ def test_the_worst_seed_of_the_worse_family_picks_the_loss():
     assert match.matched_loss == pytest.approx(true_loss(BUDGETS[-1]) + 0.05)
 
 
+def test_the_middle_rule_takes_the_middle_of_what_both_reached():
+    match = match_of(make_records(2.0), match=MatchRule(rule="middle_common"))
+    low, high = match.common_losses
+    assert match.matched_loss == pytest.approx((low + high) / 2)
+    assert row(match, "flops").estimate == pytest.approx(2.0)
+    assert match.rule.startswith("middle")
+
+
 def test_a_fixed_rule_is_followed_and_beyond_the_common_losses_gives_no_number():
     records = make_records(2.0)
     loss = true_loss(3e12)
