@@ -106,7 +106,8 @@ def render(result: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {s['name']} | {s['pairing']} | {s['rule'].partition('_')[0]} | {s['num_matched']} | {s['coverage']:.1%} | {s['supported']:.1%} "
+        f"| {s['name']} | {s['pairing']} | {s['rule'].partition('_')[0]} "
+        f"| {s['num_matched']} | {s['coverage']:.1%} | {s['supported']:.1%} "
         f"| {s['not_supported']:.1%} | {s['median_error']:+.2%} | {s['half_width']:.3f} |"
         for s in result["studies"]
     ]

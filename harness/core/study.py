@@ -33,12 +33,13 @@ class MatchRule:
     """How losses are matched, fixed before the first run.
 
     ``lowest_common``: the verdict's loss is the lowest that both families reached in every seed (the worse family's
-    worst seed decides). ``middle_common``: the middle of the losses that both reached in every seed, where a study's runs
-    lie on both sides and the curve is steeper, so that the same seeds say more. ``fixed``: `loss` itself, in bits per byte. `num_losses` points of the curve are spread evenly
-    over the losses both reached. `interval` says how seeds make an interval: ``paired`` (the ratio inside each seed) or
-    ``two_sample`` (seeds of the arms as independent). Two models count as equally good where the interval of their
-    difference lies inside the margin: `margin_bits_per_byte` of loss, `margin_accuracy` of task accuracy (a share;
-    ``None``: the study declared none, so nothing is called equivalent).
+    worst seed decides). ``middle_common``: the middle of the losses that both reached in every seed, where runs lie on
+    both sides and the curve is steeper, so that the same seeds say more. ``fixed``: `loss` itself, in bits per byte.
+
+    `num_losses` points of the curve are spread evenly over the losses both reached. `interval` says how seeds make an
+    interval: ``paired`` (the ratio inside each seed) or ``two_sample`` (seeds of the arms as independent). Two models
+    count as equally good where the interval of their difference lies inside the margin: `margin_bits_per_byte` of loss,
+    `margin_accuracy` of task accuracy (a share; ``None``: the study declared none, so nothing is called equivalent).
     """
 
     __pydantic_config__ = _STRICT
