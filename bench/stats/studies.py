@@ -16,8 +16,8 @@ import numpy as np
 from bench.stats.designs import ARMS, Design, Noise, simulate_points, true_multiplier
 from harness.analysis.claims.judge import place_interval
 from harness.analysis.multipliers import build_pair, choose_loss, find_common_losses, match_at
-from harness.analysis.results import ClaimSpec
 from harness.analysis.stats import Pairing, invert_interval
+from harness.analysis.verdicts import ClaimSpec
 from harness.core.study import MatchRule
 
 CHUNK = 100

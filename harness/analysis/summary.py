@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from harness.analysis.results import ClaimVerdict, MatchResult
+from harness.analysis.results import MatchResult
+from harness.analysis.verdicts import ClaimVerdict
 
 SCHEMA_VERSION = 1
 CLAIM_KEYS = ("id", "statement", "source", "metric", "factor", "kind")

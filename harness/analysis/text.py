@@ -9,7 +9,6 @@ from harness.analysis.results import (
     Axis,
     BudgetGap,
     Check,
-    ClaimVerdict,
     Equivalence,
     Interval,
     MatchResult,
@@ -17,6 +16,7 @@ from harness.analysis.results import (
     Slice,
     TaskRatio,
 )
+from harness.analysis.verdicts import ClaimVerdict
 
 _MARKS = {"pass": "pass", "fail": "FAIL", "unknown": "?"}
 _UNITS = {

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from harness.analysis.claims.text import NOUNS
-from harness.analysis.results import ClaimVerdict, Interval, MatchResult, Multiplier
+from harness.analysis.results import Interval, MatchResult, Multiplier
+from harness.analysis.verdicts import ClaimVerdict
 from harness.core.records import RunRecord
 from harness.core.units import format_digits
 from harness.report import numbers as n

@@ -14,7 +14,8 @@ from harness.analysis.claims import judge_all, load_claims, load_published, verd
 from harness.analysis.claims.spec import PRESS_CLAIMS
 from harness.analysis.laws.matched import fit_matched
 from harness.analysis.match import match_study
-from harness.analysis.results import ClaimVerdict, MatchResult
+from harness.analysis.results import MatchResult
+from harness.analysis.verdicts import ClaimVerdict
 from harness.core.errors import RecordError
 from harness.core.records import RunRecord
 from harness.core.store import Store, write_text_atomically

@@ -7,7 +7,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from harness.analysis.results import ClaimVerdict, FrontierPoint, MatchResult, Multiplier, TaskRatio
+from harness.analysis.results import FrontierPoint, MatchResult, Multiplier, TaskRatio
+from harness.analysis.verdicts import ClaimVerdict
 from harness.report import numbers as n
 from harness.report.blocks import Cell, Column, Figure, Section, Table
 from harness.report.plots.registry import draw_plot

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from harness.analysis.claims import judge
 from harness.analysis.match import match_study
-from harness.analysis.results import ClaimSpec
 from harness.analysis.stats import estimate_ratio, invert_interval
+from harness.analysis.verdicts import ClaimSpec
 from tests.unit.analysis.factory import make_records, make_study
 
 RANK = {"not supported at the tested scale": 0, "inconclusive": 1, "supported": 2}

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from harness.analysis.claims.arithmetic import evaluate_formula, fill_formula
 from harness.analysis.claims.judge import judge, place_interval
 from harness.analysis.match import match_study
-from harness.analysis.results import ClaimSpec, Interval
+from harness.analysis.results import Interval
+from harness.analysis.verdicts import ClaimSpec
 from harness.core.errors import ConfigError
 from tests.unit.analysis.factory import make_records, make_study
 

@@ -13,15 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.analysis.claims.text import explain_verdict
-from harness.analysis.results import (
-    ClaimSpec,
-    ClaimVerdict,
-    Interval,
-    MatchResult,
-    Resource,
-    VerdictWord,
-)
+from harness.analysis.results import Interval, MatchResult, Resource
 from harness.analysis.stats import invert_interval
+from harness.analysis.verdicts import ClaimSpec, ClaimVerdict, VerdictWord
 from harness.core.records import Grade
 
 MODELLED_GRADES: tuple[Grade, ...] = ("C", "D")

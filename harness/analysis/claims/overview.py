@@ -17,8 +17,9 @@ from harness.analysis.claims.spec import load_claims
 from harness.analysis.claims.text import describe_claim
 from harness.analysis.match import load_and_match
 from harness.analysis.projection.results import LABEL
-from harness.analysis.results import Check, ClaimSpec, ClaimVerdict, MatchResult
+from harness.analysis.results import Check, MatchResult
 from harness.analysis.summary import SCHEMA_VERSION, verdicts_to_json
+from harness.analysis.verdicts import ClaimSpec, ClaimVerdict
 from harness.core.study import load_study
 from harness.core.units import format_digits
 

@@ -14,7 +14,7 @@ from pydantic import ConfigDict, TypeAdapter
 
 from harness.analysis.claims.arithmetic import evaluate_formula, fill_formula, find_names
 from harness.analysis.claims.spec import PUBLISHED_KIND, read_claim_files, validate_fields
-from harness.analysis.results import Tag
+from harness.analysis.verdicts import Tag
 from harness.core.errors import ConfigError
 
 Axis = Literal[

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import yaml  # type: ignore[import-untyped, unused-ignore]
 from pydantic import TypeAdapter, ValidationError
 
-from harness.analysis.results import ClaimSpec
+from harness.analysis.verdicts import ClaimSpec
 from harness.core.errors import ConfigError, did_you_mean
 
 CLAIM_PACKAGE = "harness.conf"

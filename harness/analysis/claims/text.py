@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from harness.analysis.results import ClaimSpec, Interval, MatchResult, VerdictWord
+from harness.analysis.results import Interval, MatchResult
+from harness.analysis.verdicts import ClaimSpec, VerdictWord
 
 NOUNS = {
     "training_flops": "training FLOPs",

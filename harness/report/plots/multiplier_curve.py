@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from harness.analysis.results import ClaimVerdict, MatchResult, Multiplier
+from harness.analysis.results import MatchResult, Multiplier
+from harness.analysis.verdicts import ClaimVerdict
 from harness.report.numbers import TIMES, energy_word, warning_word
 from harness.report.plots import style
 

@@ -9,7 +9,8 @@ import pytest
 
 from harness.analysis.claims import judge, judge_all, load_claims, verdicts_to_json
 from harness.analysis.match import match_study
-from harness.analysis.results import ClaimSpec, Interval, Selectors
+from harness.analysis.results import Interval
+from harness.analysis.verdicts import ClaimSpec, Selectors
 from tests.unit.analysis.factory import make_records, make_study, reading, swap_path, with_accuracies
 
 FLOPS = ClaimSpec(id="f", statement="s", source="p", metric="training_flops", factor=0.1, kind="counted")

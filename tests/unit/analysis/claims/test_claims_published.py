@@ -9,7 +9,7 @@ import pytest
 
 from harness.analysis.claims.arithmetic import evaluate_formula
 from harness.analysis.claims.published import Axis, load_published, row_to_json
-from harness.analysis.results import VerdictWord
+from harness.analysis.verdicts import VerdictWord
 from harness.core.errors import ConfigError
 
 ROWS = {row.id.removeprefix("published_"): row for row in load_published()}

@@ -12,7 +12,7 @@ from harness.analysis.fairness.energy import check_boundary, check_edges, check_
 from harness.analysis.match import match_study
 from harness.analysis.multipliers import Pair, build_pair
 from harness.analysis.points import build_points
-from harness.analysis.results import ClaimSpec
+from harness.analysis.verdicts import ClaimSpec
 from harness.core.records import Finding, RunRecord
 from tests.unit.analysis.factory import make_records, make_study, reading, swap_path
 
