@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 from harness.analysis import results as r
+from harness.analysis import verdicts as v
 from harness.core import records as c
 from harness.core.study import MatchRule, PlannedRun, StudyInfo, TuningNote
 
@@ -349,7 +350,7 @@ def make_match(records: list[c.RunRecord], grade: c.Grade = "C") -> r.MatchResul
     )
 
 
-def make_verdicts(match: r.MatchResult) -> list[r.ClaimVerdict]:
+def make_verdicts(match: r.MatchResult) -> list[v.ClaimVerdict]:
     nothing: dict[str, Any] = dict.fromkeys(
         ("estimate", "interval", "multiplier", "multiplier_interval", "grade", "matched_loss")
     )
@@ -358,8 +359,8 @@ def make_verdicts(match: r.MatchResult) -> list[r.ClaimVerdict]:
         ("ninety_percent", "90% less energy for each task", "energy_per_task", "energy"),
     )
     compute, power = (
-        r.ClaimVerdict(
-            claim=r.ClaimSpec(id=name, statement=words, source="press", metric=metric, factor=0.1, kind=kind),
+        v.ClaimVerdict(
+            claim=v.ClaimSpec(id=name, statement=words, source="press", metric=metric, factor=0.1, kind=kind),
             **nothing,
             verdict="not measured",
             text="There is nothing to compare.",
