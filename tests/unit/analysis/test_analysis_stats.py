@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from harness.analysis.stats import estimate_mean, estimate_ratio, invert_interval
+from harness.analysis.stats import (
+    estimate_difference,
+    estimate_mean,
+    estimate_ratio,
+    estimate_ratio_of,
+    invert_interval,
+)
 
 
 def test_the_t_interval_of_a_mean_is_that_of_the_textbook():
@@ -61,3 +67,37 @@ def test_the_interval_of_three_seeds_covers_the_truth_in_95_of_100_studies():
     hits = [e.interval.low <= 2.0 <= e.interval.high for e in map(estimate_ratio, ratios.tolist())]
     # Three binomial standard errors of 2,000 studies at 95% are 1.5 points.
     assert np.mean(hits) == pytest.approx(0.95, abs=0.015)
+
+
+FIRST, SECOND = [2.0, 2.4, 2.1], [1.0, 1.3, 0.9]
+
+
+@pytest.mark.parametrize(
+    ("pairing", "test"), [("paired", scipy_stats.ttest_rel), ("two_sample", scipy_stats.ttest_ind)]
+)
+def test_a_difference_over_seeds_has_the_interval_of_the_textbook(pairing, test):
+    estimate = estimate_difference(FIRST, SECOND, pairing)
+    expected = test(FIRST, SECOND).confidence_interval()
+    assert estimate.value == pytest.approx(np.mean(FIRST) - np.mean(SECOND))
+    assert (estimate.interval.low, estimate.interval.high) == pytest.approx((expected.low, expected.high))
+
+
+@pytest.mark.parametrize("pairing", ["paired", "two_sample"])
+def test_a_ratio_of_two_sides_is_made_on_logarithms_and_widened_there(pairing):
+    plain, wide = (estimate_ratio_of(FIRST, SECOND, pairing, widening=widening) for widening in (1.0, 1.5))
+    assert plain.value == pytest.approx(math.exp(np.mean(np.log(FIRST)) - np.mean(np.log(SECOND))))
+    assert wide.value == plain.value
+    reach = [math.log(estimate.interval.high / estimate.value) for estimate in (plain, wide)]
+    assert reach[1] == pytest.approx(1.5 * reach[0])
+    assert "widened 1.5 times" in wide.interval.method
+    swapped = estimate_ratio_of(SECOND, FIRST, pairing)
+    assert swapped.interval.high == pytest.approx(1 / plain.interval.low)
+
+
+def test_sides_that_repeat_exactly_have_an_interval_of_no_width_and_one_seed_has_none():
+    exact = estimate_ratio_of([2.0, 2.0], [1.0, 1.0], "two_sample").interval
+    assert (exact.low, exact.high) == (pytest.approx(2.0), pytest.approx(2.0))
+    assert "no variation" in exact.method
+    assert estimate_difference([2.0], [1.0], "two_sample").interval is None
+    with pytest.raises(ValueError, match="each seed"):
+        estimate_difference([1.0, 2.0], [1.0], "paired")
