@@ -105,7 +105,7 @@ def _multiplier(label: str, m: LawMultiplier) -> tuple[Cell, ...]:
         beyond = Markup("{} {}").format(", ".join(m.extrapolated), _PROJECTED)
     return (
         label,
-        n.fixed(m.loss, 4, source),
+        n.fixed(m.loss, 4, source, m.reason),
         n.digits(m.estimate, source, m.reason),
         _span(m.interval, source, m.reason),
         beyond,

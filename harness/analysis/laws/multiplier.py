@@ -19,14 +19,15 @@ from harness.core.errors import ConfigError
 class LawMultiplier:
     """Baseline compute over candidate compute (above 1: the candidate needs less) at `loss`, from two laws.
 
-    `estimate` is ``None`` with a `reason` where a law never reaches the loss; `lower_bound` stands where the interval
+    `estimate` is ``None`` with a `reason` where a law never reaches the loss, and `loss` as well where the candidate's
+    law gives none at the budget; `lower_bound` stands where the interval
     has no upper end (some resamples of the baseline never reach it). `extrapolated` names the families whose compute
     for this loss lies beyond their largest budget.
     """
 
     baseline: str | None
     candidate: str | None
-    loss: float
+    loss: float | None
     budget: float | None
     baseline_flops: float | None
     candidate_flops: float | None
@@ -85,10 +86,12 @@ def estimate_law_multiplier(
             float(needs[0] / needs[1]), drawn[0] / drawn[1], combine_sampling(baseline, candidate)
         )
     reason = f"the law of {' and '.join(unreached)} never reaches this loss" if unreached else ratio.reason
+    if not np.isfinite(center):
+        reason = f"the law of {names[1]} gives no loss at this budget"
     return LawMultiplier(
         baseline=baseline.points.family,
         candidate=candidate.points.family,
-        loss=center,
+        loss=center if np.isfinite(center) else None,
         budget=budget,
         baseline_flops=float(needs[0]) if np.isfinite(needs[0]) else None,
         candidate_flops=float(needs[1]) if np.isfinite(needs[1]) else None,

@@ -108,7 +108,8 @@ def _comparison_lines(comparison: Comparison) -> list[str]:
 def _multiplier_lines(title: str, multipliers: Sequence[LawMultiplier]) -> list[str]:
     lines = ["", title]
     for m in multipliers:
-        at = f"{m.candidate}'s loss at {m.budget:.3g} FLOPs ({m.loss:.4f})" if m.budget else f"loss {m.loss:.4f}"
+        loss = f"{m.loss:.4f}" if m.loss is not None else "unknown"
+        at = f"{m.candidate}'s loss at {m.budget:.3g} FLOPs ({loss})" if m.budget else f"loss {loss}"
         span = f"{m.interval.low:.3f} to {m.interval.high:.3f}" if m.interval else m.reason or "-"
         if m.lower_bound is not None:
             span = f"above {m.lower_bound:.3f}: {m.reason}"
