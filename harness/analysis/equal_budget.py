@@ -62,8 +62,12 @@ def compare_at_budget(pair: Pair, resource: Resource, budget: float) -> BudgetGa
 def compare_at_memories(pair: Pair) -> tuple[BudgetGap, ...]:
     """Return the gaps at the peak memories of the baseline's sizes, among runs that spent no more FLOPs than both arms.
 
-    Memory is not spent, so nothing is interpolated: at a budget each arm has the best run that fits.
+    Memory is not spent, so nothing is interpolated: at a budget each arm has the best run that fits. Where some run's
+    memory is unknown there is no gap: that run might be the best.
     """
+    runs = [point for arm in pair.arms for seed in pair.seeds for point in pair.frontiers[arm, seed].points]
+    if any(cost_of(point, "peak_memory") is None for point in runs):
+        return ()
     limit = min(pair.frontiers[arm, seed].max_cost("flops") or 0.0 for arm in pair.arms for seed in pair.seeds)
     # a hair above, since budgets of equal FLOPs differ by the rounding of whole steps
     affordable = limit * 1.03
@@ -71,9 +75,7 @@ def compare_at_memories(pair: Pair) -> tuple[BudgetGap, ...]:
     for seed in pair.seeds:
         for point in pair.frontiers[pair.baseline, seed].points:
             memory = cost_of(point, "peak_memory")
-            if memory is None:
-                return ()
-            if point.flops <= affordable:
+            if memory is not None and point.flops <= affordable:
                 sizes[point.size] = max(sizes.get(point.size, 0.0), memory)
     gaps = []
     for budget in sorted(set(sizes.values())):

@@ -100,9 +100,6 @@ def _power(stderr: float, degrees: int, margin: float) -> float:
     if stderr <= 0:
         return 1.0
     critical = float(scipy_stats.t.ppf(1 - ALPHA, degrees))
-    room = margin / stderr - critical
-    if room <= 0:
-        return 0.0
     rooms = margin / stderr - critical * _spread_quantiles(degrees)
     return float(np.mean(np.maximum(0.0, 2 * special.ndtr(rooms) - 1)))
 

@@ -105,8 +105,13 @@ class Frontier:
 
     def max_cost(self, resource: Resource) -> float | None:
         """Return the cost of the most expensive run, ``None`` when unknown in every run."""
-        costs = [cost for point in self.points if (cost := cost_of(point, resource)) is not None]
-        return max(costs, default=None)
+        found = self.find_costliest(resource)
+        return found[0] if found is not None else None
+
+    def find_costliest(self, resource: Resource) -> tuple[float, FrontierPoint] | None:
+        """Return the most expensive run and its cost, ``None`` when unknown in every run."""
+        known = [(cost, point) for point in self.points if (cost := cost_of(point, resource)) is not None]
+        return max(known, key=lambda pair: (pair[0], pair[1].run_id), default=None)
 
     def _envelope(self, size: str, resource: Resource) -> list[FrontierPoint]:
         return trace_envelope([point for point in self.points if point.size == size], resource)

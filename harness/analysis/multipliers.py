@@ -126,13 +126,14 @@ def match_at(pair: Pair, resource: Resource, loss: float, *, num_losses: int = 1
     sizes = {arm: tuple(reached[arm, seed].size for seed in pair.seeds if (arm, seed) in reached) for arm in pair.arms}
     edges = tuple(arm for arm in pair.arms if sizes[arm] and is_at_edge(pair.ladders[arm], sizes[arm]))
     runs = [point for found in reached.values() for point, _ in found.runs]
+    bound, beyond = _bound_below(pair, resource, loss) if missing else (None, [])
+    runs += beyond
     grades: list[Grade] = [point.energy_grade for point in runs if point.energy_grade is not None]
-    bound = _bound_below(pair, resource, loss) if missing else None
     reason: str | None = None
     if not pair.seeds:
         reason = "no seed has both arms"
     elif resource in ENERGY_RESOURCES and len({point.energy_domains for point in runs}) > 1:
-        reason = "the runs differ in which domains their energy covers, so it does not compare"
+        reason, bound = "the runs differ in which domains their energy covers, so it does not compare", None
     elif missing:
         what = "is unknown" if _is_reached(pair, loss) else "at this loss is not bracketed by runs of one size"
         reason = f"{resource} {what} for {', '.join(missing)}"
@@ -174,18 +175,28 @@ def bound_beyond(pair: Pair, resource: Resource) -> Multiplier | None:
     return multiplier if multiplier.lower_bound is not None else None
 
 
-def _bound_below(pair: Pair, resource: Resource, loss: float) -> float | None:
-    """Return k: the baseline at k times what the candidate needed for `loss` is still worse in every seed."""
+def _bound_below(pair: Pair, resource: Resource, loss: float) -> tuple[float | None, list[FrontierPoint]]:
+    """Return k and the baseline's costliest runs: at k times the candidate's cost for `loss` it is worse in every seed.
+
+    ``None`` and no run where that cannot be said.
+    """
     if resource == "peak_memory":
-        return None  # memory is not spent, so more of it need not bring a lower loss
-    ratios = []
+        return None, []  # memory is not spent, so more of it need not bring a lower loss
+    ratios: list[float] = []
+    runs: list[FrontierPoint] = []
     for seed in pair.seeds:
         baseline, candidate = pair.frontiers[pair.baseline, seed], pair.frontiers[pair.candidate, seed]
-        span, spent, needed = baseline.loss_range(), baseline.max_cost(resource), candidate.cost_at(loss, resource)
-        if span is None or span[0] <= loss + LOSS_TOLERANCE or spent is None or needed is None:
-            return None
+        span, costliest, needed = (
+            baseline.loss_range(),
+            baseline.find_costliest(resource),
+            candidate.cost_at(loss, resource),
+        )
+        if span is None or span[0] <= loss + LOSS_TOLERANCE or costliest is None or needed is None:
+            return None, []
+        spent, run = costliest
         ratios.append(spent / needed.cost)
-    return min(ratios, default=None)
+        runs.append(run)
+    return min(ratios, default=None), runs
 
 
 def _is_reached(pair: Pair, loss: float) -> bool:

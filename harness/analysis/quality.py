@@ -111,6 +111,8 @@ def _find_coarse(records: Sequence[RunRecord], common: tuple[float, float]) -> s
     error, num_tasks = common[0], min(asked)
     # one correct answer at least, so that a run without any still has an error
     share = min(max(error, 1 / num_tasks), 1 - 1 / num_tasks)
+    if not 0 < share < 1:
+        return f"a run answered only {num_tasks} task, which tells no accuracies apart"
     stderr = math.sqrt(share * (1 - share) / num_tasks)
     span = (common[1] - common[0]) / stderr
     if span >= MIN_SPAN:

@@ -124,16 +124,17 @@ class Equivalence:
 class Slice:
     """One arm at one training budget over its sizes, and whether the best size lies inside the ladder.
 
-    `sizes` holds (size, active parameters, mean loss over seeds), smallest first. `place` is ``interior`` when a
-    parabola in log parameters has its minimum inside; its `optimum_params` and `optimum_loss` (of a fit to noisy means,
-    so a little low) stand only then.
+    `sizes` holds (size, active parameters, mean loss over seeds), smallest first; parameters are ``None`` where the
+    records name none, and `place` is then ``unknown order``. `place` says where the size of the lowest mean loss stands
+    in the ladder. `optimum_params` and `optimum_loss` are the minimum of a parabola in log parameters (of a fit to
+    noisy means, so a little low) where the best size is ``interior`` and the parabola's minimum is, too.
     """
 
     arm: str
     budget_flops: float
-    sizes: tuple[tuple[str, float, float], ...]
+    sizes: tuple[tuple[str, float | None, float], ...]
     best_size: str
-    place: Literal["interior", "lower edge", "upper edge", "too few sizes"]
+    place: Literal["interior", "lower edge", "upper edge", "too few sizes", "unknown order"]
     optimum_params: float | None
     optimum_loss: float | None
     run_ids: tuple[str, ...]

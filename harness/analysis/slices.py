@@ -44,17 +44,16 @@ def _describe(arm: str, points: Sequence[FrontierPoint]) -> Slice:
     by_size: dict[str, list[FrontierPoint]] = {}
     for point in points:
         by_size.setdefault(point.size, []).append(point)
-    known = [
-        (size, float(runs[0].active_params or runs[0].total_params or math.nan), statistics.fmean(p.loss for p in runs))
-        for size, runs in by_size.items()
-    ]
-    sizes = tuple(sorted(known, key=lambda entry: (entry[1], entry[0])))
+    known = [(size, _count_params(runs[0]), statistics.fmean(p.loss for p in runs)) for size, runs in by_size.items()]
+    sizes = tuple(sorted(known, key=lambda entry: (math.inf if entry[1] is None else entry[1], entry[0])))
     losses = [loss for _, _, loss in sizes]
     best = losses.index(min(losses))
     optimum = _fit_parabola(sizes)
-    place: Literal["interior", "lower edge", "upper edge", "too few sizes"]
+    place: Literal["interior", "lower edge", "upper edge", "too few sizes", "unknown order"]
     if len(sizes) < MIN_LADDER:
         place = "too few sizes"
+    elif any(params is None for _, params, _ in sizes):
+        place = "unknown order"
     elif best == 0:
         place = "lower edge"
     elif best == len(sizes) - 1:
@@ -73,11 +72,18 @@ def _describe(arm: str, points: Sequence[FrontierPoint]) -> Slice:
     )
 
 
-def _fit_parabola(sizes: Sequence[tuple[str, float, float]]) -> tuple[float, float] | None:
+def _count_params(point: FrontierPoint) -> float | None:
+    """Return active (else total) parameters, ``None`` where the record names neither."""
+    count = point.active_params if point.active_params is not None else point.total_params
+    return float(count) if count else None
+
+
+def _fit_parabola(sizes: Sequence[tuple[str, float | None, float]]) -> tuple[float, float] | None:
     """Return (parameters, loss) at the minimum of a parabola in log parameters, ``None`` where it has none inside."""
-    if len(sizes) < MIN_LADDER or any(math.isnan(params) for _, params, _ in sizes):
+    known = [params for _, params, _ in sizes if params is not None]
+    if len(sizes) < MIN_LADDER or len(known) < len(sizes):
         return None
-    x = np.log([params for _, params, _ in sizes])
+    x = np.log(known)
     if len(np.unique(x)) < MIN_LADDER:
         return None
     curve, slope, level = (float(c) for c in np.polyfit(x - x[0], [loss for _, _, loss in sizes], 2))

@@ -161,8 +161,14 @@ def choose_size(pair: Pair, arm: str, loss: float) -> str | None:
 
 
 def weigh_runs(points: Sequence[FrontierPoint], size: str, loss: float) -> list[tuple[FrontierPoint, float]]:
-    """Return the runs of `size` around `loss` with weights that sum to one; the nearest run where none bracket it."""
-    own = sorted((point for point in points if point.size == size), key=lambda point: abs(point.loss - loss))
+    """Return the runs of `size` around `loss` with weights that sum to one; the nearest run where none bracket it.
+
+    Of runs with one loss the cheapest in training FLOPs counts, as on the frontier.
+    """
+    own = sorted(
+        (point for point in points if point.size == size),
+        key=lambda point: (abs(point.loss - loss), point.flops, point.run_id),
+    )
     if not own:
         return []
     above = [point for point in own if point.loss > loss + LOSS_TOLERANCE]

@@ -77,7 +77,8 @@ class ClaimVerdict:
     """The judgement of one claim; `estimate` and `interval` are candidate over baseline.
 
     For a *not measured* energy claim `modelled_estimate` and `modelled_interval` may stand beside it: a ratio of
-    modelled energies, never a verdict. `multiplier` is 1 / estimate for reading convenience.
+    modelled energies, never a verdict. `multiplier` is 1 / estimate for reading convenience. `matched_loss` is ``None``
+    where the claim compares at equal accuracy.
     """
 
     claim: ClaimSpec

@@ -16,6 +16,7 @@ from harness.cli.model import add_model_verb
 from harness.cli.project import add_project_verb
 from harness.cli.tune import add_tune_verb
 from harness.core.errors import EXIT_OK, ConfigError, HarnessError, RecordError
+from harness.core.terminal import escape_controls
 
 _RUN_HELP = """\
 usage: isojoule run [-m] [--config-dir DIR] [OVERRIDE ...]
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         handler: Callable[[argparse.Namespace], int] = options.handler
         return handler(options)
     except HarnessError as error:
-        print(f"isojoule: {error}", file=sys.stderr)
+        print(f"isojoule: {escape_controls(str(error))}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -128,8 +129,8 @@ def _match(options: argparse.Namespace) -> int:
 
     match = load_and_match(_store_root(options.store))
     laws = fit_matched(match)
-    print(match_to_text(match))
-    print(f"\n{matched_to_text(laws)}")
+    print(escape_controls(match_to_text(match)))
+    print(escape_controls(f"\n{matched_to_text(laws)}"))
     _write_json(options.json, {**match_to_json(match), "laws": matched_to_json(laws)})
     return EXIT_OK
 
@@ -138,7 +139,7 @@ def _claims(options: argparse.Namespace) -> int:
     from harness.analysis.claims.overview import build_overview, overview_to_json, overview_to_text
 
     overview = build_overview(options.store if options.store is not None else _newest_store())
-    print(overview_to_text(overview))
+    print(escape_controls(overview_to_text(overview)))
     _write_json(options.json, overview_to_json(overview))
     return EXIT_OK
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.errors import EXIT_OK, ConfigError
+from harness.core.terminal import escape_controls
 
 MIN_RESAMPLES = 100
 
@@ -42,7 +43,7 @@ def _fit(options: argparse.Namespace) -> int:
     points, notes = read_points(options.points)
     study = fit_study(points, notes=notes, budget=budget, resamples=resamples, seed=seed)
     if options.json != "-":
-        print(study_to_text(study))
+        print(escape_controls(study_to_text(study)))
     if options.json is not None:
         _write_json(options.json, json.dumps(study_to_json(study), indent=1, allow_nan=False) + "\n")
     return EXIT_OK

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.errors import EXIT_OK, ConfigError
+from harness.core.terminal import escape_controls
 
 
 def add_tune_verb(verbs: Any) -> None:
@@ -28,7 +29,7 @@ def _tune(options: argparse.Namespace) -> int:
 
     tuning = load_tuning(options.store)
     block = tuning_to_yaml(tuning, options.by)
-    print(tuning_to_text(tuning))
+    print(escape_controls(tuning_to_text(tuning)))
     if options.yaml is None:
         print(f"\nto paste under sweep.tuning\n\n{block}", end="")
     else:

@@ -24,6 +24,7 @@ _PLACES = {
     "lower edge": "at the smallest size: a smaller one might be better",
     "upper edge": "at the largest size: a larger one might be better",
     "too few sizes": "fewer than three sizes: no minimum can be told",
+    "unknown order": "the parameters of some size are unknown: no minimum can be told",
 }
 
 

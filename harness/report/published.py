@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from harness.analysis.claims.published import PublishedRow
 from harness.analysis.results import Interval, MatchResult, Resource, TaskMetric
+from harness.analysis.stats import invert_interval
 from harness.core.records import Grade
 from harness.core.units import format_digits
 from harness.report import numbers as n
@@ -120,13 +121,8 @@ def _own_resource(resource: Resource, match: MatchResult) -> Cell:
     found = next((m for m in match.headline if m.resource == resource), None)
     if found is None or not found.estimate:
         return "not measured"
-    interval = found.interval
     # The study's multiplier is baseline over candidate; published ratios are the other way round.
-    flipped = (
-        Interval(low=1 / interval.high, high=1 / interval.low, level=interval.level, method=interval.method)
-        if interval is not None and interval.low > 0
-        else None
-    )
+    flipped = invert_interval(found.interval)
     grade = found.grade if "energy" in resource else None
     return _own(_LABELS[resource], 1 / found.estimate, flipped, grade, found.simulated)
 

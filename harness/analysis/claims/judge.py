@@ -19,6 +19,7 @@ from harness.analysis.verdicts import ClaimSpec, ClaimVerdict, VerdictWord
 from harness.core.records import Grade
 
 MODELLED_GRADES: tuple[Grade, ...] = ("C", "D")
+FAMILIES = ("dense", "sparse")
 DIRECTIONAL: tuple[VerdictWord, ...] = ("supported", "not supported at the tested scale")
 
 _RESOURCES: dict[str, Resource] = {
@@ -82,7 +83,7 @@ def judge(claim: ClaimSpec, match: MatchResult) -> ClaimVerdict:
         multiplier_interval=invert_interval(shown.interval),
         n=row.n,
         grade=row.grade,
-        matched_loss=match.matched_loss,
+        matched_loss=None if claim.selectors.matched_by == "accuracy" else match.matched_loss,
         run_ids=row.run_ids,
         blocking=blocking,
         modelled_estimate=row.estimate if modelled else None,
@@ -124,8 +125,9 @@ def find_mismatch(claim: ClaimSpec, match: MatchResult) -> str | None:
         ("candidate", asked.candidate, match.candidate_arm),
     ):
         found = (arm, *_families(match, arm))
-        if wanted != "any" and wanted not in found and len(found) > 1:
-            return f"the claim's {role} is {wanted}, and the study's is '{arm}' ({found[1]})"
+        # without parameters the family is open, but the name of another arm is not
+        if wanted != "any" and wanted not in found and (len(found) > 1 or wanted not in FAMILIES):
+            return f"the claim's {role} is {wanted}, and the study's is '{arm}' ({', '.join(found[1:]) or 'unknown'})"
     if claim.kind == "energy" and asked.boundary:
         arms = (match.baseline_arm, match.candidate_arm)
         covered = {point.energy_domains for point in match.points if point.arm in arms and point.energy_domains}

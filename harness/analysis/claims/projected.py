@@ -50,7 +50,7 @@ def projected_rows() -> tuple[ProjectedRow, ...]:
 
 def _decoding_row(pair: Pair, projection: Projection) -> ProjectedRow:
     ratios = {f"ratio_at_batch_{row.batch}": row.ratio for row in projection.rows}
-    listed = ", ".join(f"{row.ratio:.2g} at batch {row.batch}" for row in projection.rows)
+    listed = ", ".join(f"{row.ratio:.3g} at batch {row.batch}" for row in projection.rows)
     ranges = projection.sweep.ranges[f"{FACTOR:g}"]
     where = ", ".join(f"{r.first}-{r.last}" for r in ranges) or "nowhere"
     values: dict[str, Value] = {

@@ -37,4 +37,5 @@ def fit_matched(match: MatchResult, resamples: int = NUM_RESAMPLES) -> MatchedLa
     if not known:
         return MatchedLaws(study=None, reasons=reasons, next_budget=None)
     budget = NEXT_BUDGET * max(float(family.budgets.max()) for family in known)
-    return MatchedLaws(study=fit_study(known, budget=budget, resamples=resamples), reasons=reasons, next_budget=budget)
+    study = fit_study(known, budget=budget, resamples=resamples, baseline=match.baseline_arm)
+    return MatchedLaws(study=study, reasons=reasons, next_budget=budget)

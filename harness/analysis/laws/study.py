@@ -58,8 +58,11 @@ def fit_study(
     budget: float | None = None,
     resamples: int = NUM_RESAMPLES,
     seed: int = 0,
+    baseline: str | None = None,
 ) -> LawStudy:
     """Fit every family apart, look at it, predict `budget` (FLOPs), and compare the families.
+
+    The `baseline` family is the numerator of its multipliers; else that is the first of a pair by name.
 
     Raises:
         RecordError: a family has too few points, sizes or budgets for its form.
@@ -75,8 +78,8 @@ def fit_study(
         comparison = Comparison(
             shared_e=shared,
             shared_laws=tuple(_describe(fit, budget, left) for fit, left in zip(shared.fits, held_out, strict=True)),
-            multipliers=_pair_multipliers(separate, budget),
-            shared_multipliers=_pair_multipliers(shared.fits, budget),
+            multipliers=_pair_multipliers(separate, budget, baseline),
+            shared_multipliers=_pair_multipliers(shared.fits, budget, baseline),
         )
     return LawStudy(families=families, comparison=comparison, notes=tuple(notes), resamples=resamples, seed=seed)
 
@@ -93,12 +96,13 @@ def _describe(fit: LawFit, budget: float | None, held_out: HeldOut) -> FamilyLaw
     )
 
 
-def _pair_multipliers(fits: Sequence[LawFit], budget: float | None) -> tuple[LawMultiplier, ...]:
+def _pair_multipliers(fits: Sequence[LawFit], budget: float | None, baseline: str | None) -> tuple[LawMultiplier, ...]:
     """Compare each pair at the lowest loss that both reached, and at the budget where there is one."""
     found = []
-    for baseline, candidate in itertools.combinations(fits, 2):
-        loss = max(float(fit.points.loss.min()) for fit in (baseline, candidate))
-        found.append(estimate_law_multiplier(baseline, candidate, loss=loss))
+    ordered = sorted(fits, key=lambda fit: fit.points.family != baseline)
+    for first, second in itertools.combinations(ordered, 2):
+        loss = max(float(fit.points.loss.min()) for fit in (first, second))
+        found.append(estimate_law_multiplier(first, second, loss=loss))
         if budget is not None:
-            found.append(estimate_law_multiplier(baseline, candidate, budget=budget))
+            found.append(estimate_law_multiplier(first, second, budget=budget))
     return tuple(found)

@@ -90,3 +90,13 @@ def test_the_axes_stand_side_by_side_and_a_missing_one_says_why():
     total = next(a for a in match_study(many, make_study(many)).axes if a.code == "total_params")
     assert total.gap is None
     assert "10%" in total.reason
+
+
+def test_memory_that_is_unknown_in_some_run_gives_no_gap_at_equal_memory():
+    records = [
+        swap_path(record, peak_memory_bytes=None) if record.arm == "moe" and record.seed == 1 else record
+        for record in make_records()
+    ]
+    gaps = match_study(records, make_study(records)).budget_gaps
+    assert not [gap for gap in gaps if gap.resource == "peak_memory"]
+    assert [gap for gap in gaps if gap.resource == "flops"]

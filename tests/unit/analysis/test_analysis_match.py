@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from harness.analysis.match import load_and_match, match_study
+from harness.analysis.points import build_points
 from harness.analysis.summary import match_to_json
+from harness.analysis.tasks import weigh_runs
 from harness.analysis.text import match_to_text
 from harness.core.errors import RecordError
 from harness.core.records import Work
@@ -297,3 +299,48 @@ def test_the_text_and_the_json_hold_the_headline():
     assert "2.000" in match_to_text(match)
     assert match_to_json(match)["headline"][0]["estimate"] == pytest.approx(2.0)
     assert "no matched loss" in match_to_text(match_study([], None))
+
+
+@pytest.mark.parametrize("arm", ["dense", "moe"])
+def test_a_bound_in_joules_is_graded_by_the_runs_of_both_arms(arm):
+    records = make_records(100.0, budgets={"dense": [1e12, 2e12], "moe": [1e12, 2e12]})
+    worse = [swap_path(r, energy=(reading(20.0, "C"),)) if r.arm == arm else r for r in records]
+    bounds = {m.resource: m for m in match_study(worse, make_study(worse)).headline}
+    assert bounds["energy"].lower_bound is not None
+    assert bounds["energy"].grade == "C"
+    arms = {run.split("-")[1] for run in bounds["energy"].run_ids}
+    assert arms == {"dense", "moe"}
+
+
+def test_joules_of_different_domains_give_no_bound():
+    records = make_records(100.0, budgets={"dense": [1e12, 2e12], "moe": [1e12, 2e12]})
+    mixed = [swap_path(r, energy=(reading(20.0, domain="cpu"),)) if r.arm == "dense" else r for r in records]
+    match = match_study(mixed, make_study(mixed))
+    bounds = {m.resource: m.lower_bound for m in match.headline}
+    assert bounds["flops"] is not None
+    assert "energy" not in bounds
+
+
+def test_one_answered_task_gives_no_match_by_accuracy():
+    records = [
+        dataclasses.replace(
+            record,
+            quality=tuple(
+                dataclasses.replace(q, value=float(i % 2), num_samples=1) if q.metric == "exact_match" else q
+                for q in record.quality
+            ),
+        )
+        for i, record in enumerate(make_records())
+    ]
+    accuracy = match_study(records, make_study(records)).accuracy
+    assert accuracy.error_rate is None
+    assert "1 task" in accuracy.reason
+
+
+def test_of_runs_with_one_loss_the_cheapest_is_read_whatever_their_order():
+    points = [p for p in build_points(make_records())[0] if p.arm == "dense" and p.seed == 0]
+    tied = [dataclasses.replace(point, loss=2.0) for point in points]
+    cheapest = min(tied, key=lambda point: point.flops)
+    for order in (tied, tied[::-1]):
+        assert weigh_runs(order, "s", 2.0) == [(cheapest, 1.0)]
+        assert weigh_runs(order, "s", 1.9) == [(cheapest, 1.0)]

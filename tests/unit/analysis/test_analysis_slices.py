@@ -51,3 +51,15 @@ def test_two_sizes_are_too_few_and_one_makes_no_slice():
 def test_budgets_rounded_to_whole_steps_are_one_slice_and_others_are_not():
     assert len(slices_of(parabola(2e6), jitter=1.01)) == 1
     assert [s.budget_flops for s in slices_of(parabola(2e6), budgets=(1e12, 2e12))] == pytest.approx([1e12, 2e12])
+
+
+def test_sizes_without_parameters_have_no_order_and_no_nan():
+    records = [
+        make_record(size=size, loss=loss, params=None, run_id=f"r-{size}")
+        for size, loss in (("s", 2.1), ("m", 2.0), ("l", 2.2))
+    ]
+    (piece,) = cut_slices(build_points(records)[0], ["dense"])
+    assert piece.place == "unknown order"
+    assert piece.best_size == "m"
+    assert [params for _, params, _ in piece.sizes] == [None, None, None]
+    assert piece.optimum_params is None

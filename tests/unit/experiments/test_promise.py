@@ -25,6 +25,8 @@ def test_the_default_rule_of_a_new_study_takes_seeds_as_independent_and_an_old_p
         ({"rule": "fixed"}, "add sweep.match.loss="),
         ({"num_losses": 0}, "num_losses is 0"),
         ({"margin_accuracy": 0.0}, "margin_accuracy is 0"),
+        ({"margin_accuracy": 2.0}, "margin_accuracy is 2"),
+        ({"rule": "fixed", "loss": -1.0}, "sweep.match.loss is -1"),
         ({"margin_bits_per_byte": -0.1}, "margin_bits_per_byte is -0.1"),
     ],
 )

@@ -275,3 +275,24 @@ def test_the_json_holds_verdicts_curve_headline_and_survives_strict_json():
 def test_the_json_of_nothing_is_json_too():
     match = match_study([], None)
     assert json.dumps(verdicts_to_json(judge_all(load_claims(), match), match), allow_nan=False)
+
+
+def test_the_name_of_another_arm_is_a_mismatch_even_without_parameters():
+    records = [dataclasses.replace(record, params=None) for record in make_records()]
+    match = match_study(records, make_study(records))
+    (claim,) = load_claims(["training_compute_tenth"])
+    other = dataclasses.replace(claim, selectors=Selectors(candidate="moe_fine"))
+    verdict = judge(other, match)
+    assert verdict.verdict == "not measured"
+    assert "moe_fine" in verdict.text
+    open_family = dataclasses.replace(claim, selectors=Selectors(candidate="sparse"))
+    assert judge(open_family, match).verdict != "not measured"
+
+
+def test_a_verdict_at_equal_accuracy_names_no_matched_loss():
+    records = with_accuracies(make_records(), 2.0)
+    match = match_study(records, make_study(records))
+    (claim,) = load_claims(["training_compute_tenth"])
+    assert judge(claim, match).matched_loss == match.matched_loss
+    by_accuracy = dataclasses.replace(claim, selectors=Selectors(matched_by="accuracy"))
+    assert judge(by_accuracy, match).matched_loss is None

@@ -16,6 +16,7 @@ from harness.analysis.claims.overview import (
     overview_to_json,
     overview_to_text,
 )
+from harness.analysis.claims.projected import projected_rows
 from harness.analysis.claims.spec import PRESS_CLAIMS
 from harness.analysis.match import load_and_match
 from harness.cli.command import main
@@ -128,3 +129,10 @@ def test_the_command_takes_the_newest_study_or_none(store, tmp_path, monkeypatch
     assert json.loads((tmp_path / "one.json").read_text())["claims"][0]["promised"] is True
     assert main(("claims", "nowhere")) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_projected_ratio_just_above_a_tenth_does_not_read_as_a_tenth():
+    (row,) = (row for row in projected_rows() if row.id == "deepseek-v3_llama-3.1-405b_decoding")
+    assert row.values["ratio_at_batch_1"] == pytest.approx(0.104, abs=5e-4)
+    assert "0.104 at batch 1" in row.text
+    assert "at or below 0.1 at batch: nowhere" in row.text

@@ -1,0 +1,21 @@
+"""Text for a terminal: names from records and files are other people's, and must not drive it."""
+
+from __future__ import annotations
+
+_KEPT = "\n\t"
+
+
+def escape_controls(text: str) -> str:
+    r"""Return `text` with its control characters written out (``\x1b``), all but line feed and tab."""
+    if text.isprintable():
+        return text
+    return "".join(char if char in _KEPT or not _is_control(char) else _write_out(char) for char in text)
+
+
+def _is_control(char: str) -> bool:
+    # C0 and C1 controls, and the marks that turn the direction of a line around
+    return ord(char) < 32 or 127 <= ord(char) < 160 or char in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
+
+def _write_out(char: str) -> str:
+    return char.encode("unicode_escape").decode("ascii")
