@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.cli import main
+from harness.cli.command import main
 from harness.core.terminal import escape_controls
 
 
