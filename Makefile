@@ -43,7 +43,7 @@ bench-models: $(VENV)/.installed-dev ## layers, training and decoding against tr
 bench-models-gpu: $(VENV)/.installed-dev ## layers, training and decoding on one CUDA card of 80 GB: 8 minutes
 	$(BIN)/python -m bench.models.gpu
 
-bench-stats: $(VENV)/.installed-dev ## intervals, verdicts and fits against thousands of simulated studies: 20 minutes
+bench-stats: $(VENV)/.installed-dev ## intervals, verdicts and fits against thousands of simulated studies: 13 minutes
 	$(BIN)/python -m bench.stats.run
 
 bench-meter: $(VENV)/.installed-dev $(PEERS)/.installed ## the meter against zeus, codecarbon and carbontracker: 10 minutes

@@ -3,7 +3,7 @@
 At fixed size a loss falls as ``L = E_N + B_N C^-decay``, which is an exponential in ``x = ln C``. Between two budgets
 (x1, L1) and (x2, L2) that is ``L = L1 - (L1 - L2) (1 - e^(-decay (x - x1))) / (1 - e^(-decay (x2 - x1)))``: both ends
 and the decay are enough, the floor E_N drops out. A straight chord (decay 0) lies above the curve, so it asks for too
-much cost inside a bracket: about 1.3% for budgets that double, which simulation shows as claims supported too often.
+much cost inside a bracket: about 1.4% for budgets that double, which simulation shows as claims supported too often.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ _METHODS = (
     (
         "Quality is the held-out loss in bits per byte, so that tokenizers compare. Costs are "
         "compared only at a loss that both families "
-        "reached, interpolated on the logarithm of the cost and never extrapolated; where the "
-        "baseline never got there, a lower bound stands instead."
+        "reached, between two budgets by an exponential in the logarithm of the cost, never "
+        "beyond them; where the baseline never got there, a lower bound stands instead."
     ),
     (
         "A multiplier is baseline cost over candidate cost, seed by seed; its interval is "
@@ -57,9 +57,14 @@ def methods_section(match: MatchResult, study: StudyInfo | None) -> Section:
                 n.join((n.fixed(worst, 3, "both families"), "down to", n.fixed(best, 3, "both families"))),
             )
         )
+    if match.decay is not None:
+        source = "fitted on the mean over seeds of every cell of both families; 0 is a chord"
+        facts.append(("Decay of loss with log cost", n.digits(match.decay, source)))
     if study is not None:
-        margin = study.match.margin_bits_per_byte
-        facts.append(("Equivalence margin", n.num(margin, f"{margin:g} bits per byte", "study")))
+        margin, share = study.match.margin_bits_per_byte, study.match.margin_accuracy
+        facts.append(("Equivalence margin of loss", n.num(margin, f"{margin:g} bits per byte", "study")))
+        shown = "" if share is None else f"{share:g}"
+        facts.append(("Equivalence margin of accuracy", n.num(share, shown, "study", "none declared beforehand")))
     return Section(id="methods", title="Methods, in short", notes=tuple(notes), facts=tuple(facts))
 
 
