@@ -9,7 +9,8 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from harness.core.config import DataConfig, MeasureConfig, RunConfig, TaskConfig, TrainConfig
-from harness.core.model_config import ModelConfig, MoEConfig
+from harness.core.model_config import HuggingFaceConfig, ModelConfig, MoEConfig
+from harness.core.task_config import KindConfig
 
 
 @dataclass(kw_only=True)
@@ -108,10 +109,11 @@ def register_schemas() -> None:
     store = ConfigStore.instance()
     store.store(name="app_schema", node=AppConfig)
     groups: dict[str, dict[str, Any]] = {
-        "schema/model": {"dense": ModelConfig, "moe": MoEConfig},
+        "schema/model": {"dense": ModelConfig, "moe": MoEConfig, "hf": HuggingFaceConfig},
         "schema/data": {"corpus": DataConfig},
         "schema/train": {"adamw": TrainConfig},
-        "schema/task": {"line_completion": TaskConfig},
+        "schema/task": {"line_completion": TaskConfig, "suite": TaskConfig},
+        "schema/kind": {"kind": KindConfig},
         "schema/measure": {"windows": MeasureConfig},
     }
     for group, members in groups.items():

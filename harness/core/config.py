@@ -12,7 +12,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.core.errors import ConfigError
-from harness.core.model_config import ModelConfig, MoEConfig, RopeScaling, validate_model
+from harness.core.model_config import HuggingFaceConfig, ModelConfig, MoEConfig, RopeScaling, validate_model
+from harness.core.task_config import (
+    KindConfig,
+    RegimeConfig,
+    ServerConfig,
+    TaskConfig,
+    task_config_from_dict,
+    validate_task,
+)
 
 CONFIG_HASH_LENGTH = 8
 # Where and how often a run reports changes nothing that it computes, so it is not part of the run's identity.
@@ -21,6 +29,13 @@ _NOT_IDENTITY = ("plan_position",)
 # it was.
 ADDED_LATER: dict[tuple[str, ...], Any] = {
     ("save_model",): False,
+    ("server",): dataclasses.asdict(ServerConfig()),
+    ("task", "mode"): "engine",
+    ("task", "repetitions"): 1,
+    ("task", "kinds"): {},
+    ("task", "regimes"): dataclasses.asdict(RegimeConfig()),
+    ("data", "kinds"): {},
+    ("data", "kinds_share"): 0.0,
     ("model", "mtp_normed"): False,
     ("train", "micro_batch_size"): 0,
 }
@@ -28,7 +43,11 @@ ADDED_LATER: dict[tuple[str, ...], Any] = {
 
 @dataclass(kw_only=True)
 class DataConfig:
-    """A corpus of text files. `roots` and `globs` are read by the corpora that need them; 0 means no limit."""
+    """A corpus of text files. `roots` and `globs` are read by the corpora that need them; 0 means no limit.
+
+    With `kinds` the training text is mixed with generated exercises of these task kinds: `kinds_share` of its bytes
+    together, the same bytes of each kind. Examples that are asked are never among them.
+    """
 
     corpus: str = "python_source"
     roots: list[str] = field(default_factory=list)
@@ -39,6 +58,8 @@ class DataConfig:
     test_fraction: float = 0.05
     near_duplicate_similarity: float = 0.8
     max_bytes: int = 0
+    kinds: dict[str, KindConfig] = field(default_factory=dict)
+    kinds_share: float = 0.0
 
 
 @dataclass(kw_only=True)
@@ -79,19 +100,6 @@ class TrainConfig:
     checkpoint_interval_s: float = 30.0
     eval_bytes: int = 262_144
     eval_batch_size: int = 32
-
-
-@dataclass(kw_only=True)
-class TaskConfig:
-    """Line completion after training: `num_examples` held-out lines, repeated until a window is long enough."""
-
-    answer: bool = True
-    version: int = 1
-    num_examples: int = 64
-    batch_size: int = 32
-    context_length: int = 96
-    max_answer_tokens: int = 32
-    min_window_s: float = 2.0
 
 
 @dataclass(kw_only=True)
@@ -157,6 +165,7 @@ class RunConfig:
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     task: TaskConfig = field(default_factory=TaskConfig)
+    server: ServerConfig = field(default_factory=ServerConfig)
     measure: MeasureConfig = field(default_factory=MeasureConfig)
     plan_position: list[int] = field(default_factory=list)
     save_model: bool = False
@@ -169,11 +178,9 @@ def config_to_dict(config: RunConfig) -> dict[str, Any]:
 
 def config_from_dict(values: dict[str, Any]) -> RunConfig:
     """Rebuild a configuration from `config_to_dict`; the model's type follows its ``family``."""
-    nested = {
-        "data": DataConfig,
-        "task": TaskConfig,
-    }
     fields = dict(values)
+    data = dict(fields.pop("data"))
+    kinds = {name: KindConfig(**kind) for name, kind in data.pop("kinds", {}).items()}
     model = dict(fields.pop("model"))
     train = dict(fields.pop("train"))
     measure = dict(fields.pop("measure"))
@@ -181,7 +188,9 @@ def config_from_dict(values: dict[str, Any]) -> RunConfig:
         model=model_config_from_dict(model),
         train=TrainConfig(budget=Budget(**train.pop("budget")), **train),
         measure=MeasureConfig(sensor=sensor_config_from_dict(measure.pop("sensor")), **measure),
-        **{name: kind(**fields.pop(name)) for name, kind in nested.items()},
+        data=DataConfig(kinds=kinds, **data),
+        task=task_config_from_dict(fields.pop("task")),
+        server=ServerConfig(**fields.pop("server", {})),
         **fields,
     )
 
@@ -190,6 +199,8 @@ def model_config_from_dict(values: dict[str, Any]) -> ModelConfig:
     """Rebuild the model's part of a configuration from plain data; its type follows its experts."""
     fields = dict(values)
     scaling = RopeScaling(**fields.pop("rope_scaling", {}))
+    if fields.get("family") == HuggingFaceConfig.family:
+        return HuggingFaceConfig(rope_scaling=scaling, **fields)
     return (MoEConfig if "num_experts" in fields else ModelConfig)(rope_scaling=scaling, **fields)
 
 
@@ -229,6 +240,7 @@ def validate_run(config: RunConfig) -> None:
     """
     model, train = config.model, config.train
     validate_model(model)
+    validate_task(config.task, config.server)
     for name, value in (
         ("train.budget.tokens", train.budget.tokens),
         ("train.batch_size", train.batch_size),

@@ -15,6 +15,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "qk_norm_width": ("head", "all"),
     "router": ("deepseek_v3", "mixtral", "switch", "olmoe"),
     "dispatch": ("auto", "blocked", "grouped_mm", "bmm", "fused", "loop"),
+    "dtype": ("auto", "fp32", "bf16", "fp16"),
     "rope_scaling.kind": ("none", "linear", "llama3", "yarn"),
 }
 
@@ -105,6 +106,29 @@ class MoEConfig(ModelConfig):
     dispatch: str = "auto"
 
 
+@dataclass(kw_only=True)
+class HuggingFaceConfig(ModelConfig):
+    """A published causal language model in a folder (config.json, weights, tokenizer), run by `transformers` as it is.
+
+    Nothing is trained; the fields that describe our own transformer are not used. `dtype` is ``auto`` (as stored),
+    ``fp32``, ``bf16`` or ``fp16``. `experts_implementation` pins how experts are run, `attention_implementation` how
+    attention is; empty: the library's default, which is recorded. `chat_template` wraps prompts as the tokenizer says.
+    `dense` and `moe` are what ``experiment=pair_hf`` puts in place of `path`. Code that comes with a model
+    is never run.
+    """
+
+    family: str = "hf"
+    size: str = "hf"
+    path: str = ""
+    dense: str = ""
+    moe: str = ""
+    dtype: str = "auto"
+    device_map: str = ""
+    experts_implementation: str = ""
+    attention_implementation: str = ""
+    chat_template: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class HeadDims:
     """Widths of one attention head, zeros of the configuration resolved: query and key, of it rotated, value."""
@@ -143,6 +167,9 @@ def validate_model(model: ModelConfig) -> None:
     Raises:
         ConfigError: the first thing that is wrong, and what would be right.
     """
+    if isinstance(model, HuggingFaceConfig):
+        _validate_published(model)
+        return
     _require_choice("attention", model.attention)
     _require_choice("qk_norm_width", model.qk_norm_width)
     _require_choice("rope_scaling.kind", model.rope_scaling.kind)
@@ -166,6 +193,11 @@ def validate_model(model: ModelConfig) -> None:
     _require(model.mtp_depth in (0, 1, 2, 3), f"model.mtp_depth is {model.mtp_depth}; it is 0 (off) to 3.")
     if isinstance(model, MoEConfig):
         _validate_experts(model)
+
+
+def _validate_published(model: HuggingFaceConfig) -> None:
+    _require(bool(model.path), "model.path is empty; give the folder of a model, e.g. model=hf model.path=models/olmoe")
+    _require_choice("dtype", model.dtype)
 
 
 def _validate_experts(model: MoEConfig) -> None:

@@ -13,8 +13,9 @@ from typing import Any, Literal
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from harness.core.errors import RecordError
+from harness.core.inference import ExpertCoverage, ModelSource, Regime, ServingStats, TaskRouting
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 Grade = Literal["A", "B", "C", "D"]
 Method = Literal["counter", "sampled", "modelled"]
@@ -100,7 +101,12 @@ class EnergyReading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """What a window did. `flops` is counted by formula (executed operations), not measured."""
+    """What a window did. `flops` is counted by formula (executed operations), not measured.
+
+    `num_steps` counts passes through the model: a window's `duration_s` over its steps is the time to the first token
+    in ``prefill``, and between tokens in ``decode``. `num_bytes` is what the steps must read by formula: weights (of
+    experts, those touched or expected to be, as `bytes_source` says) and cached keys and values.
+    """
 
     __pydantic_config__ = _STRICT
     unit: str
@@ -110,6 +116,9 @@ class Work:
     num_output_tokens: int = 0
     num_tasks: int = 0
     num_correct: int | None = None
+    num_steps: int | None = None
+    num_bytes: float | None = None
+    bytes_source: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +126,9 @@ class WindowRecord:
     """One measurement window; `begin_s` counts from the start of the run on the monotonic clock.
 
     `phase` is one of ``idle_before``, ``idle_after``, ``idle_resident``, ``warmup``, ``pretrain``, ``prefill``,
-    ``decode``. `repetition` numbers windows of the same phase from 0.
+    ``decode``, ``generate`` (prefill and decode in one), ``serve``, ``serve_steady``. `repetition` numbers windows of
+    the same phase and regime from 0. `regime` says how an inference window was done; ``None`` in other windows, and in line
+    completion on its own.
     """
 
     __pydantic_config__ = _STRICT
@@ -130,6 +141,7 @@ class WindowRecord:
     energy: tuple[EnergyReading, ...]
     peak_memory_bytes: int | None = None
     temperature_c: float | None = None
+    regime: Regime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +200,10 @@ class PathCost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QualityReading:
-    """A quality number with its standard error; `data_sha256` names the data it was taken on."""
+    """A quality number with its standard error; `data_sha256` names the data it was taken on.
+
+    `chance` is what blind answers would reach: the best single answer to all examples, or one of the choices.
+    """
 
     __pydantic_config__ = _STRICT
     metric: str
@@ -200,6 +215,7 @@ class QualityReading:
     task_version: int
     data_sha256: str
     reason: str | None = None
+    chance: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -305,7 +321,8 @@ class RunRecord:
     `mfu` is `train_flops_per_s` over `peak_flops_per_s`, which `peak_source` tells: a data sheet, or a measurement.
     `routing` is the load on held-out text; `training_routing` that over the whole path's training, trunk included. It,
     and `batches`, are ``None`` in records that were written before they were kept; a finding says so where a run went
-    on from a checkpoint without loads.
+    on from a checkpoint without loads. `peak_bytes_per_s` is the memory bandwidth that bytes a second are held against
+    (MBU). `model_source` belongs to models that were not trained here, `serving` to servers.
     """
 
     __pydantic_config__ = _STRICT
@@ -338,6 +355,12 @@ class RunRecord:
     peak_flops_per_s: float | None = None
     peak_source: str | None = None
     batches: BatchInfo | None = None
+    peak_bytes_per_s: float | None = None
+    peak_bytes_source: str | None = None
+    task_routing: tuple[TaskRouting, ...] = ()
+    expert_coverage: tuple[ExpertCoverage, ...] = ()
+    model_source: ModelSource | None = None
+    serving: ServingStats | None = None
     findings: tuple[Finding, ...] = ()
     error: str | None = None
 

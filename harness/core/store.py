@@ -1,16 +1,19 @@
 """A folder of run records: written whole or not at all, found again by run id.
 
 Layout under the root: ``records/<run_id>.json``, ``traces/<run_id>.json`` (power), ``logs/<run_id>.log``,
-``started/<run_id>.json`` (marker of a run under way), ``checkpoints/<run_id>/``, ``models/<run_id>/`` (trained).
+``started/<run_id>.json`` (marker of a run under way), ``checkpoints/<run_id>/``, ``models/<run_id>/`` (trained),
+``answers/<run_id>.jsonl`` (one line for each task that was asked).
 """
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from harness.core.answers import TaskResult, answers_from_jsonl, answers_to_jsonl
 from harness.core.errors import RecordError
 from harness.core.records import RunRecord, record_from_json, record_to_json
 
@@ -48,6 +51,25 @@ class Store:
     def model_dir(self, run_id: str) -> Path:
         """Return the folder of the trained model of `run_id`, which is there where it was to be kept."""
         return self.root / "models" / run_id
+
+    def answers_path(self, run_id: str) -> Path:
+        """Return where the answers of `run_id` stand, one task a line."""
+        return self.root / "answers" / f"{run_id}.jsonl"
+
+    def write_answers(self, run_id: str, results: Iterable[TaskResult]) -> None:
+        """Write the answers of a run, one task a line."""
+        write_text_atomically(self.answers_path(run_id), answers_to_jsonl(results))
+
+    def load_answers(self, run_id: str) -> list[TaskResult]:
+        """Return the answers of `run_id`, an empty list where the run kept none.
+
+        Raises:
+            RecordError: there is a file, and a line of it cannot be read.
+        """
+        path = self.answers_path(run_id)
+        if not path.exists():
+            return []
+        return answers_from_jsonl(path.read_text(encoding="utf-8"), str(path))
 
     def write_record(self, record: RunRecord) -> Path:
         """Write `record` atomically and remove its start marker; return the path."""

@@ -18,7 +18,7 @@ from harness.core.store import write_text_atomically
 
 STUDY_FILE = "study.json"
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
-Purpose = Literal["comparison", "tuning"]
+Purpose = Literal["comparison", "tuning", "inference"]
 # Fields that came after the first studies were published, by where they stand. At these values a file leaves them out,
 # so that a study that uses none of them is written to the same bytes as before.
 _ADDED_LATER: dict[str, dict[str, Any]] = {
@@ -99,7 +99,8 @@ class StudyInfo:
     """The whole promise; `claims` are ids of claim files, `command` is what reproduces the study.
 
     The runs of a study whose `purpose` is ``tuning`` are trials that differ in learning rate or batch: they are ranked,
-    never matched.
+    never matched. In an ``inference`` study nothing is trained: models or servers answer as they are, and seeds number
+    the repeats.
     """
 
     __pydantic_config__ = _STRICT

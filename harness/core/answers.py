@@ -1,0 +1,76 @@
+"""One row for each task that was asked: its answer, whether it was right, what it cost. A file beside the record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from harness.core.errors import RecordError
+from harness.core.records import Grade
+
+_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskResult:
+    """One question and what came of it.
+
+    `index` numbers the examples of a kind, `repetition` the times it was asked. `correct` is ``None`` where there is no
+    answer to judge (`status` ``failed``, and `reason` says why). `energy_j` is the task's share of its window's gross
+    energy by `energy_share` (``equal``: all tasks of the window cost the same; ``tokens``: by input and output tokens);
+    the shares of a window add up to it. `seconds` is the task's own time where it has one (a server's request, from
+    sending to the end), else its share of the window. `num_output_tokens` counts the tokens that were made,
+    `answer_bytes` the bytes of UTF-8 of the text that was judged. The last fields belong to servers; `sent_s` counts
+    from the start of the run.
+    """
+
+    __pydantic_config__ = _STRICT
+    kind: str
+    index: int
+    repetition: int
+    status: Literal["answered", "failed"]
+    prompt_sha256: str
+    expected: str
+    answer: str | None
+    correct: bool | None
+    num_input_tokens: int | None
+    num_output_tokens: int | None
+    answer_bytes: int | None
+    energy_j: float | None
+    energy_grade: Grade | None
+    energy_share: Literal["equal", "tokens"] | None
+    seconds: float | None
+    reason: str | None = None
+    sent_s: float | None = None
+    ttft_s: float | None = None
+    e2e_s: float | None = None
+    num_tries: int | None = None
+    http_status: int | None = None
+
+
+_ADAPTER: TypeAdapter[TaskResult] = TypeAdapter(TaskResult)
+
+
+def answers_to_jsonl(results: Iterable[TaskResult]) -> str:
+    """Return one JSON object a line."""
+    return "".join(f"{_ADAPTER.dump_json(result).decode()}\n" for result in results)
+
+
+def answers_from_jsonl(text: str, source: str) -> list[TaskResult]:
+    """Read what `answers_to_jsonl` wrote.
+
+    Raises:
+        RecordError: a line is no task result; the message names `source` and the line.
+    """
+    results = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        try:
+            results.append(_ADAPTER.validate_json(line))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the line"
+            raise RecordError(f"{source}, line {number} is no task result: {where}: {first['msg']}") from error
+    return results

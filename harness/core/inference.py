@@ -1,0 +1,149 @@
+"""What a run record holds of inference: the regime of a window, routing by task, a model's origin, a server's answers.
+
+Like all of a record: unknown is ``None`` with a reason beside it, SI units, a unit in every name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import ConfigDict
+
+_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+AnswerLength = Literal["fixed", "free"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Regime:
+    """How the work of an inference window was done; windows are compared only where their regimes are equal.
+
+    `kind` is a task kind (``arithmetic``), or ``sweep`` where batch, context and answer length were varied.
+    `num_input_tokens` and `num_output_tokens` are those of one task, the first new token counted as output; ``None``
+    where tasks differ. An answer is of ``fixed`` length, or ``free``: it ends where it ends, at `num_output_tokens` at
+    the latest.
+    """
+
+    __pydantic_config__ = _STRICT
+    kind: str
+    batch_size: int
+    num_input_tokens: int | None
+    num_output_tokens: int | None
+    answer_length: AnswerLength = "fixed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRouting:
+    """Whom the routers chose while one kind of task was answered, prompts and answers together.
+
+    `load` is layer x expert, the share of routed choices (each row sums to 1); entropy is in nats divided by
+    ln(num_experts), its mean over layers; `active_params_per_token` counts the parameters that a token used on average,
+    of `total_params`.
+    """
+
+    __pydantic_config__ = _STRICT
+    kind: str
+    load: tuple[tuple[float, ...], ...]
+    mean_entropy: float
+    num_tokens: int
+    active_params_per_token: float
+    total_params: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpertCoverage:
+    """Distinct experts that one decode step of a batch touched, a mean over steps and expert layers.
+
+    `expected_even` is E (1 - (1 - k/E)^b), what an even and independent router would touch; `expected_load` the same
+    with the loads that were measured, layer by layer. `kind` is a task kind, or ``mixed``: a batch with all kinds in it.
+    """
+
+    __pydantic_config__ = _STRICT
+    kind: str
+    batch_size: int
+    measured: float
+    measured_stderr: float | None
+    expected_even: float
+    expected_load: float
+    num_experts: int
+    top_k: int
+    num_steps: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSource:
+    """Where a model that was not trained here comes from, and what was pinned when it was loaded.
+
+    `name` is the folder's or repository's own name, never a path; `weights_sha256` is over the weight files in the
+    order of their names. `precision` is that of the weights in memory. What a library does not say is ``None``.
+    """
+
+    __pydantic_config__ = _STRICT
+    name: str
+    architecture: str
+    model_type: str
+    precision: str
+    config_sha256: str
+    weights_sha256: str | None
+    library: str
+    library_version: str
+    device_map: str | None = None
+    experts_implementation: str | None = None
+    attention_implementation: str | None = None
+    chat_template: bool = False
+    tokenizer: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Percentiles:
+    """Mean and percentiles of one latency in seconds over `n` requests (ITL: over gaps); ``None`` without any."""
+
+    __pydantic_config__ = _STRICT
+    n: int
+    mean: float | None
+    p50: float | None
+    p90: float | None
+    p95: float | None
+    p99: float | None
+    maximum: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingStats:
+    """What a server did under load: sent = answered + failed, always; nothing that went wrong is left out.
+
+    `failures` counts causes (``timeout``, ``http_429``, ``http_5xx``, ``dropped_stream``, ``malformed_chunk``,
+    ``refused``, ...); `num_retries` the tries beyond the first. `ttft_s`: from sending to the first output; `itl_s`:
+    gaps between outputs; `tpot_s`: (E2E - TTFT) / (output tokens - 1); `e2e_s`: from sending to the end. They cover answered
+    requests. Token counts are the server's own where it reports usage, and `token_source` says so. `steady_begin_s` and
+    `steady_end_s` bound the stretch in which the load was full (from the start of the run); ``None`` with
+    `steady_reason`. `goodput_per_s` counts answers within every limit of the configuration.
+    """
+
+    __pydantic_config__ = _STRICT
+    server_model: str
+    api: str
+    concurrency: int | None
+    request_rate_per_s: float | None
+    burstiness: float | None
+    num_sent: int
+    num_answered: int
+    num_failed: int
+    num_retries: int
+    failures: dict[str, int]
+    duration_s: float
+    num_input_tokens: int | None
+    num_output_tokens: int | None
+    token_source: str
+    ttft_s: Percentiles
+    itl_s: Percentiles
+    tpot_s: Percentiles
+    e2e_s: Percentiles
+    requests_per_s: float | None
+    output_tokens_per_s: float | None
+    goodput_per_s: float | None = None
+    goodput_reason: str | None = None
+    steady_begin_s: float | None = None
+    steady_end_s: float | None = None
+    steady_reason: str | None = None
+    max_in_flight: int | None = None

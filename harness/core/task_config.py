@@ -1,0 +1,176 @@
+"""Typed configuration of the work with a right or wrong outcome: kinds of tasks, regimes, and a server that answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.core.errors import ConfigError, did_you_mean
+
+MODES = ("engine", "server")
+APIS = ("completions", "chat")
+
+
+@dataclass(kw_only=True)
+class KindConfig:
+    """One kind of task, from its YAML in ``conf/kind/``: `name` is its registry name, `version` that of its examples.
+
+    `num_examples` held-out examples are asked. An engine of ours gets the last `context_length` tokens of a prompt (0:
+    the whole prompt, whatever its length); real models and servers get the last `context_bytes` bytes of it, so that
+    all tokenizers see the same text. `max_answer_tokens` is the fixed length of an answer, and the most of a free one.
+    `options` belong to the kind (``max_operand`` of arithmetic, ``path`` of jsonl); an unknown one is refused.
+    """
+
+    name: str
+    version: int = 1
+    num_examples: int = 64
+    context_length: int = 96
+    context_bytes: int = 384
+    max_answer_tokens: int = 12
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(kw_only=True)
+class RegimeConfig:
+    """A sweep of inference over batch, context and answer length, beside the answers of the task kinds.
+
+    Every combination of `batch_sizes`, `context_lengths` and `answer_lengths` is measured `repetitions` times, prefill
+    and decode in windows of at least `min_window_s` each; with `whole_window` the same work is measured in one window
+    ``generate`` too. `free_answers` adds windows in which answers end where they end. `max_ttft_s` and `max_itl_s` are
+    the limits of the view at equal latency: the longest time to the first token, and between tokens. Empty lists: none.
+    """
+
+    batch_sizes: list[int] = field(default_factory=list)
+    context_lengths: list[int] = field(default_factory=list)
+    answer_lengths: list[int] = field(default_factory=list)
+    repetitions: int = 3
+    min_window_s: float = 1.0
+    whole_window: bool = True
+    free_answers: bool = False
+    max_ttft_s: float | None = None
+    max_itl_s: float | None = None
+
+
+@dataclass(kw_only=True)
+class TaskConfig:
+    """What is asked after training, or of a model or server that is not trained here.
+
+    Without `kinds`, line completion alone: `num_examples` held-out lines with `context_length` tokens of context. With
+    `kinds` (name -> kind) each kind is asked with settings of its own, `repetitions` times, and `num_examples`,
+    `context_length` and `max_answer_tokens` of this level are not used. Windows last `min_window_s` at least.
+    `mode` is ``engine`` (this process runs the model) or ``server`` (see `ServerConfig`).
+    """
+
+    answer: bool = True
+    version: int = 1
+    num_examples: int = 64
+    batch_size: int = 32
+    context_length: int = 96
+    max_answer_tokens: int = 32
+    min_window_s: float = 2.0
+    mode: str = "engine"
+    repetitions: int = 1
+    kinds: dict[str, KindConfig] = field(default_factory=dict)
+    regimes: RegimeConfig = field(default_factory=RegimeConfig)
+
+
+@dataclass(kw_only=True)
+class ServerConfig:
+    """An OpenAI-compatible server. Closed loop where `request_rate` is null: `concurrency` requests are under way.
+
+    Open loop: `request_rate` requests a second (mean), gaps gamma-distributed with shape `burstiness` (1: Poisson,
+    below 1 burstier), at most `concurrency` under way (0: no limit). `num_requests` 0: every question once. A request has
+    `timeout_s` in all and `max_retries` more tries after 429, 5xx or a connection that failed before any token.
+    Goodput counts answers within every limit that is given. The key is read from the environment variable
+    `api_key_env`. `dense` and `moe` are what ``experiment=pair_serve`` puts in place of `base_url`.
+    """
+
+    base_url: str = ""
+    model: str = ""
+    dense: str = ""
+    moe: str = ""
+    api: str = "completions"
+    concurrency: int = 4
+    request_rate: float | None = None
+    burstiness: float = 1.0
+    num_requests: int = 0
+    num_warmup: int = 2
+    timeout_s: float = 60.0
+    max_retries: int = 2
+    max_run_s: float = 3600.0
+    api_key_env: str = ""
+    max_ttft_s: float | None = None
+    max_tpot_s: float | None = None
+    max_e2e_s: float | None = None
+
+
+def task_config_from_dict(values: dict[str, Any]) -> TaskConfig:
+    """Rebuild the task's part of a configuration from plain data."""
+    fields = dict(values)
+    kinds = {name: KindConfig(**kind) for name, kind in fields.pop("kinds", {}).items()}
+    regimes = RegimeConfig(**fields.pop("regimes", {}))
+    return TaskConfig(kinds=kinds, regimes=regimes, **fields)
+
+
+def validate_task(task: TaskConfig, server: ServerConfig) -> None:
+    """Check what the task and its server ask for.
+
+    Raises:
+        ConfigError: the first thing that is wrong, and what would be right.
+    """
+    _require(
+        task.mode in MODES,
+        f"task.mode is '{task.mode}'; it is {' or '.join(MODES)}.{did_you_mean(task.mode, MODES)}",
+    )
+    _positive("task", task, "batch_size", "repetitions", "max_answer_tokens", "num_examples", "context_length")
+    for name, kind in task.kinds.items():
+        _positive(f"task.kinds.{name}", kind, "num_examples", "max_answer_tokens", "context_bytes")
+        _require(
+            kind.context_length >= 0, f"task.kinds.{name}.context_length is {kind.context_length}; give 0 or more."
+        )
+    regimes = task.regimes
+    _positive("task.regimes", regimes, "repetitions", "min_window_s")
+    sweeps = (regimes.batch_sizes, regimes.context_lengths, regimes.answer_lengths)
+    _require(
+        all(sweeps) or not any(sweeps),
+        "task.regimes needs batch_sizes, context_lengths and answer_lengths together; give all three, or none.",
+    )
+    for name in ("batch_sizes", "context_lengths", "answer_lengths"):
+        values = getattr(regimes, name)
+        _require(all(value > 0 for value in values), f"task.regimes.{name} is {values}; each must be above 0.")
+        _require(len(set(values)) == len(values), f"task.regimes.{name} is {values}; name each once.")
+    _optional("task.regimes", regimes, "max_ttft_s", "max_itl_s")
+    if task.mode == "server":
+        _validate_server(server)
+
+
+def _validate_server(server: ServerConfig) -> None:
+    _require(
+        server.base_url.startswith(("http://", "https://")),
+        f"server.base_url is '{server.base_url}'; give the server's address, e.g. server.base_url=http://127.0.0.1:8000",
+    )
+    _require(
+        server.api in APIS, f"server.api is '{server.api}'; it is {' or '.join(APIS)}.{did_you_mean(server.api, APIS)}"
+    )
+    _positive("server", server, "timeout_s", "max_run_s", "burstiness")
+    for name in ("num_requests", "num_warmup", "max_retries"):
+        _require(getattr(server, name) >= 0, f"server.{name} is {getattr(server, name)}; give 0 or more.")
+    _require(server.concurrency > 0 or server.request_rate is not None, "server.concurrency must be above 0.")
+    _optional("server", server, "request_rate", "max_ttft_s", "max_tpot_s", "max_e2e_s")
+
+
+def _positive(where: str, config: object, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        _require(value > 0, f"{where}.{name} is {value}; it must be above 0.")
+
+
+def _optional(where: str, config: object, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        _require(value is None or value > 0, f"{where}.{name} is {value}; give a number above 0, or null.")
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)
