@@ -55,7 +55,7 @@ class ExpertCoverage:
     """Distinct experts that one decode step of a batch touched, a mean over steps and expert layers.
 
     `expected_even` is E (1 - (1 - k/E)^b), what an even and independent router would touch; `expected_load` the same
-    with the loads that were measured, layer by layer. `kind` is a task kind, or ``mixed``: a batch with all kinds in it.
+    with the loads that were measured, layer by layer. `kind` is a task kind, or ``mixed``: a batch of all kinds.
     """
 
     __pydantic_config__ = _STRICT
@@ -114,8 +114,8 @@ class ServingStats:
 
     `failures` counts causes (``timeout``, ``http_429``, ``http_5xx``, ``dropped_stream``, ``malformed_chunk``,
     ``refused``, ...); `num_retries` the tries beyond the first. `ttft_s`: from sending to the first output; `itl_s`:
-    gaps between outputs; `tpot_s`: (E2E - TTFT) / (output tokens - 1); `e2e_s`: from sending to the end. They cover answered
-    requests. Token counts are the server's own where it reports usage, and `token_source` says so. `steady_begin_s` and
+    gaps between outputs; `tpot_s`: (E2E - TTFT) / (output tokens - 1); `e2e_s`: from sending to the end. They cover
+    answered requests. Token counts are the server's own where it reports usage, and `token_source` says so. `steady_begin_s` and
     `steady_end_s` bound the stretch in which the load was full (from the start of the run); ``None`` with
     `steady_reason`. `goodput_per_s` counts answers within every limit of the configuration.
     """

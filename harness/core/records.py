@@ -127,8 +127,8 @@ class WindowRecord:
 
     `phase` is one of ``idle_before``, ``idle_after``, ``idle_resident``, ``warmup``, ``pretrain``, ``prefill``,
     ``decode``, ``generate`` (prefill and decode in one), ``serve``, ``serve_steady``. `repetition` numbers windows of
-    the same phase and regime from 0. `regime` says how an inference window was done; ``None`` in other windows, and in line
-    completion on its own.
+    the same phase and regime from 0. `regime` says how an inference window was done; ``None`` in other windows, and
+    in line completion on its own.
     """
 
     __pydantic_config__ = _STRICT

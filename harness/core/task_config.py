@@ -79,8 +79,8 @@ class ServerConfig:
     """An OpenAI-compatible server. Closed loop where `request_rate` is null: `concurrency` requests are under way.
 
     Open loop: `request_rate` requests a second (mean), gaps gamma-distributed with shape `burstiness` (1: Poisson,
-    below 1 burstier), at most `concurrency` under way (0: no limit). `num_requests` 0: every question once. A request has
-    `timeout_s` in all and `max_retries` more tries after 429, 5xx or a connection that failed before any token.
+    below 1 burstier), at most `concurrency` under way (0: no limit). `num_requests` 0: every question once. A request
+    has `timeout_s` in all and `max_retries` more tries after 429, 5xx or a connection that failed before any token.
     Goodput counts answers within every limit that is given. The key is read from the environment variable
     `api_key_env`. `dense` and `moe` are what ``experiment=pair_serve`` puts in place of `base_url`.
     """

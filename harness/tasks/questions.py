@@ -38,7 +38,7 @@ class Question:
 
 
 def cut_answer(question: Question, text: str) -> str:
-    """Return what is judged of `text`: up to the first stop, without spaces at its end (at both ends where scored so)."""
+    """Return what is judged of `text`: up to the first stop, without the spaces that its scoring leaves out."""
     before = text.split(question.stop, 1)[0] if question.stop else text
     return before.rstrip() if question.scoring == "exact" else before.strip()
 
