@@ -115,9 +115,9 @@ class ServingStats:
     `failures` counts causes (``timeout``, ``http_429``, ``http_5xx``, ``dropped_stream``, ``malformed_chunk``,
     ``refused``, ...); `num_retries` the tries beyond the first. `ttft_s`: from sending to the first output; `itl_s`:
     gaps between outputs; `tpot_s`: (E2E - TTFT) / (output tokens - 1); `e2e_s`: from sending to the end. They cover
-    answered requests. Token counts are the server's own where it reports usage, and `token_source` says so. `steady_begin_s` and
-    `steady_end_s` bound the stretch in which the load was full (from the start of the run); ``None`` with
-    `steady_reason`. `goodput_per_s` counts answers within every limit of the configuration.
+    answered requests. Token counts are the server's own where it reports usage, and `token_source` says so.
+    `steady_begin_s` and `steady_end_s` bound the stretch in which the load was full (from the start of the run);
+    ``None`` with `steady_reason`. `goodput_per_s` counts answers within every limit of the configuration.
     """
 
     __pydantic_config__ = _STRICT
