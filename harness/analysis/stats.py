@@ -27,6 +27,7 @@ DIFFERENCE_METHODS = {"paired": "paired t over seeds", "two_sample": "two-sample
 Pairing = Literal["paired", "two_sample"]
 MEAN_METHOD = "t over runs"
 NO_VARIATION = " (no variation)"
+ONE_VALUE = "one seed: no interval, so no number"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +56,8 @@ def t_critical(n: int, level: float = LEVEL) -> float:
 def estimate_mean(values: Sequence[float], *, level: float = LEVEL, method: str = MEAN_METHOD) -> Estimate:
     """Return the mean of independent `values` and its t interval, in the unit of the values.
 
-    One value gives an estimate without an interval; values that are all equal give an interval of width zero whose
-    method says so; no value gives neither.
+    One value gives no estimate: nothing would say how far another seed lies from it. Values that are all equal give an
+    interval of width zero whose method says so.
 
     Raises:
         ValueError: a value is not finite.
@@ -68,7 +69,7 @@ def estimate_mean(values: Sequence[float], *, level: float = LEVEL, method: str 
         return Estimate(value=None, interval=None, n=0, reason="no value")
     mean = statistics.fmean(values)
     if n == 1:
-        return Estimate(value=mean, interval=None, n=1, reason="one seed gives no interval")
+        return Estimate(value=None, interval=None, n=1, reason=ONE_VALUE)
     spread = statistics.stdev(values)
     # Below rounding error the values are equal: a count repeats exactly over seeds.
     if spread <= 1e-12 * max(1.0, abs(mean)):

@@ -185,15 +185,15 @@ def _sum_cost(records: Sequence[RunRecord]) -> SearchCost:
 
 
 def _estimate_gap(chosen: Trial | None, next_best: Trial | None) -> tuple[float | None, Interval | None]:
-    """Return the next best trial's loss minus the chosen one's, and its t interval over paired seeds.
+    """Return the next best trial's mean loss minus the chosen one's, and its t interval over paired seeds.
 
     The interval does not know that the two were picked for being best, so it is on the narrow side.
     """
     if chosen is None or next_best is None:
         return None, None
     other = dict(next_best.losses)
-    estimate = estimate_mean([other[seed] - loss for seed, loss in chosen.losses])
-    return estimate.value, estimate.interval
+    gaps = [other[seed] - loss for seed, loss in chosen.losses]
+    return statistics.fmean(gaps), estimate_mean(gaps).interval
 
 
 def _is_interior(

@@ -73,11 +73,11 @@ def test_at_equal_memory_only_runs_that_fit_count():
     assert gap.flops_limit == BUDGETS[-1]
 
 
-def test_one_seed_gives_a_gap_without_interval_and_no_better_arm():
+def test_one_seed_gives_no_gap_and_no_better_arm_and_says_why():
     gap = gaps_of(make_records(2.0, seeds=(0,), budgets={"dense": BUDGETS, "moe": BUDGETS}), "flops")[-1]
-    assert gap.gap is not None
-    assert (gap.interval, gap.better) == (None, None)
+    assert (gap.gap, gap.interval, gap.better) == (None, None, None)
     assert gap.reason
+    assert len(gap.per_seed) == 1, "what the one seed gave stays on record"
 
 
 def test_the_axes_stand_side_by_side_and_a_missing_one_says_why():

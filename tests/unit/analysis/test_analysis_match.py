@@ -163,11 +163,15 @@ def test_a_diverged_run_stands_on_no_frontier_and_is_named():
     assert next(check for check in match.checks if check.code == "diverged").outcome == "fail"
 
 
-def test_one_seed_gives_estimates_without_interval():
+def test_one_seed_gives_a_finding_and_no_number():
     match = match_of(make_records(2.0, seeds=(0,)))
-    assert row(match, "flops").estimate == pytest.approx(2.0)
-    assert row(match, "flops").interval is None
-    assert row(match, "flops").reason
+    rows = [*match.headline, *match.curve, *match.task_ratios, *match.accuracy.headline, *match.accuracy.task_ratios]
+    assert rows
+    assert all((found.estimate, found.interval) == (None, None) for found in rows)
+    assert all(gap.gap is None for gap in match.budget_gaps)
+    assert all(axis.gap is None for axis in match.axes)
+    assert row(match, "flops").reason == "one seed: no interval, so no number"
+    assert row(match, "flops").per_seed == ((0, pytest.approx(2.0)),), "what the one seed gave stays on record"
     assert "one_seed" in codes(match)
 
 
