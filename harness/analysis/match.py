@@ -166,7 +166,8 @@ def _note_points(points: Sequence[FrontierPoint], pair: Pair, findings: list[Fin
         text = f"seeds with finished runs of one arm only are left out: {', '.join(map(str, unpaired))}"
         findings.append(_finding("unpaired_seeds", "warning", text))
     if len(pair.seeds) == 1:
-        findings.append(_finding("one_seed", "warning", "one seed: nothing says how far another would lie from it, so there are no estimates"))
+        text = "one seed: nothing says how far another would lie from it, so there are no estimates"
+        findings.append(_finding("one_seed", "warning", text))
 
 
 def _note_reach(
