@@ -1,10 +1,10 @@
 """Tables as CSV or Parquet: ``tasks``, ``runs`` and ``windows`` in one folder, written run by run.
 
-Parquet has one row group a run, and null is null. In CSV an unknown value is an empty cell, while an empty text is
-``""``; every text is quoted. A text that a spreadsheet would take for a formula (it begins with ``=``, ``+``, ``-`` or
-``@``, their full-width forms, a tab or an end of line) gets an apostrophe before it, and one that begins with
-apostrophes and then such a character gets one more: taking one apostrophe away from a text that begins so gives back
-what stood in the record (`restore`). Numbers are written as they are.
+A row group of Parquet holds whole runs (one alone where it is large), and null is null. In CSV an unknown value is an
+empty cell, while an empty text is ``""``; every text is quoted. A text that a spreadsheet would take for a formula (it
+begins with ``=``, ``+``, ``-`` or ``@``, their full-width forms, a tab or an end of line) gets an apostrophe before it,
+and one that begins with apostrophes and then such a character gets one more: taking one apostrophe away from a text
+that begins so gives back what stood in the record (`restore`). Numbers are written as they are.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ from harness.exports.window_columns import WINDOW_COLUMNS, iterate_window_rows
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 ROWS_AT_ONCE = 65536
+# What is kept back to make row groups that are worth their header: small runs share one.
+ROWS_OF_A_GROUP = 4096
+BYTES_OF_A_GROUP = 2**23
 
 
 def export_csv(source: ExportSource, out: Path, _: ExportOptions) -> tuple[list[Path], list[str]]:
@@ -74,12 +77,24 @@ def _write(path: Path, columns: Sequence[Column[Row]], groups: Iterable[Sequence
         is_csv = path.suffix == ".csv"
         writer: Any = pa_csv.CSVWriter(temporary, schema) if is_csv else pq.ParquetWriter(temporary, schema)
         with writer:
-            for rows in groups:
-                count += len(rows)
-                for begin in range(0, len(rows), ROWS_AT_ONCE):
-                    table = build_table(columns, rows[begin : begin + ROWS_AT_ONCE])
-                    writer.write_table(_neutralise(table) if is_csv else table)
+            for table in _gather(columns, groups):
+                count += table.num_rows
+                writer.write_table(_neutralise(table) if is_csv else table)
     return count
+
+
+def _gather(columns: Sequence[Column[Row]], groups: Iterable[Sequence[Row]]) -> Iterator[Any]:
+    """Yield tables of whole groups, large enough to be worth a row group; a very large group comes in pieces."""
+    kept: list[Any] = []
+    for rows in groups:
+        for begin in range(0, len(rows), ROWS_AT_ONCE):
+            kept.append(build_table(columns, rows[begin : begin + ROWS_AT_ONCE]))
+            num_rows, num_bytes = sum(table.num_rows for table in kept), sum(table.nbytes for table in kept)
+            if num_rows >= ROWS_OF_A_GROUP or num_bytes >= BYTES_OF_A_GROUP:
+                yield pa.concat_tables(kept).combine_chunks()
+                kept = []
+    if kept:
+        yield pa.concat_tables(kept).combine_chunks()
 
 
 def _neutralise(table: Any) -> Any:

@@ -15,6 +15,7 @@ from harness.core.answers import TaskResult
 from harness.core.errors import ConfigError, RecordError
 from harness.core.records import RunRecord
 from harness.core.store import Store
+from harness.exports import source, tables
 from harness.exports.formats import export_store
 from harness.exports.options import ExportOptions
 from harness.exports.tables import neutralise, restore
@@ -68,10 +69,16 @@ def test_parquet_tasks_read_back_into_the_task_results(store: Path, tmp_path: Pa
     assert set(RESULT_FIELDS) == set(TaskResult.__dataclass_fields__)
 
 
-def test_parquet_has_one_row_group_a_run(store: Path, tmp_path: Path) -> None:
-    export_store(store, "parquet", tmp_path / "out")
-    assert pq.ParquetFile(tmp_path / "out" / "tasks.parquet").num_row_groups == 2
-    assert pq.ParquetFile(tmp_path / "out" / "runs.parquet").num_row_groups == 2
+def test_small_runs_share_a_row_group_and_large_ones_have_their_own(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export_store(store, "parquet", tmp_path / "small")
+    assert pq.ParquetFile(tmp_path / "small" / "tasks.parquet").num_row_groups == 1
+    monkeypatch.setattr(tables, "ROWS_OF_A_GROUP", 1)
+    export_store(store, "parquet", tmp_path / "large")
+    groups = pq.ParquetFile(tmp_path / "large" / "tasks.parquet")
+    assert [groups.metadata.row_group(i).num_rows for i in range(groups.num_row_groups)] == [len(HOSTILE) + 1, 1]
+    assert read_parquet(tmp_path / "small", "tasks") == read_parquet(tmp_path / "large", "tasks")
 
 
 def test_windows_have_one_row_a_reading_and_one_where_there_is_none(store: Path, tmp_path: Path) -> None:
@@ -207,8 +214,6 @@ def test_a_store_without_answers_says_so(tmp_path: Path) -> None:
 
 
 def test_only_one_run_is_in_memory_at_a_time(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from harness.exports import source, tables
-
     order: list[str] = []
     read, build = source.record_from_json, tables.build_table
 
