@@ -45,6 +45,9 @@ def open_source(root: Path, run_id: str | None = None) -> ExportSource:
         except (RecordError, OSError, UnicodeDecodeError) as error:
             unreadable.append(f"left out: {error}")
             continue
+        if Path(record.run_id).name != record.run_id or record.run_id in {"", ".."}:
+            unreadable.append(f"left out: '{path.name}' has a run id that is no file name: {record.run_id!r}")
+            continue
         if record.run_id in found:
             raise RecordError(
                 f"'{path.name}' and '{found[record.run_id].name}' hold the same run '{record.run_id}'; remove one."

@@ -1,8 +1,8 @@
 """Results of AIPerf: ``profile_export_aiperf.json`` or the same as ``.csv``.
 
-Fields as in ``docs/reference/json-export-schema.md`` (schema 1.0 to 1.5) and ``src/aiperf/metrics/types/`` of
-ai-dynamo/aiperf: each metric is an object with ``unit``, ``avg``, ``p50`` and so on; single values stand in ``avg``;
-the unit is authoritative. In the CSV (``src/aiperf/exporters/metrics_csv_exporter.py``) a metric is a row named
+Fields as in ``docs/reference/json-export-schema.md`` (schema 1.0 to 1.5; tried with files of v0.13) and
+``src/aiperf/metrics/types/`` of ai-dynamo/aiperf: each metric is an object with ``unit``, ``avg``, ``p50`` and so on;
+single values stand in ``avg``; the unit is authoritative. In the CSV (``src/aiperf/exporters/metrics_csv_exporter.py``) a metric is a row named
 ``Header (unit)``, rounded to two digits. Names that mislead: ``inter_token_latency`` is a request's
 (latency - TTFT) / (output tokens - 1): our TPOT; the single gaps are ``inter_chunk_latency``. ``request_count`` counts
 answered requests; ``error_request_count`` is left out where nothing failed, and ``error_summary`` is then empty.
@@ -11,6 +11,7 @@ answered requests; ``error_request_count`` is left out where nothing failed, and
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import re
 from collections.abc import Mapping
@@ -43,7 +44,10 @@ def read_export(document: Mapping[str, Any], file: str) -> ServingResult:
     """Return the result in a JSON object for which `is_export` holds."""
     metrics = {name: value for name, value in document.items() if isinstance(value, Mapping) and "avg" in value}
     version = read_text(document.get("aiperf_version"))
-    return _read_metrics(metrics, file, version, _find_model(document), document.get("error_summary"))
+    result = _read_metrics(metrics, file, version, _find_model(document), document.get("error_summary"))
+    if document.get("was_cancelled") is not True:
+        return result
+    return dataclasses.replace(result, notes=("the run was interrupted: it holds only what was answered before that",))
 
 
 def read_csv(text: str, file: str) -> ServingResult:

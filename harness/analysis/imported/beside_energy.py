@@ -19,6 +19,8 @@ from harness.core.units import format_digits
 SCHEMA_VERSION = 1
 # A clock of another process, and a benchmark's own rounding, may differ by this much from ours.
 _SLACK_S = 0.5
+# Below this share of the time a figure per request holds too much that no request asked for to pass without a word.
+FULL_SHARE = 0.9
 _READING: TypeAdapter[EnergyReading] = TypeAdapter(EnergyReading)
 _NOT_OF_A_READING = "mean_power_w"
 
@@ -84,6 +86,7 @@ def _put_beside(
             f"the measured command ran {format_digits(duration_s)} s, shorter than the benchmark's "
             f"{format_digits(result.duration_s)} s: it is not the measurement of this benchmark"
         )
+    share = _share_of_time(result, duration_s)
     known_j = energy.energy_j if reason is None else None
     per_request = divide(known_j, result.num_answered)
     per_token = divide(known_j, result.num_output_tokens)
@@ -98,16 +101,24 @@ def _put_beside(
         duration_s=duration_s,
         j_per_request=per_request,
         j_per_output_token=per_token,
+        time_share=share,
         reason=reason,
-        note=_describe_cover(result, duration_s),
+        note=_describe_cover(share, duration_s),
     )
 
 
-def _describe_cover(result: ServingResult, duration_s: float) -> str | None:
+def _share_of_time(result: ServingResult, duration_s: float) -> float | None:
     if result.duration_s is None or result.duration_s <= 0 or duration_s + _SLACK_S < result.duration_s:
         return None
-    share = min(1.0, result.duration_s / duration_s)
-    return (
-        f"gross energy of the whole measured command ({format_digits(duration_s)} s); "
-        f"the benchmark measured {share:.0%} of that time"
+    return min(1.0, result.duration_s / duration_s)
+
+
+def _describe_cover(share: float | None, duration_s: float) -> str | None:
+    if share is None:
+        return None
+    text = (
+        f"gross energy of the whole measured command ({format_digits(duration_s)} s), of which the benchmark measured"
     )
+    if share >= FULL_SHARE:
+        return f"{text} {share:.0%}"
+    return f"{text} only {share:.0%}: the rest (start-up, warm-up) is in these figures too; measure a longer benchmark"

@@ -1,12 +1,13 @@
 """Reports of GuideLLM (``benchmarks.json``), with one row for each benchmark of a sweep.
 
 Fields as in ``src/guidellm/benchmark/schemas/generative/`` (``report.py``, ``benchmark.py``, ``metrics.py``) and
-``src/guidellm/schemas/`` (``statistics.py``, ``request_stats.py``) of v0.4 to v0.7; before v0.4 ``request_totals`` and
-the model stood elsewhere (``request_totals``, ``run_stats.requests_made``, ``worker.backend_model``). Every metric is
-a distribution by status; those of ``successful`` requests are read. Names that mislead: ``inter_token_latency_ms`` is
-a request's (last - first token) / (output tokens - 1), weighted by its tokens: our TPOT; ``time_per_output_token_ms``
-counts the first token too and fits no name of ours; single gaps are not kept. ``request_latency`` is in seconds. A
-value that GuideLLM could not tell is written as 0, so a latency of 0 is unknown here.
+``src/guidellm/schemas/`` (``statistics.py``, ``request_stats.py``) of v0.4 to v0.8 (tried with a file of v0.8.1);
+before v0.4 totals and model stood elsewhere (``request_totals``, ``run_stats.requests_made``,
+``worker.backend_model``). Every metric is a distribution by status; those of ``successful`` requests are read. Names
+that mislead: ``inter_token_latency_ms`` is a request's (last - first token) / (output tokens - 1), weighted by its
+tokens: our TPOT; ``time_per_output_token_ms`` counts the first token too and fits no name of ours; single gaps are not
+kept. ``request_latency`` is in seconds. A value that GuideLLM could not tell is written as 0, so a latency of 0 is
+unknown here.
 
 Configurations in these files may hold keys of servers: nothing is read but what is named here.
 """

@@ -29,7 +29,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingResult:
-    """One benchmark of one file. `reasons` maps a field that is ``None`` to why.
+    """One benchmark of one file. `reasons` maps a field that is ``None`` to why; `notes` are of the whole run.
 
     `num_answered` and tokens are of answered requests; `num_failed` counts errors, `num_incomplete` requests that the
     tool cut off at the end. `duration_s` is the tool's own measuring time, which may leave out its warm-up.
@@ -54,14 +54,16 @@ class ServingResult:
     itl_s: Latency
     e2e_s: Latency
     reasons: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnergyBeside:
     """Energy of the measured command and what it comes to for each answered request and output token (joules).
 
-    It is that of the whole command: starting up, warm-up and the tool's own work included; `note` says how much longer
-    the command ran than the benchmark. `kind` is measured, modelled, simulated or unknown.
+    It is that of the whole command: starting up, warm-up and the tool's own work included. `time_share` is the share of
+    the command's time that the tool's measuring time makes up: the smaller, the more of the energy is not the
+    requests'. `kind` is measured, modelled, simulated or unknown.
     """
 
     energy_j: float | None
@@ -72,6 +74,7 @@ class EnergyBeside:
     duration_s: float
     j_per_request: float | None
     j_per_output_token: float | None
+    time_share: float | None
     reason: str | None = None
     note: str | None = None
 

@@ -39,7 +39,7 @@ def _describe(row: ImportedRow) -> list[str]:
         f"  {_number(result.requests_per_s)} requests/s, {_number(result.output_tokens_per_s)} output tokens/s"
     )
     lines.append("  " + f"{'seconds':<8}" + "".join(f"{name:>11}" for name in _STATS))
-    notes = []
+    notes = list(result.notes)
     for label, name in _LATENCIES:
         latency: Latency = getattr(result, name)
         cells = "".join(f"{_short(getattr(latency, stat)):>11}" for stat in _STATS)

@@ -47,7 +47,7 @@ WRITTEN = {
 }
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", list(FORMATS))
 def test_every_format_writes_what_it_prints(
     store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from harness.core.answers import TaskResult
 from harness.core.errors import ConfigError, RecordError
-from harness.core.records import RunRecord
+from harness.core.records import RunRecord, record_to_json
 from harness.core.store import Store
 from harness.exports import source, tables
 from harness.exports.formats import export_store
@@ -197,6 +197,21 @@ def test_a_record_that_cannot_be_read_is_left_out_and_named(store: Path, tmp_pat
     exported = export_store(store, "parquet", tmp_path / "out")
     assert len(read_parquet(tmp_path / "out", "runs")) == 2
     assert [note for note in exported.notes if "zzz.json" in note]
+
+
+@pytest.mark.parametrize("run_id", ["../../evil", "/tmp/evil", "..", "a/b", ""])
+def test_a_run_id_that_leads_out_of_a_folder_is_left_out(store: Path, tmp_path: Path, run_id: str) -> None:
+    (store / "records" / "zzz.json").write_text(record_to_json(make_record(run_id, path_energy=(reading(1.0),))))
+    options = ExportOptions(grams_per_kwh=400.0)
+    exported = export_store(store, "model_card", tmp_path / "deep" / "out", options)
+    assert [path.name for path in exported.paths] == [f"{A}.md"]
+    assert "no file name" in exported.notes[0]
+
+
+def test_two_files_of_one_run_are_one_clear_line(store: Path, tmp_path: Path) -> None:
+    (store / "records" / "copy.json").write_bytes(Store(store).record_path(A).read_bytes())
+    with pytest.raises(RecordError, match=f"hold the same run '{A}'"):
+        export_store(store, "csv", tmp_path / "out")
 
 
 def test_a_damaged_answers_file_stops_the_export_and_leaves_no_half_table(store: Path, tmp_path: Path) -> None:

@@ -30,7 +30,12 @@ def test_energy_is_shared_by_answered_requests_and_output_tokens(tmp_path: Path)
     energy = beside(tmp_path, measurement(4900.0))
     assert (energy.j_per_request, energy.j_per_output_token) == (50.0, 1.0)
     assert (energy.grade, energy.kind, energy.sensors) == ("A", "measured", ("nvml gpu",))
-    assert energy.note == "gross energy of the whole measured command (30.0 s); the benchmark measured 83% of that time"
+    assert energy.time_share == pytest.approx(25 / 30)
+
+
+def test_a_command_that_is_mostly_not_the_benchmark_says_so(tmp_path: Path) -> None:
+    assert "only 25%: the rest (start-up, warm-up)" in (beside(tmp_path, measurement(duration_s=100.0)).note or "")
+    assert (beside(tmp_path, measurement(duration_s=26.0)).note or "").endswith("the benchmark measured 96%")
 
 
 def test_modelled_energy_is_called_modelled(tmp_path: Path) -> None:

@@ -155,6 +155,11 @@ def test_aiperf_failures_come_from_the_count_or_the_summary_and_are_never_guesse
     assert "num_failed" in result.reasons
 
 
+def test_an_interrupted_aiperf_run_says_so(tmp_path: Path) -> None:
+    assert load(tmp_path, AIPERF)[0].notes == ()
+    assert "interrupted" in load(tmp_path, {**AIPERF, "was_cancelled": True})[0].notes[0]
+
+
 def test_aiperf_csv_says_the_same_as_its_json(tmp_path: Path) -> None:
     (table,) = load(tmp_path, AIPERF_CSV, "profile_export_aiperf.csv")
     (document,) = load(tmp_path, AIPERF)
