@@ -19,7 +19,6 @@ class EnergySum:
     energy_j: float | None
     net_energy_j: float | None
     grade: Grade | None
-    modelled: bool
     simulated: bool
     sensors: tuple[str, ...]
     reason: str | None = None
@@ -31,7 +30,7 @@ class EnergySum:
             return "simulated"
         if self.energy_j is None or self.grade is None:
             return "unknown"
-        return "modelled" if self.modelled or self.grade in "CD" else "measured"
+        return "modelled" if self.grade in "CD" else "measured"
 
 
 def sum_all(readings: Sequence[EnergyReading]) -> EnergySum:
@@ -62,7 +61,6 @@ def add_up(readings: Sequence[EnergyReading]) -> EnergySum:
         energy_j=_sum([reading.energy_j for reading in readings]),
         net_energy_j=_sum([reading.net_energy_j for reading in readings]),
         grade="D" if simulated else worst_grade(*grades) if grades else None,
-        modelled=any(reading.method == "modelled" for reading in readings),
         simulated=simulated,
         sensors=tuple(sorted({f"{reading.sensor} {reading.domain}" for reading in readings})),
         reason=reason,
@@ -76,7 +74,6 @@ def add_sums(parts: Sequence[EnergySum]) -> EnergySum:
         energy_j=_sum([part.energy_j for part in parts]),
         net_energy_j=_sum([part.net_energy_j for part in parts]),
         grade=worst_grade(*grades) if grades else None,
-        modelled=any(part.modelled for part in parts),
         simulated=any(part.simulated for part in parts),
         sensors=tuple(sorted({name for part in parts for name in part.sensors})),
         reason=next((part.reason for part in parts if part.reason is not None), None if parts else "no window"),

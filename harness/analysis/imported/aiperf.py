@@ -2,8 +2,9 @@
 
 Fields as in ``docs/reference/json-export-schema.md`` (schema 1.0 to 1.5; tried with files of v0.13) and
 ``src/aiperf/metrics/types/`` of ai-dynamo/aiperf: each metric is an object with ``unit``, ``avg``, ``p50`` and so on;
-single values stand in ``avg``; the unit is authoritative. In the CSV (``src/aiperf/exporters/metrics_csv_exporter.py``) a metric is a row named
-``Header (unit)``, rounded to two digits. Names that mislead: ``inter_token_latency`` is a request's
+single values stand in ``avg``; the unit is authoritative. In the CSV
+(``src/aiperf/exporters/metrics_csv_exporter.py``) a metric is a row named ``Header (unit)``, rounded to two digits.
+Names that mislead: ``inter_token_latency`` is a request's
 (latency - TTFT) / (output tokens - 1): our TPOT; the single gaps are ``inter_chunk_latency``. ``request_count`` counts
 answered requests; ``error_request_count`` is left out where nothing failed, and ``error_summary`` is then empty.
 """

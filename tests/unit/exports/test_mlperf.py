@@ -75,6 +75,12 @@ def test_several_gpus_are_added_and_have_no_peak_of_their_sum() -> None:
     assert "peak" not in fields["inference_active_power_watts"]
 
 
+def test_the_sampling_rate_is_that_of_the_device_that_was_read_least() -> None:
+    pair = (reading(100.0), dataclasses.replace(reading(300.0, index=1), num_samples=4))
+    windows = (window("prefill", pair, regime=regime()), window("decode", pair, regime=regime(), tokens_out=110))
+    assert describe(make_record(windows=windows))["energy"]["sampling_rate_hz"] == 8 / 4
+
+
 def test_modelled_energy_never_fills_a_field_of_measurements() -> None:
     record = make_record(
         windows=(

@@ -228,6 +228,12 @@ def test_a_store_without_answers_says_so(tmp_path: Path) -> None:
     assert len(read_cells(tmp_path / "out" / "tasks.csv")) == 1
 
 
+def test_rows_are_in_the_order_of_run_ids_whatever_the_files_are_called(store: Path, tmp_path: Path) -> None:
+    Store(store).record_path(B).rename(store / "records" / "aaa.json")
+    export_store(store, "parquet", tmp_path / "out")
+    assert [row["run_id"] for row in read_parquet(tmp_path / "out", "runs")] == [A, B]
+
+
 def test_only_one_run_is_in_memory_at_a_time(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
     read, build = source.record_from_json, tables.build_table

@@ -162,7 +162,7 @@ Request Throughput (requests/sec),0.82\r
 \r
 \r
 Endpoint,GPU_Index,GPU_Name,GPU_UUID,Platform,Metric,avg,min,max\r
-localhost:9400,0,NVIDIA H100,GPU-1,nvidia,Request Latency (ms),1.00,1.00,1.00\r
+Request Latency (ms),0,NVIDIA H100,GPU-1,nvidia,NVIDIA GPU Power Usage (W),310.00,1.00,400.00\r
 """
 
 
