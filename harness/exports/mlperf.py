@@ -29,7 +29,10 @@ REQUIRED = (
     "energy_per_token_joules", "prefill_energy_joules", "generation_energy_joules", "output_token_count", "batch_size",
     "input_sequence_length", "output_sequence_length",
 )  # fmt: skip
-_NOTE = "the load is isojoule's own, not LoadGen's; prefill and decode windows may hold unequal numbers of tasks"
+_NOTE = (
+    "the load is isojoule's own, not LoadGen's; prefill and decode windows may hold unequal numbers of tasks (num_tasks); "
+    "beside decode windows output_token_count counts their tokens, without the first of each answer"
+)
 # A value, or None and why it is not known.
 Field = tuple[Any, str | None]
 
