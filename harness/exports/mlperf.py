@@ -30,7 +30,7 @@ REQUIRED = (
     "input_sequence_length", "output_sequence_length",
 )  # fmt: skip
 _NOTE = (
-    "the load is isojoule's own, not LoadGen's; prefill and decode windows may hold unequal numbers of tasks (num_tasks); "
+    "the load is isojoule's own, not LoadGen's; prefill and decode windows may hold unequal numbers of tasks; "
     "beside decode windows output_token_count counts their tokens, without the first of each answer"
 )
 # A value, or None and why it is not known.

@@ -199,7 +199,7 @@ def test_a_record_that_cannot_be_read_is_left_out_and_named(store: Path, tmp_pat
     assert [note for note in exported.notes if "zzz.json" in note]
 
 
-@pytest.mark.parametrize("run_id", ["../../evil", "/tmp/evil", "..", "a/b", ""])
+@pytest.mark.parametrize("run_id", ["../../evil", "/evil", "..", "a/b", ""])
 def test_a_run_id_that_leads_out_of_a_folder_is_left_out(store: Path, tmp_path: Path, run_id: str) -> None:
     (store / "records" / "zzz.json").write_text(record_to_json(make_record(run_id, path_energy=(reading(1.0),))))
     options = ExportOptions(grams_per_kwh=400.0)
