@@ -11,7 +11,9 @@ from pathlib import Path
 
 from harness import __version__
 from harness.cli.energy import add_sensors_verb, measure
+from harness.cli.export import add_export_verb
 from harness.cli.fit import add_fit_verb
+from harness.cli.import_serving import add_import_serving_verb
 from harness.cli.model import add_model_verb
 from harness.cli.project import add_project_verb
 from harness.cli.tune import add_tune_verb
@@ -82,6 +84,8 @@ def _parser() -> argparse.ArgumentParser:
 
     verbs.add_parser("measure", help="energy of any command: isojoule measure -- COMMAND", add_help=False)
     add_sensors_verb(verbs)
+    add_export_verb(verbs, _store_root)
+    add_import_serving_verb(verbs)
     add_fit_verb(verbs)
     add_model_verb(verbs)
     add_project_verb(verbs)
