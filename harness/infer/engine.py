@@ -93,10 +93,10 @@ def decode_free(
     *,
     use_graphs: bool = True,
 ) -> list[list[int]]:
-    """Return the new tokens of each sequence up to its own end, the token that ended it among them; may be called again.
+    """Return the new tokens of each sequence up to its own end, the token that ended it among them.
 
-    `has_ended` is asked with the sequence's place in the batch and its tokens after each of them. Steps are taken for the
-    whole batch until every sequence has ended or has `num_new_tokens`.
+    `has_ended` is asked with the sequence's place in the batch and its tokens, after each of them. Steps are taken for
+    the whole batch until every sequence has ended or has `num_new_tokens`; may be called again.
     """
     recorded = _recorded_step(model, prefilled, use_graphs=use_graphs and num_new_tokens > 1, compiled=False)
     answers: list[list[int]] = [[] for _ in range(prefilled.first_B.shape[0])]

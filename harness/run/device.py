@@ -106,7 +106,7 @@ def reset_peak_memory(device: torch.device) -> None:
 
 
 def peak_memory_bytes(device: torch.device) -> int:
-    """Return the peak since the start or the last reset: allocated GPU memory, on a CPU this process's resident size."""
+    """Return the peak since the start or the last reset: allocated GPU memory, or a CPU process's resident size."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -31,7 +31,7 @@ from harness.tasks.questions import Question, cut_answer, estimate_chance, is_co
 SMALL_BATCH_SHARE = 0.75
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class AnswerSettings:
     """How a kind is asked: `kind` names its regime, ``None`` for line completion on its own, whose windows have none.
 
@@ -95,13 +95,12 @@ def answer_questions(
     return Answers(tuple(results), num_correct, len(prompts), _find_small_batches(batches, prompts, settings))
 
 
-def judge_kind(
-    answers: Answers, questions: Sequence[Question], *, task: str, task_version: int, data_sha256: str | None = None
-) -> QualityReading:
+def judge_answers(answers: Answers, prompts: Sequence[Prompt], *, task: str, task_version: int) -> QualityReading:
     """Return the share of right answers with its standard error and what chance would reach.
 
-    `data_sha256` names what was asked; ``None`` takes the hash of the questions themselves.
+    Its `data_sha256` is that of the questions themselves: readings are of the same data where the same was asked.
     """
+    questions = [prompt.question for prompt in prompts]
     return QualityReading(
         metric="exact_match",
         value=answers.num_correct / answers.num_questions,
@@ -110,7 +109,7 @@ def judge_kind(
         higher_is_better=True,
         task=task,
         task_version=task_version,
-        data_sha256=data_sha256 or hash_questions(questions),
+        data_sha256=hash_questions(questions),
         chance=estimate_chance(questions),
     )
 
@@ -193,5 +192,5 @@ def _find_small_batches(
     limit = SMALL_BATCH_SHARE * min(settings.batch_size, len(prompts))
     if settings.kind is None or mean >= limit:
         return ()
-    text = f"{settings.kind}: batches were smaller on average than the batch size, since all prompts of one are equally long"
+    text = f"{settings.kind}: batches were smaller than asked for on average, since prompts of one are equally long"
     return (Finding(code="small_batches", severity="info", text=text, value=mean, limit=settings.batch_size),)

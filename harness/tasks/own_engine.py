@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from harness.core.model_config import MoEConfig
 from harness.data.tokenizer import Tokenizer
 from harness.flops.formulas import count_decode_flops, count_prefill_flops
 from harness.flops.traffic import COUNTED_SOURCE, DENSE_SOURCE, EVEN_SOURCE, Traffic
-from harness.core.model_config import MoEConfig
 from harness.infer.engine import Prefilled, decode, decode_free, prefill
 from harness.infer.kv_cache import count_kv_numbers_per_token
 from harness.models import count_params

@@ -7,40 +7,35 @@ times; inside a repetition their order is shuffled, so that heat and drift do no
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from harness.core.errors import ConfigError, DataError
 from harness.core.inference import Regime
-from harness.core.task_config import RegimeConfig
+from harness.core.task_config import KindConfig, RegimeConfig
 from harness.tasks.engine import AnswerEngine
-from harness.tasks.line_completion import TASK_NAME, Example, build_examples
-from harness.tasks.passes import (
-    Job,
-    OpenWindow,
-    Prompt,
-    measure_decode,
-    measure_generate,
-    measure_prefill,
-    warm_up,
-)
-from harness.tasks.questions import Question
+from harness.tasks.kinds.kind import Encode
+from harness.tasks.kinds.line_completion import build_questions
+from harness.tasks.line_completion import TASK_NAME
+from harness.tasks.passes import Job, OpenWindow, Prompt, measure_decode, measure_generate, measure_prefill, warm_up
+from harness.tasks.suite import encode_prompt
 
 SWEEP = "sweep"
-Encode = Callable[[str], list[int]]
 # Called before each combination with its regime, how many are done, and how many there are.
 OnRegime = Callable[[Regime, int, int], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Encoder:
-    """What `build_examples` needs of a tokenizer, from an engine's own encoding."""
+def build_line_prompts(
+    documents: Sequence[tuple[str, str]], encode: Encode, *, num_prompts: int, context_length: int, where: str = "task"
+) -> tuple[Prompt, ...]:
+    """Return held-out line completions as prompts of exactly `context_length` tokens.
 
-    encode: Encode
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """Prompts are only encoded."""
-        raise NotImplementedError
+    Raises:
+        DataError: the held-out text has fewer; `where` names the settings.
+    """
+    kind = KindConfig(name=TASK_NAME, num_examples=num_prompts, context_length=context_length, context_bytes=1)
+    questions = build_questions(TASK_NAME, kind, where, documents, encode)
+    return tuple(Prompt(question, tuple(encode_prompt(encode, question, context_length))) for question in questions)
 
 
 def build_sweep_prompts(
@@ -51,36 +46,27 @@ def build_sweep_prompts(
     Raises:
         ConfigError: the held-out text has not so many.
     """
-    if not regimes.batch_sizes:
-        return {}
-    largest = max(regimes.batch_sizes)
+    largest = max(regimes.batch_sizes, default=0)
     prompts = {}
     for length in regimes.context_lengths:
         try:
-            examples = build_examples(documents, Encoder(encode), num_examples=largest, context_length=length)
+            prompts[length] = build_line_prompts(documents, encode, num_prompts=largest, context_length=length)
         except DataError:
             raise ConfigError(
                 f"task.regimes.batch_sizes asks for {largest} different prompts of {length} tokens at once and the "
                 "held-out text has fewer; lower task.regimes.batch_sizes or task.regimes.context_lengths, or take a "
                 "larger corpus."
             ) from None
-        prompts[length] = tuple(
-            Prompt(question_of(example, index, prompt=""), example.prompt) for index, example in enumerate(examples)
-        )
     return prompts
-
-
-def question_of(example: Example, index: int, prompt: str) -> Question:
-    """Return a line completion as a question."""
-    return Question(TASK_NAME, index, prompt, example.answer, scoring="verbatim")
 
 
 def sweep_regimes(
     engine: AnswerEngine,
-    prompts: dict[int, tuple[Prompt, ...]],
+    prompts: Mapping[int, Sequence[Prompt]],
     regimes: RegimeConfig,
-    seed: int,
     open_window: OpenWindow,
+    *,
+    seed: int,
     on_regime: OnRegime,
 ) -> None:
     """Measure every regime, in windows ``prefill``, ``decode`` and, where `whole_window` says so, ``generate``.
