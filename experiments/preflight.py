@@ -13,7 +13,7 @@ from harness.core.model_config import HuggingFaceConfig
 from harness.data import prepare_data
 from harness.run.identity import needs_corpus
 from harness.sensors.discover import open_sensors
-from harness.tasks.line_completion import require_task_version
+from harness.tasks.suite import check_suite
 
 
 def check_before_run(app: AppConfig, compose: Callable[[list[str]], AppConfig]) -> None:
@@ -35,7 +35,8 @@ def check_before_run(app: AppConfig, compose: Callable[[list[str]], AppConfig]) 
 
 
 def _check_run(config: RunConfig) -> None:
-    require_task_version(config.task)
+    if config.task.answer:
+        check_suite(config.task)
     _check_device(config)
     if config.measure.sensor.names != ["auto"]:
         for sensor in open_sensors(config.measure.sensor):
