@@ -11,10 +11,11 @@ import torch
 
 from harness.core.errors import ConfigError
 from harness.core.model_config import HuggingFaceConfig
+from harness.infer.hf_checks import check_model
 from harness.infer.hf_counts import count_steps
 from harness.infer.hf_experts import watch_choices
 from harness.infer.hf_folder import find_hf_folder
-from harness.infer.hf_load import check_model, load_model
+from harness.infer.hf_load import load_model
 from harness.infer.huggingface import HuggingFaceEngine
 from tests.hf_models import save_llama, save_olmoe
 from tests.tools import require_module
