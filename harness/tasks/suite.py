@@ -46,8 +46,9 @@ def build_suite(
 ) -> dict[str, tuple[Question, ...]]:
     """Return the questions of each kind, the same whatever model or seed asks.
 
-    `documents` are the held-out files (name, text). With `encode`, line completion takes the cuts whose prompts fill
-    `context_length` tokens of that tokenizer, as it does outside a suite; without, those that fill them with any.
+    `documents` are the held-out files (name, text). With `encode` only prompts that fill `context_length` tokens of
+    that tokenizer are taken (line completion: the same as outside a suite), as an engine whose prompts are equally long
+    needs; without, those that fill `context_bytes`.
 
     Raises:
         ConfigError: a kind, version or option that does not exist, or a mistake in a file of the user's.
