@@ -1,98 +1,104 @@
-"""Whom the routers of a published model choose by task kind, and how many experts a decode step touches.
+"""Whom the routers of a published model choose by task kind, and how many experts its decode steps touch.
 
-Counted outside every window, in a pass over the same prompts with the same answers: watching costs time.
+Counted outside every window, in a pass over the same prompts with answers of the same length: watching costs time.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
-from harness.core.inference import ExpertCoverage, TaskRouting
-from harness.core.records import ParamCount
-from harness.flops.published.count import count_coverage
-from harness.infer.hf_experts import ChoiceCounter, watch_choices
+from harness.core.config import RunConfig
+from harness.core.inference import TaskRouting
+from harness.core.model_config import MoEConfig
+from harness.core.records import Finding, ParamCount
+from harness.infer.hf_counts import names_experts
+from harness.infer.hf_experts import watch_choices
 from harness.infer.huggingface import HuggingFaceEngine
+from harness.run.answering import Asked
+from harness.run.outcome import Outcome
 from harness.tasks.passes import Prompt, split_batches
+from harness.tasks.routing import MIXED, Choices, measure_coverage, mix_kinds
+from harness.tasks.sweep import SWEEP
+from harness.train.load import summarise_routing
+
+UNKNOWN_TEXT = "whom the routers choose is unknown: the model hands the chosen experts to no module of their own"
 
 
-def count_routing(
-    engine: HuggingFaceEngine,
-    kind: str,
-    prompts: Sequence[Prompt],
-    *,
-    batch_size: int,
-    num_new_tokens: int,
-    params: ParamCount,
-) -> tuple[TaskRouting, ExpertCoverage | None] | None:
-    """Return the load of the experts over prompts and answers of a kind, and the coverage of its decode steps.
+def record_routing(config: RunConfig, engine: HuggingFaceEngine, asked: Asked, outcome: Outcome) -> None:
+    """Add the routing of each kind, and the experts that decode steps touched; a dense model has neither.
 
-    ``None`` where the model's experts cannot be watched. The coverage is that of whole batches, ``None`` without a
-    decode step.
+    A finding says so where a sparse model cannot be watched.
     """
-    load_LE: Tensor | None = None
-    steps: list[Tensor] = []
-    num_tokens, top_k = 0, 0
-    size = min(batch_size, len(prompts))
-    for batch in split_batches(prompts, size, equal_lengths=engine.needs_equal_lengths):
-        counter = _watch(engine, batch, num_new_tokens)
-        if not counter.counts:
+    params, task = engine.steps.params, config.task
+    if params.active == params.total if params is not None else not names_experts(engine.model.config):
+        return
+    if params is None:
+        text = "whom the routers choose was not counted, since the parameters that a token uses are unknown"
+        outcome.findings.append(Finding(code="routing_unknown", severity="info", text=text))
+        return
+    lengths = {name: task.kinds[name].max_answer_tokens for name in asked.kinds}
+    kinds = {
+        name: record_choices(engine, prompts, lengths[name], task.batch_size) for name, prompts in asked.kinds.items()
+    }
+    known = {name: choices for name, choices in kinds.items() if choices is not None}
+    if len(known) < len(kinds):
+        outcome.findings.append(Finding(code="routing_unknown", severity="info", text=UNKNOWN_TEXT))
+        return
+    outcome.task_routing.extend(describe_routing(name, choices, params) for name, choices in known.items())
+    decode = {name: choices.decode_QLSk for name, choices in known.items()}
+    sizes = {name: _batch_sizes(len(asked.kinds[name]), task.batch_size) for name in known}
+    if asked.sweep:
+        swept = record_choices(engine, asked.sweep[max(asked.sweep)], max(task.regimes.answer_lengths), task.batch_size)
+        if swept is not None:
+            decode[SWEEP], sizes[SWEEP] = swept.decode_QLSk, set(task.regimes.batch_sizes)
+    experts = MoEConfig(num_experts=next(iter(known.values())).load_LE.shape[1])  # all that coverage asks of a config
+    for name, steps in decode.items():
+        outcome.expert_coverage.extend(measure_coverage(name, steps, experts, sizes[name], seed=config.seed))
+    if len(known) > 1:
+        outcome.expert_coverage.extend(measure_coverage(MIXED, mix_kinds(known, config.seed), experts))
+
+
+def record_choices(
+    engine: HuggingFaceEngine, prompts: Sequence[Prompt], num_new_tokens: int, batch_size: int
+) -> Choices | None:
+    """Answer `prompts` with answers of fixed length and return whom the routers chose for every token but padding.
+
+    ``None`` where they cannot be watched.
+    """
+    loads, decode, num_tokens = [], [], 0
+    for batch in split_batches(prompts, batch_size, equal_lengths=engine.needs_equal_lengths):
+        with watch_choices(engine.model) as counter:
+            engine.counter = counter
+            try:
+                engine.decode(engine.prefill([prompt.ids for prompt in batch], num_new_tokens), num_new_tokens)
+            finally:
+                engine.counter = None
+        if not counter.passes:
             return None
-        counted_LE = torch.stack(counter.counts).sum(dim=0)
-        load_LE = counted_LE if load_LE is None else load_LE + counted_LE
+        loads.append(counter.count_load())
         num_tokens += counter.num_tokens
-        top_k = counter.top_k or 0
-        if len(batch) == size:
-            steps += counter.counts[1:]  # the first pass is the prefill
-    if load_LE is None:
-        return None
-    share_LE = load_LE.double() / load_LE.sum(dim=1, keepdim=True)
-    routing = TaskRouting(
+        prefilled, *steps = counter.passes
+        num_layers, _, top_k = prefilled.shape
+        empty = torch.empty(len(batch), num_layers, 0, top_k, dtype=prefilled.dtype)
+        decode.append(torch.stack(steps, dim=2).transpose(0, 1) if steps else empty)
+    return Choices(torch.stack(loads).sum(0), num_tokens, torch.cat(decode))
+
+
+def _batch_sizes(num_prompts: int, batch_size: int) -> set[int]:
+    """Return the sizes of the batches that prompts are answered in: whole ones, and the rest."""
+    return {min(batch_size, num_prompts), num_prompts % batch_size or batch_size}
+
+
+def describe_routing(kind: str, choices: Choices, params: ParamCount) -> TaskRouting:
+    """Return load, entropy and the parameters that a token uses, out of all."""
+    stats = summarise_routing(choices.load_LE, choices.num_tokens)
+    return TaskRouting(
         kind=kind,
-        load=tuple(tuple(row) for row in share_LE.tolist()),
-        mean_entropy=_entropy(share_LE),
-        num_tokens=num_tokens,
+        load=stats.load,
+        mean_entropy=stats.mean_entropy,
+        num_tokens=choices.num_tokens,
         active_params_per_token=float(params.active),
         total_params=params.total,
     )
-    return routing, _coverage(kind, size, steps, share_LE, top_k) if steps else None
-
-
-def _watch(engine: HuggingFaceEngine, batch: Sequence[Prompt], num_new_tokens: int) -> ChoiceCounter:
-    with watch_choices(engine.model) as counter:
-        engine.counter = counter
-        try:
-            engine.decode(engine.prefill([prompt.ids for prompt in batch], num_new_tokens), num_new_tokens)
-        finally:
-            engine.counter = None
-    return counter
-
-
-def _coverage(
-    kind: str, batch_size: int, steps: Sequence[Tensor], share_LE: Tensor, top_k: int
-) -> ExpertCoverage:
-    num_experts = share_LE.shape[1]
-    touched_S = torch.stack([(step_LE > 0).sum(dim=1).double().mean() for step_LE in steps])
-    chosen_LE = (top_k * share_LE).clamp(max=1.0)
-    expected = (1 - (1 - chosen_LE) ** batch_size).sum(dim=1).mean()
-    stderr = float(touched_S.std() / math.sqrt(len(steps))) if len(steps) > 1 else None
-    return ExpertCoverage(
-        kind=kind,
-        batch_size=batch_size,
-        measured=float(touched_S.mean()),
-        measured_stderr=stderr,
-        expected_even=num_experts * count_coverage(num_experts, top_k, batch_size),
-        expected_load=float(expected),
-        num_experts=num_experts,
-        top_k=top_k,
-        num_steps=len(steps),
-    )
-
-
-def _entropy(share_LE: Tensor) -> float:
-    """Return the entropy of the load over its highest value, a mean over layers."""
-    entropy_L = -torch.special.xlogy(share_LE, share_LE).sum(dim=1)
-    return float(entropy_L.mean() / math.log(share_LE.shape[1]))

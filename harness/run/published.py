@@ -1,8 +1,7 @@
 """Executes one run of a published model, as it is: from a folder to one immutable record; nothing is trained.
 
-Order: tokenizer and questions, idle window before the model is loaded, the model (counts checked), warm-up, idle window
-with everything resident (the baseline of net energy), answering windows, idle again; then, outside every window, whom
-the routers chose and further benchmarks.
+Order: tokenizer and questions, idle window before the model is loaded, the model (counts checked, whom the routers
+choose), warm-up, idle window with everything resident (the baseline of net energy), answering windows, idle again.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from harness.core.model_config import HuggingFaceConfig
 from harness.core.records import Environment, Finding, FlopCount, RunRecord, WindowRecord, Work
 from harness.core.store import Store
 from harness.core.task_config import KindConfig, TaskConfig
-from harness.data import Dataset, prepare_data
+from harness.data import prepare_data
 from harness.flops.formulas import CONVENTION, FORMULA_VERSION, TRAIN_FACTOR
 from harness.flops.published.count import count_forward_flops
 from harness.flops.traced import UnregisteredOpError, trace_flops
@@ -31,12 +30,12 @@ from harness.measure import Meter, check_idle_drift, measure_idle
 from harness.run.answering import Asked, answer_all, build_asked
 from harness.run.device import peak_memory_bytes, prepare_device, synchroniser
 from harness.run.environment import describe_environment
-from harness.run.hf_routing import count_routing
+from harness.run.hf_routing import record_routing
 from harness.run.identity import identify_run, needs_corpus
 from harness.run.judging import FLOP_GAP_LIMIT
 from harness.run.outcome import Outcome
 from harness.run.outline import begin_record
-from harness.run.peak import peak_of
+from harness.run.peak import bandwidth_of, peak_of
 from harness.run.pretrain import Emit
 from harness.tasks.kinds.kind import Encode
 from harness.tasks.passes import Prompt
@@ -59,15 +58,15 @@ def execute_published(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
     check_suite(config.task)
     if not isinstance(config.model, HuggingFaceConfig):
         raise ConfigError(f"model.family is '{config.model.family}'; a published model is model=hf model.path=FOLDER.")
-    task = _resolve_task(config.task)
+    written, config = config, dataclasses.replace(config, task=_resolve_task(config.task))
     started = utc_label()
     device = prepare_device(config)
     emit({"event": "phase", "phase": "data"})
-    data = prepare_data(config.data) if needs_corpus(config) else None
-    run_id, config_hash = identify_run(config, data.info.sha256 if data is not None else "")
+    data = prepare_data(config.data) if needs_corpus(written) else None
+    run_id, config_hash = identify_run(written, data.info.sha256 if data is not None else "")
     text = load_text(config.model)
-    asked = build_asked(task, data.test_documents if data is not None else (), text.encode, _fit_bytes)
-    _check_lengths(text, task, asked)
+    asked = build_asked(config.task, data.test_documents if data is not None else (), text.encode, _fit_bytes)
+    _check_lengths(text, config.task, asked)
     outcome = Outcome()
     samples = store.samples_dir(run_id)
     with Meter(config.measure, folder=samples) as meter:
@@ -78,22 +77,26 @@ def execute_published(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
         outcome.findings.extend([*engine.steps.findings, *_find_penalties(loaded)])
         peak = peak_of(engine.device, _product_dtype(loaded))
         flops = check_steps(engine, asked, outcome)
-        outcome.windows.append(warm_up(engine, asked, task, meter))
+        emit({"event": "phase", "phase": "routing"})
+        record_routing(config, engine, asked, outcome)
+        outcome.windows.append(warm_up(engine, asked, config.task, meter))
         resident = measure_idle(meter, config.measure.idle_s, "idle_resident", sync=synchroniser(engine.device))
         meter.set_idle(resident)  # the baseline of net energy: everything is loaded, nothing runs
         outcome.windows.append(resident.to_record())
 
-        answer_all(dataclasses.replace(config, task=task), engine, asked, meter, outcome, emit)
+        def on_kind(name: str) -> None:
+            engine.coverage = {c.batch_size: c.measured for c in outcome.expert_coverage if c.kind == name}
+
+        answer_all(config, engine, asked, meter, outcome, emit, on_kind=on_kind)
         after = measure_idle(meter, config.measure.idle_s, "idle_after")
         outcome.windows.append(after.to_record())
         outcome.findings.extend(check_idle_drift(resident, after))
         sensors = tuple(meter.sensors)
         outcome.findings.extend(meter.findings)
         trace = meter.trace() if config.measure.trace else None
-    emit({"event": "phase", "phase": "routing"})
-    judge_routing(engine, asked, task, outcome)
+    bandwidth = bandwidth_of(engine.device)
     record = dataclasses.replace(
-        begin_record(config, run_id, config_hash, started),
+        begin_record(written, run_id, config_hash, started),
         environment=_with_packages(describe_environment(device)),
         sensors=sensors,
         data=data.info if data is not None else None,
@@ -103,12 +106,17 @@ def execute_published(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
         quality=tuple(outcome.quality),
         peak_flops_per_s=peak.flops_per_s,
         peak_source=peak.source,
+        peak_bytes_per_s=bandwidth.bytes_per_s,
+        peak_bytes_source=bandwidth.source,
         task_routing=tuple(outcome.task_routing),
         expert_coverage=tuple(outcome.expert_coverage),
         model_source=loaded.source,
         findings=tuple(outcome.findings),
     )
-    _write(store, record, outcome, data, trace)
+    if trace is not None:
+        store.write_trace(run_id, trace)
+    store.write_answers(run_id, outcome.answers)
+    store.write_record(record)
     shutil.rmtree(samples, ignore_errors=True)  # the record and its trace hold what they say; a crash leaves them
     return record
 
@@ -134,8 +142,8 @@ def check_steps(engine: HuggingFaceEngine, asked: Asked, outcome: Outcome) -> Fl
     gap = (traced - expected) / expected if traced is not None and expected is not None else None
     if gap is not None and abs(gap) > FLOP_GAP_LIMIT:
         text = (
-            "the traced FLOPs of a prefill and a decode step differ from the formula's, which counts chosen experts only; "
-            f"the experts run by '{engine.loaded.source.experts_implementation}'"
+            "the traced FLOPs of a prefill and a decode step differ from the formula's, which counts chosen experts "
+            f"only; the experts run by '{engine.loaded.source.experts_implementation}'"
         )
         outcome.findings.append(
             Finding(code="flop_formula_gap", severity="error", text=text, value=gap, limit=FLOP_GAP_LIMIT)
@@ -164,36 +172,13 @@ def warm_up(engine: HuggingFaceEngine, asked: Asked, task: TaskConfig, meter: Me
     return window.to_record(work=work, peak_memory_bytes=peak_memory_bytes(engine.device))
 
 
-def judge_routing(engine: HuggingFaceEngine, asked: Asked, task: TaskConfig, outcome: Outcome) -> None:
-    """Add whom the routers chose for each kind; of a sparse model that cannot be watched a finding says so."""
-    params = engine.steps.params
-    is_sparse = params is not None and params.active < params.total
-    if params is None or not is_sparse:
-        return
-    for name, prompts in asked.kinds.items():
-        new_tokens = task.kinds[name].max_answer_tokens
-        counted = count_routing(
-            engine, name, prompts, batch_size=task.batch_size, num_new_tokens=new_tokens, params=params
-        )
-        if counted is None:
-            text = "whom the routers choose is unknown: the model does not hand chosen experts to a module of its own"
-            outcome.findings.append(Finding(code="routing_unknown", severity="info", text=text))
-            return
-        routing, coverage = counted
-        outcome.task_routing.append(routing)
-        if coverage is not None:
-            outcome.expert_coverage.append(coverage)
-
-
 def _resolve_task(task: TaskConfig) -> TaskConfig:
     """Return the task with kinds: line completion as a kind of its own where none are given."""
     if not task.answer:
         raise ConfigError("task.answer is false, and nothing is trained: set task.answer=true, or pick another model.")
     if task.kinds:
         return task
-    line = KindConfig(
-        name="line_completion", num_examples=task.num_examples, max_answer_tokens=task.max_answer_tokens
-    )
+    line = KindConfig(name="line_completion", num_examples=task.num_examples, max_answer_tokens=task.max_answer_tokens)
     return dataclasses.replace(task, kinds={line.name: line})
 
 
@@ -229,7 +214,9 @@ def _find_penalties(loaded: LoadedModel) -> list[Finding]:
     set_to = [f"{name}={value}" for name, value in given.items() if value not in (None, _PENALTIES[name])]
     if not set_to:
         return []
-    text = f"answers are plain greedy ones; the model's generation configuration sets {', '.join(set_to)}, left out here"
+    text = (
+        f"answers are plain greedy ones; the model's generation configuration sets {', '.join(set_to)}, left out here"
+    )
     return [Finding(code="generation_config_left_out", severity="info", text=text)]
 
 
@@ -250,7 +237,3 @@ def _with_packages(environment: Environment) -> Environment:
         except metadata.PackageNotFoundError:
             continue
     return dataclasses.replace(environment, packages={**environment.packages, **found})
-
-
-def _write(store: Store, record: RunRecord, outcome: Outcome, data: Dataset | None, trace: object) -> None:
-    ...
