@@ -10,7 +10,7 @@ import math
 import random
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import httpx
 
@@ -50,7 +50,7 @@ class Target:
     timeout_s: float
     max_retries: int
     api_key: str | None = None
-    dialect: Dialect = Dialect()
+    dialect: Dialect = field(default_factory=Dialect)
 
     @property
     def url(self) -> str:
@@ -66,7 +66,7 @@ class Target:
         return headers
 
 
-class _TryFailed(Exception):
+class _TryError(Exception):
     def __init__(self, cause: str, reason: str, *, retry: bool = False, wait_s: float | None = None) -> None:
         super().__init__(reason)
         self.cause, self.reason, self.retry, self.wait_s = cause, reason, retry, wait_s
@@ -95,7 +95,7 @@ async def answer(client: httpx.AsyncClient, target: Target, ask: Ask, result: Ou
             while True:
                 try:
                     await _try_once(client, target, ask, result)
-                except _TryFailed as failed:
+                except _TryError as failed:
                     if not failed.retry or result.num_tries > target.max_retries or result.output_times_s:
                         result.fail(failed.cause, failed.reason, now_s())
                         return
@@ -111,7 +111,7 @@ async def answer(client: httpx.AsyncClient, target: Target, ask: Ask, result: Ou
         result.fail(causes.TIMEOUT, text, now_s())
 
 
-async def _wait(result: Outcome, failed: _TryFailed, jitter: random.Random) -> None:
+async def _wait(result: Outcome, failed: _TryError, jitter: random.Random) -> None:
     """Wait before the next try: as long as the server asks, else twice as long as before, spread by half."""
     backoff_s = min(_LONGEST_BACKOFF_S, _FIRST_BACKOFF_S * 2 ** (result.num_tries - 1)) * jitter.uniform(0.5, 1.0)
     began = now_s()
@@ -132,15 +132,15 @@ async def _try_once(client: httpx.AsyncClient, target: Target, ask: Ask, result:
                 raise await _refusal(response)
             kind = response.headers.get("content-type", "")
             if kind and not kind.startswith("text/event-stream"):
-                raise _TryFailed(causes.NOT_A_STREAM, f"the answer is {shorten(kind)}, not text/event-stream")
+                raise _TryError(causes.NOT_A_STREAM, f"the answer is {shorten(kind)}, not text/event-stream")
             await _read_stream(response, target.api, result)
     except httpx.ConnectError as error:
-        raise _TryFailed(causes.REFUSED, f"no connection: {_explain(error)}", retry=True) from error
+        raise _TryError(causes.REFUSED, f"no connection: {_explain(error)}", retry=True) from error
     except (httpx.TransportError, httpx.StreamError) as error:
         text = f"the connection broke after {len(result.output_times_s)} chunks: {_explain(error)}"
-        raise _TryFailed(causes.DROPPED, text, retry=True) from error
+        raise _TryError(causes.DROPPED, text, retry=True) from error
     except httpx.HTTPError as error:  # an answer that HTTP itself cannot read, such as a broken compression
-        raise _TryFailed(causes.MALFORMED, _explain(error)) from error
+        raise _TryError(causes.MALFORMED, _explain(error)) from error
 
 
 async def _read_stream(response: httpx.Response, api: str, result: Outcome) -> None:
@@ -154,9 +154,9 @@ async def _read_stream(response: httpx.Response, api: str, result: Outcome) -> N
                     await _drain(parts)
                     return
     except MalformedStreamError as error:
-        raise _TryFailed(causes.MALFORMED, str(error)) from error
+        raise _TryError(causes.MALFORMED, str(error)) from error
     except ServerSaidError as error:
-        raise _TryFailed(causes.SERVER_ERROR, f"the server stopped with {error}") from error
+        raise _TryError(causes.SERVER_ERROR, f"the server stopped with {error}") from error
     _end_stream(parser, api, result)
 
 
@@ -176,21 +176,21 @@ def _end_stream(parser: EventParser, api: str, result: Outcome) -> None:
                 return
     except MalformedStreamError as error:
         text = f"the stream ended inside an event, after {len(result.output_times_s)} chunks ({error})"
-        raise _TryFailed(causes.MISSING_DONE, text) from error
+        raise _TryError(causes.MISSING_DONE, text) from error
     except ServerSaidError as error:
-        raise _TryFailed(causes.SERVER_ERROR, f"the server stopped with {error}") from error
+        raise _TryError(causes.SERVER_ERROR, f"the server stopped with {error}") from error
     if result.last_chunk_s is None:
-        raise _TryFailed(causes.EMPTY, "the stream ended and held no answer")
+        raise _TryError(causes.EMPTY, "the stream ended and held no answer")
     if result.finish_reason is None:
         text = f"the stream ended after {len(result.output_times_s)} chunks without [DONE] or a finish_reason"
-        raise _TryFailed(causes.MISSING_DONE, text)
+        raise _TryError(causes.MISSING_DONE, text)
 
 
 def _take_event(event: str, api: str, result: Outcome, arrived_s: float) -> bool:
     """Add one event to `result`; return whether it was the last."""
     if event.strip() == DONE:
         if result.last_chunk_s is None:
-            raise _TryFailed(causes.EMPTY, "the stream held [DONE] and no answer")
+            raise _TryError(causes.EMPTY, "the stream held [DONE] and no answer")
         result.done_marked = True
         return True
     chunk = parse_chunk(event, api)
@@ -204,17 +204,17 @@ def _take_event(event: str, api: str, result: Outcome, arrived_s: float) -> bool
     return False
 
 
-async def _refusal(response: httpx.Response) -> _TryFailed:
+async def _refusal(response: httpx.Response) -> _TryError:
     status = response.status_code
     reason = f"HTTP {status}: {await _read_reason(response)}"
     if status == httpx.codes.TOO_MANY_REQUESTS or status >= httpx.codes.INTERNAL_SERVER_ERROR:
         cause = causes.HTTP_429 if status == httpx.codes.TOO_MANY_REQUESTS else causes.HTTP_5XX
         wait_s = read_retry_after(response.headers.get("retry-after"))
         if wait_s is not None and wait_s > MAX_RETRY_AFTER_S:
-            return _TryFailed(cause, f"{reason}; it asks to wait {wait_s:.0f} s, longer than {MAX_RETRY_AFTER_S:.0f} s")
-        return _TryFailed(cause, reason, retry=True, wait_s=wait_s)
+            return _TryError(cause, f"{reason}; it asks to wait {wait_s:.0f} s, longer than {MAX_RETRY_AFTER_S:.0f} s")
+        return _TryError(cause, reason, retry=True, wait_s=wait_s)
     is_redirect = httpx.codes.MULTIPLE_CHOICES <= status < httpx.codes.BAD_REQUEST
-    return _TryFailed(causes.HTTP_3XX if is_redirect else causes.HTTP_4XX, reason)
+    return _TryError(causes.HTTP_3XX if is_redirect else causes.HTTP_4XX, reason)
 
 
 async def _read_reason(response: httpx.Response) -> str:

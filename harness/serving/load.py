@@ -1,13 +1,13 @@
 """Puts the load of a run on a server, closed loop or open loop, and brings back every outcome within the run's time.
 
-Closed loop: `concurrency` requests are under way; the next is sent when one has ended. Open loop: requests are sent when
-they arrive, whatever the answers do; with a `concurrency` they wait for a place, which is counted.
+Closed loop: `concurrency` requests are under way; the next is sent when one has ended. Open loop: requests are sent
+when they arrive, whatever the answers do; with a `concurrency` they wait for a place, which is counted.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import httpx
@@ -55,9 +55,14 @@ class LoadResult:
     num_waited: int = 0
 
 
-async def drive(target: Target, asks: Sequence[Ask], load: Load) -> LoadResult:
-    """Send `asks` under `load`; return when all have ended, the server is given up, or the time is over."""
-    driver = _Driver(target, asks, load)
+async def drive(
+    target: Target, asks: Sequence[Ask], load: Load, on_end: Callable[[int], None] | None = None
+) -> LoadResult:
+    """Send `asks` under `load`; return when all have ended, the server is given up, or the time is over.
+
+    `on_end` is told how many requests have ended, after each.
+    """
+    driver = _Driver(target, asks, load, on_end)
     client = open_client()
     try:
         await driver.run(client)
@@ -68,7 +73,11 @@ async def drive(target: Target, asks: Sequence[Ask], load: Load) -> LoadResult:
 
 
 class _Driver:
-    def __init__(self, target: Target, asks: Sequence[Ask], load: Load) -> None:
+    def __init__(
+        self, target: Target, asks: Sequence[Ask], load: Load, on_end: Callable[[int], None] | None = None
+    ) -> None:
+        self._on_end = on_end
+        self._num_ended = 0
         self._target = target
         self._asks = asks
         self._load = load
@@ -139,6 +148,9 @@ class _Driver:
         self._count(result)
 
     def _count(self, result: Outcome) -> None:
+        self._num_ended += 1
+        if self._on_end is not None:
+            self._on_end(self._num_ended)
         self._failed_in_row = 0 if result.cause is None else self._failed_in_row + 1
         if self._failed_in_row >= self._load.give_up_after and len(self.result.outcomes) < len(self._asks):
             self.result.stopped = (

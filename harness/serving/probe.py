@@ -55,7 +55,9 @@ def check_server(server: ServerConfig) -> str:
     if not server.model:
         if len(names) == 1:
             return names[0]
-        raise ConfigError(f"the server at {server.base_url} has {len(names)} models; give server.model= one of: {shown}.")
+        raise ConfigError(
+            f"the server at {server.base_url} has {len(names)} models; give server.model= one of: {shown}."
+        )
     if server.model not in names:
         raise ConfigError(
             f"the server at {server.base_url} has no model '{server.model}'; it has: {shown or 'none'}."

@@ -143,7 +143,6 @@ def _read_text(choice: dict[str, Any], api: str, data: str) -> tuple[str, str]:
 def _read_usage(value: Any) -> Usage | None:
     if not isinstance(value, dict):
         return None
-    counts = [value.get("prompt_tokens"), value.get("completion_tokens")]
-    if not all(isinstance(count, int) and not isinstance(count, bool) and count >= 0 for count in counts):
-        return None
-    return Usage(*counts)
+    counts = value.get("prompt_tokens"), value.get("completion_tokens")
+    numbers = [count for count in counts if isinstance(count, int) and not isinstance(count, bool) and count >= 0]
+    return Usage(*numbers) if len(numbers) == len(counts) else None
