@@ -8,7 +8,7 @@ from harness.experiments.schema import AppConfig
 from harness.core.config import RunConfig
 from harness.data import prepare_data
 from harness.sensors.discover import open_sensors
-from harness.tasks.line_completion import require_task_version
+from harness.tasks.suite import check_suite
 
 
 def check_before_run(app: AppConfig) -> None:
@@ -18,7 +18,8 @@ def check_before_run(app: AppConfig) -> None:
         HarnessError: the first mistake, in one line.
     """
     config = to_run_config(app)
-    require_task_version(config.task)
+    if config.task.answer:
+        check_suite(config.task)
     _check_device(config)
     if config.measure.sensor.names != ["auto"]:
         for sensor in open_sensors(config.measure.sensor):
