@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.core.errors import ConfigError, did_you_mean
+from harness.core.model_config import name_model
 
 MODES = ("engine", "server")
 APIS = ("completions", "chat")
@@ -168,6 +169,23 @@ def _validate_server(server: ServerConfig) -> None:
         f"server.concurrency is {server.concurrency}; it must be above 0 (0 is no limit, with server.request_rate).",
     )
     _optional("server", server, "request_rate", "max_ttft_s", "max_tpot_s", "max_e2e_s")
+
+
+def name_served(model: str) -> str:
+    """Return what a server calls a model, of a path its last part only."""
+    is_path = model.startswith(("/", "./", "../", "~")) or "\\" in model
+    return name_model(model) if is_path else model
+
+
+def hide_host(url: str) -> str:
+    """Return a server's address where it is this machine's own loopback, else its scheme alone."""
+    if not url:
+        return url
+    scheme, _, rest = url.partition("://")
+    host = rest.partition("/")[0]
+    if host.startswith(("127.", "localhost", "[::1]")):
+        return f"{scheme}://{host}"
+    return f"{scheme}://(another host)"
 
 
 def _positive(where: str, config: object, *names: str) -> None:
