@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from harness.core.config import MeasureConfig, RunConfig
+from harness.core.config import RunConfig
 from harness.core.records import EnergyReading, Finding, Grade, SensorInfo, WindowRecord, Work, worst_grade
 from harness.measure import Meter
 from harness.measure.totals import total_energy_j

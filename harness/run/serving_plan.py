@@ -30,8 +30,8 @@ class PlannedRequest:
 def plan_requests(config: RunConfig, suite: Mapping[str, Sequence[Question]]) -> list[PlannedRequest]:
     """Return the requests of a run in the order of sending.
 
-    Each repetition asks every question once, kinds mixed, in an order of its own that depends on the seed alone; so both
-    servers of a pair see the same requests. `server.num_requests` cuts the list, or goes on with more repetitions.
+    Each repetition asks every question once, kinds mixed, in an order of its own that depends on the seed alone; so
+    both servers of a pair see the same requests. `server.num_requests` cuts the list, or goes on with more repetitions.
 
     Raises:
         ConfigError: the task has no kinds.
@@ -40,7 +40,7 @@ def plan_requests(config: RunConfig, suite: Mapping[str, Sequence[Question]]) ->
     questions = [question for name in sorted(suite) for question in suite[name]]
     if not questions:
         raise ConfigError(
-            "the task has no kinds to ask a server; give task=serve, or a task of your own with kinds (isojoule ls kind)."
+            "the task has no kinds to ask a server; give task=serve, or a task of yours with kinds (isojoule ls kind)."
         )
     num_requests = config.server.num_requests or len(questions) * config.task.repetitions
     planned: list[PlannedRequest] = []

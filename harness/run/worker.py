@@ -12,16 +12,19 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from harness.core.clock import utc_label
 from harness.core.config import RunConfig, config_from_dict
 from harness.core.errors import EXIT_OK, EXIT_RUN_FAILED, HarnessError
+from harness.core.records import RunRecord
 from harness.core.store import Store
 from harness.run.outline import failed_record
 
 _PR_SET_PDEATHSIG = 1
+Emit = Callable[[dict[str, Any]], None]
 
 
 def main(job_path: str) -> int:
@@ -32,11 +35,12 @@ def main(job_path: str) -> int:
     store = Store(job["store"])
     started = utc_label()
     try:
-        from harness.run.runner import execute  # noqa: PLC0415 - an import that fails is a failed run too
-
-        record = execute(config, store, emit)
+        record = _find_executor(config)(config, store, emit)
         if record.run_id != job["run_id"]:
             return _fail(config, store, job["run_id"], started, f"ran as {record.run_id}: the data changed meanwhile")
+        if record.status == "failed":
+            print(record.error, file=sys.stderr)
+            return EXIT_RUN_FAILED
     except HarnessError as error:
         print(error, file=sys.stderr)
         return max(EXIT_RUN_FAILED, _fail(config, store, job["run_id"], started, str(error)))
@@ -44,6 +48,17 @@ def main(job_path: str) -> int:
         traceback.print_exc()
         return _fail(config, store, job["run_id"], started, f"{type(error).__name__}: {error}")
     return EXIT_OK
+
+
+def _find_executor(config: RunConfig) -> Callable[[RunConfig, Store, Emit], RunRecord]:
+    """Return what executes the run; an import that fails here is a failed run too."""
+    if config.task.mode == "server":
+        from harness.run.serving import execute_serving  # noqa: PLC0415 - httpx is an extra
+
+        return execute_serving
+    from harness.run.runner import execute  # noqa: PLC0415
+
+    return execute
 
 
 def emit(event: dict[str, Any]) -> None:

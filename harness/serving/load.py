@@ -93,7 +93,7 @@ class _Driver:
         try:
             await asyncio.wait((sending, stopping), timeout=self._load.max_run_s, return_when=asyncio.FIRST_COMPLETED)
             if not sending.done() and self.result.stopped is None:
-                self.result.stopped = f"the run's time of {self._load.max_run_s:g} s was over (server.max_run_s)"
+                self.result.stopped = "the run's time was over (server.max_run_s)"
         finally:
             for task in (sending, stopping):
                 task.cancel()
