@@ -49,7 +49,7 @@ class Target:
     api: str
     timeout_s: float
     max_retries: int
-    api_key: str | None = None
+    api_key: str | None = field(default=None, repr=False)
     dialect: Dialect = field(default_factory=Dialect)
 
     @property
