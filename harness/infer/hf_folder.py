@@ -85,18 +85,6 @@ def find_hf_folder(place: str) -> HFFolder:
     return HFFolder(folder, name_model(str(folder.absolute())), config, _find_weights(folder))
 
 
-def hash_file_of_questions(path: str) -> str:
-    """Return the hash of a file that a task kind reads.
-
-    Raises:
-        ConfigError: it cannot be read.
-    """
-    try:
-        return _hash_file(Path(path).expanduser())
-    except OSError as error:
-        raise ConfigError(f"the file of questions '{path}' cannot be read: {error.strerror}.") from error
-
-
 def _find_in_cache(place: str) -> Path:
     missing = ConfigError(
         f"there is no folder '{place}', nor a repository of that name in the local cache; download it first "

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-
 from harness.core.config import RunConfig, hash_config, is_inference, make_run_id
 from harness.core.model_config import HuggingFaceConfig
 from harness.data import prepare_data
@@ -28,19 +25,23 @@ def identify(config: RunConfig) -> tuple[str, str]:
 def identify_run(config: RunConfig, data_sha256: str) -> tuple[str, str]:
     """Return (run id, config hash) of a run on the corpus with this content hash, empty where none is used.
 
-    Files of questions and the weights of a published model count by their contents.
+    The user's own questions, and the weights of a published model, are part of it by their contents.
+
+    Raises:
+        ConfigError: a file of questions or a model's folder cannot be read.
     """
     files_sha256 = identify_files(config.task.kinds) if config.task.answer else ""
-    contents = [files_sha256] if files_sha256 else []
+    model_sha256 = ""
     if isinstance(config.model, HuggingFaceConfig) and config.task.mode == "engine":
-        contents.append(find_hf_folder(config.model.path).contents_sha256)
-    if contents:
-        data_sha256 = hashlib.sha256(json.dumps([data_sha256, contents]).encode()).hexdigest()
-    config_hash = hash_config(config, data_sha256, FORMULA_VERSION)
+        model_sha256 = find_hf_folder(config.model.path).contents_sha256
+    config_hash = hash_config(config, data_sha256 + files_sha256 + model_sha256, FORMULA_VERSION)
     return make_run_id(config, config_hash), config_hash
 
 
 def needs_corpus(config: RunConfig) -> bool:
-    """Return whether a run reads held-out documents: to be trained, or since a kind of its tasks is cut from them."""
+    """Return whether a run reads held-out documents: to be trained, or since a kind of its tasks is cut from them.
+
+    Line completion, which is asked where no kinds are given, is such a kind.
+    """
     kinds = config.task.kinds.values()
     return not is_inference(config) or not kinds or any(kind.name in CORPUS_KINDS for kind in kinds)
