@@ -83,7 +83,7 @@ def execute_serving(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
     shares = share_energy(result.outcomes, measured.serve.readings)
     rows = build_rows(planned, result.outcomes, shares, measured.origin_s)
     stats = summarise(result, config.server, name_served(model), measured.steady, measured.origin_s)
-    quality, unanswered = judge_answers(suite, config.task.kinds, rows, data_sha256)
+    quality, unanswered = judge_answers(suite, config.task.kinds, rows)
     work = Work(
         unit="task",
         amount=stats.num_answered,

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from harness.core.boundary import sum_boundary
 from harness.core.config import RunConfig
-from harness.core.records import EnergyReading, Finding, Grade, SensorInfo, WindowRecord, Work, worst_grade
+from harness.core.records import EnergyReading, Finding, Grade, WindowRecord, Work
 from harness.measure import Meter
-from harness.measure.totals import total_energy_j
 from harness.sensors.overlap import domains_to_sum
 from harness.serving.load import LoadResult
 from harness.serving.outcome import Outcome
@@ -68,7 +68,8 @@ def share_energy(outcomes: Sequence[Outcome], readings: Sequence[EnergyReading])
 
     Where the server does not tell the tokens of prompts all answers bear the same, and a finding says so.
     """
-    energy_j = total_energy_j(readings)
+    total = sum_boundary(readings)
+    energy_j = total.energy_j
     nothing: tuple[float | None, ...] = (None,) * len(outcomes)
     if energy_j is None:
         return EnergyShares(nothing, None, None, "the energy of the run is unknown")
@@ -82,18 +83,11 @@ def share_energy(outcomes: Sequence[Outcome], readings: Sequence[EnergyReading])
         share, weights = "equal", dict.fromkeys(weights, 1.0)
         text = "the server does not tell the tokens of prompts: all answers bear the same energy"
         findings = (Finding(code="equal_energy_shares", severity="warning", text=text),)
-    total = math.fsum(weight for weight in weights.values() if weight is not None)
+    whole = math.fsum(weight for weight in weights.values() if weight is not None)
     energies = tuple(
-        energy_j * (weights[outcome.index] or 0.0) / total if outcome.answered else None for outcome in outcomes
+        energy_j * (weights[outcome.index] or 0.0) / whole if outcome.answered else None for outcome in outcomes
     )
-    return EnergyShares(energies, grade_total(readings), share, _UNSHARED, findings)
-
-
-def grade_total(readings: Sequence[EnergyReading]) -> Grade | None:
-    """Return the worst grade of the readings that a total counts; ``None`` without any."""
-    counts = domains_to_sum([_describe(reading) for reading in readings])
-    grades = [reading.grade for reading, counted in zip(readings, counts, strict=True) if counted]
-    return worst_grade(*grades) if grades else None
+    return EnergyShares(energies, total.grade, share, _UNSHARED, findings)
 
 
 def find_sensor_period_s(meter: Meter, poll_interval_s: float) -> float | None:
@@ -138,16 +132,3 @@ def _weigh(outcome: Outcome) -> float | None:
     if outcome.usage is None:
         return None
     return INPUT_TOKEN_WEIGHT * outcome.usage.input_tokens + OUTPUT_TOKEN_WEIGHT * outcome.usage.output_tokens
-
-
-def _describe(reading: EnergyReading) -> SensorInfo:
-    return SensorInfo(
-        name=reading.sensor,
-        domain=reading.domain,
-        device=reading.device,
-        device_index=reading.device_index,
-        method=reading.method,
-        grade=reading.grade,
-        update_period_s=None,
-        source="",
-    )

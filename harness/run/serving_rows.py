@@ -10,6 +10,7 @@ from harness.core.task_config import KindConfig
 from harness.run.serving_energy import EnergyShares
 from harness.run.serving_plan import PlannedRequest
 from harness.serving.outcome import Outcome
+from harness.tasks.answer import hash_questions
 from harness.tasks.line_completion import binomial_stderr
 from harness.tasks.questions import Question, cut_answer, estimate_chance, is_correct
 
@@ -28,7 +29,6 @@ def judge_answers(
     suite: Mapping[str, Sequence[Question]],
     kinds: Mapping[str, KindConfig],
     rows: Sequence[TaskResult],
-    data_sha256: str,
 ) -> tuple[list[QualityReading], list[Finding]]:
     """Return the accuracy of each kind over its questions with an answer, each question once, and what was left out.
 
@@ -51,7 +51,7 @@ def judge_answers(
                 higher_is_better=True,
                 task=name,
                 task_version=kinds[name].version,
-                data_sha256=data_sha256,
+                data_sha256=hash_questions(questions),
                 reason=None if num_answered else "no question of this kind was answered",
                 chance=estimate_chance(questions),
             )
