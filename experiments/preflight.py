@@ -46,7 +46,7 @@ def _check_run(config: RunConfig) -> None:
     if needs_corpus(config):
         prepare_data(config.data)
     if isinstance(config.model, HuggingFaceConfig) and config.task.mode == "engine":
-        from harness.infer.hf_load import check_model  # noqa: PLC0415 - brings transformers in, only when needed
+        from harness.infer.hf_checks import check_model  # noqa: PLC0415 - brings transformers in, only when needed
 
         check_model(config.model)
 

@@ -35,7 +35,7 @@ def build_exercise_documents(config: DataConfig, source_bytes: int) -> list[tupl
     """Return documents (name, text) of exercises that are never asked, ``[]`` without `config.kinds`.
 
     With the `source_bytes` of the training text, separators included, they make up `config.kinds_share` of all bytes,
-    each kind as much as the others, to within one document a kind.
+    each kind as much as the others, to within one exercise a kind.
 
     Raises:
         ConfigError, DataError: as `validate_mixture`, or options that leave nothing to train on.
@@ -47,7 +47,7 @@ def build_exercise_documents(config: DataConfig, source_bytes: int) -> list[tupl
         rng = random.Random(f"training:{name}:{kind}:{exercises.version}")
         written = 0
         while written < wanted:
-            text = _write_document(exercises, rng, f"data.kinds.{name}")
+            text = _write_document(exercises, rng, min(_DOCUMENT_BYTES, wanted - written), f"data.kinds.{name}")
             documents.append((f"exercises/{name}/{len(documents):07d}", text))
             written += len(text.encode()) + 1
     return documents
@@ -70,10 +70,10 @@ def _build_kinds(config: DataConfig) -> dict[str, Exercises]:
     return {name: build_exercises(kind, f"data.kinds.{name}") for name, kind in sorted(config.kinds.items())}
 
 
-def _write_document(exercises: Exercises, rng: random.Random, where: str) -> str:
+def _write_document(exercises: Exercises, rng: random.Random, num_bytes: float, where: str) -> str:
     lines: list[str] = []
     length = 0
-    while length < _DOCUMENT_BYTES:
+    while length < num_bytes:
         lines.append(draw_for_training(exercises, rng, where).line)
         length += len(lines[-1])
     return "".join(lines)

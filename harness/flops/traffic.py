@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from harness.core.model_config import ModelConfig, MoEConfig
 from harness.core.records import ParamCount
 
-DENSE_SOURCE = "formula: all weights and the KV cache"
-EVEN_SOURCE = "formula: experts as an even router would touch them, all other weights and the KV cache"
-COUNTED_SOURCE = "formula: experts as many as steps of this batch touched, all other weights and the KV cache"
+DENSE_SOURCE = "formula"
+EVEN_SOURCE = "formula, experts as an even router would touch them"
+COUNTED_SOURCE = "formula, experts as decode steps of this batch size touched them"
 
 
 def estimate_distinct_experts(num_experts: int, top_k: int, num_tokens: float) -> float:

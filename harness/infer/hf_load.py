@@ -1,15 +1,7 @@
-"""Published models through `transformers`: checked, loaded as they are, and what was pinned when they were.
-
-`transformers` is optional and is imported when a model is asked for. Nothing is downloaded, and code that comes with a
-model is never run.
-"""
+"""Published models through `transformers`: loaded as they are, and what was pinned when they were."""
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
-import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,60 +10,41 @@ import torch
 from harness.core.errors import ConfigError
 from harness.core.inference import ModelSource
 from harness.core.model_config import HuggingFaceConfig
-from harness.infer.hf_folder import HFFolder, find_hf_folder
+from harness.infer.hf_checks import OFFLINE, first_line, quiet
+from harness.infer.hf_experts import find_experts
+from harness.infer.hf_folder import HFFolder
+from harness.infer.hf_text import HFText, load_text
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _PRECISIONS = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16", torch.float64: "fp64"}
-_OFFLINE = {"local_files_only": True, "trust_remote_code": False}
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model in memory with its tokenizer, the folder that it came from, and what the record says of it."""
+    """A model in memory with its text, and what the record says of it."""
 
     model: Any
-    tokenizer: Any
-    folder: HFFolder
+    text: HFText
     source: ModelSource
 
-
-def check_model(config: HuggingFaceConfig) -> HFFolder:
-    """Check, without loading weights, that `transformers` can run the model of `config` as it is; return its folder.
-
-    Raises:
-        ConfigError: `transformers` is missing, the folder is not whole, or the architecture is not a causal language
-            model that `transformers` has.
-    """
-    if importlib.util.find_spec("transformers") is None:
-        raise ConfigError("model=hf needs transformers, which is not installed; type: pip install 'isojoule[hf]'")
-    folder = find_hf_folder(config.path)
-    read = _read_config(folder)
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING  # noqa: PLC0415 - optional
-
-    if type(read) not in MODEL_FOR_CAUSAL_LM_MAPPING:
-        raise ConfigError(
-            f"'{folder.name}' is a '{read.model_type}', which transformers has as no causal language model; give "
-            "another model."
-        )
-    if config.device_map and importlib.util.find_spec("accelerate") is None:
-        raise ConfigError("model.device_map needs accelerate; type: pip install 'isojoule[hf]', or leave it out.")
-    return folder
+    @property
+    def folder(self) -> HFFolder:
+        """Return the folder that it came from."""
+        return self.text.folder
 
 
-def load_model(config: HuggingFaceConfig, device: torch.device) -> LoadedModel:
-    """Load the model of `config` with its tokenizer, for greedy answers on `device` (or where its map puts it).
+def load_model(config: HuggingFaceConfig, device: torch.device, text: HFText | None = None) -> LoadedModel:
+    """Load the model of `config`, for greedy answers on `device` (or where its map puts it); `text`: its tokenizer.
 
     Raises:
-        ConfigError: see `check_model`; or a data type, implementation or map that cannot be used here.
+        ConfigError: see `harness.infer.hf_text.load_text`; or a data type, implementation or map that cannot be used.
     """
+    text = text or load_text(config)
     import transformers  # noqa: PLC0415 - optional
 
-    folder = check_model(config)
-    with _quiet():
-        tokenizer = _load_tokenizer(folder)
+    folder = text.folder
+    with quiet():
         model = _load_weights(config, folder, device)
-    if config.chat_template and not getattr(tokenizer, "chat_template", None):
-        raise ConfigError(f"'{folder.name}' has no chat template; set model.chat_template=false.")
     model.eval()
     source = ModelSource(
         name=folder.name,
@@ -85,42 +58,10 @@ def load_model(config: HuggingFaceConfig, device: torch.device) -> LoadedModel:
         device_map=config.device_map or None,
         experts_implementation=_experts_implementation(model),
         attention_implementation=getattr(model.config, "_attn_implementation", None),
-        chat_template=config.chat_template,
-        tokenizer=type(tokenizer).__name__,
+        chat_template=text.chat_template,
+        tokenizer=type(text.tokenizer).__name__,
     )
-    return LoadedModel(model, tokenizer, folder, source)
-
-
-def _read_config(folder: HFFolder) -> Any:
-    from transformers import AutoConfig  # noqa: PLC0415 - optional
-
-    if "auto_map" in folder.config and not _is_known(str(folder.config.get("model_type"))):
-        raise ConfigError(
-            f"'{folder.name}' needs code that comes with it, which is never run here (trust_remote_code is off); give "
-            "a model whose architecture transformers has itself."
-        )
-    try:
-        with _quiet():
-            return AutoConfig.from_pretrained(folder.path, **_OFFLINE)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ConfigError(
-            f"transformers cannot read the config.json of '{folder.name}': {_first_line(error)}"
-        ) from error
-
-
-def _is_known(model_type: str) -> bool:
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES  # noqa: PLC0415 - optional
-
-    return model_type in CONFIG_MAPPING_NAMES
-
-
-def _load_tokenizer(folder: HFFolder) -> Any:
-    from transformers import AutoTokenizer  # noqa: PLC0415 - optional
-
-    try:
-        return AutoTokenizer.from_pretrained(folder.path, **_OFFLINE)
-    except (OSError, ValueError, ImportError, TypeError, KeyError) as error:
-        raise ConfigError(f"'{folder.name}' has no tokenizer that can be loaded: {_first_line(error)}") from error
+    return LoadedModel(model, text, source)
 
 
 def _load_weights(config: HuggingFaceConfig, folder: HFFolder, device: torch.device) -> Any:
@@ -134,9 +75,9 @@ def _load_weights(config: HuggingFaceConfig, folder: HFFolder, device: torch.dev
     if config.device_map:
         asked["device_map"] = config.device_map
     try:
-        model = AutoModelForCausalLM.from_pretrained(folder.path, **_OFFLINE, **asked)
+        model = AutoModelForCausalLM.from_pretrained(folder.path, **OFFLINE, **asked)
     except (OSError, ValueError, ImportError, TypeError, KeyError, RuntimeError) as error:
-        raise ConfigError(f"transformers cannot load '{folder.name}': {_first_line(error)}") from error
+        raise ConfigError(f"transformers cannot load '{folder.name}': {first_line(error)}") from error
     if not config.device_map:
         model.to(device)
     if model.device.type == "cpu" and any(weight.dtype == torch.float16 for weight in model.parameters()):
@@ -161,9 +102,8 @@ def _check_experts(config: HuggingFaceConfig, folder: HFFolder, model: Any) -> N
 
 def _experts_implementation(model: Any) -> str | None:
     """Return how the loaded model runs its experts; ``None`` for a dense one, or where the library does not say."""
-    has_experts = any(type(module).__name__.endswith("Experts") for module in model.modules())
     chosen = getattr(model.config.get_text_config(), "_experts_implementation", None)
-    return str(chosen) if has_experts and chosen else None
+    return str(chosen) if chosen and find_experts(model) else None
 
 
 def _precision_of(model: Any) -> str:
@@ -177,21 +117,3 @@ def _precision_of(model: Any) -> str:
         amounts[weight.dtype] = amounts.get(weight.dtype, 0) + weight.numel()
     most = max(amounts, key=lambda dtype: amounts[dtype])
     return _PRECISIONS.get(most, str(most).removeprefix("torch."))
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep progress bars and notes of loading out of the worker's output; errors are raised as before."""
-    from transformers.utils import logging as hf_logging  # noqa: PLC0415 - optional
-
-    before = hf_logging.get_verbosity()
-    hf_logging.set_verbosity(logging.ERROR)
-    hf_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        hf_logging.set_verbosity(before)
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

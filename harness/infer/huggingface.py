@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,18 +50,23 @@ class HFState:
 
 
 class HuggingFaceEngine:
-    """Fits `harness.tasks.engine.AnswerEngine`; `counter`, where one is set, is told which rows are padding."""
+    """Fits `harness.tasks.engine.AnswerEngine`.
+
+    `counter`, where one is set, is told which rows are padding. `coverage` may be set to how many distinct experts of a
+    layer a decode step touched, by batch size; bytes of decode steps then count those in place of an even router's.
+    """
 
     needs_equal_lengths = False
 
     def __init__(self, loaded: LoadedModel) -> None:
         self.loaded = loaded
         self.model = loaded.model
-        self.tokenizer = loaded.tokenizer
+        self.text = loaded.text
         self.counter: ChoiceCounter | None = None
+        self.coverage: Mapping[int, float] = {}
         self.steps: CountedSteps = count_steps(loaded)
-        self._end_ids = frozenset(find_end_ids(self.model, self.tokenizer))
-        self._pad_id = _first_id(self.tokenizer.pad_token_id, *sorted(self._end_ids), 0)
+        self._end_ids = frozenset(find_end_ids(self.model, self.text.tokenizer))
+        self._pad_id = _first_id(self.text.tokenizer.pad_token_id, *sorted(self._end_ids), 0)
         parameters = inspect.signature(self.model.forward).parameters
         self._cache_name = "cache" if "cache" in parameters else "past_key_values"
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in parameters else {}
@@ -73,16 +78,11 @@ class HuggingFaceEngine:
 
     def encode(self, text: str) -> list[int]:
         """Return the token ids of a prompt, inside the chat template where the configuration asks for it."""
-        if self.loaded.source.chat_template:
-            message = [{"role": "user", "content": text}]
-            text = self.tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=False)
-            return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
-        return list(self.tokenizer(text)["input_ids"])
+        return self.text.encode(text)
 
     def decode_text(self, ids: Sequence[int]) -> str:
         """Return the text of new tokens, special tokens left out."""
-        text: str = self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return text
+        return self.text.decode(ids)
 
     def is_stop(self, ids: Sequence[int], stop: str) -> bool:
         """Return whether an answer has ended: the model's own end token, or `stop` in the text of `ids`."""
@@ -139,7 +139,8 @@ class HuggingFaceEngine:
 
     def count_decode(self, batch_size: int, num_prompt_tokens: int, num_steps: int) -> StepCost:
         """Return the cost of `num_steps` decode steps of a batch after prompts padded to that length."""
-        return StepCost(*self.steps.count_decode(batch_size, num_prompt_tokens, num_steps))
+        distinct = self.coverage.get(batch_size)
+        return StepCost(*self.steps.count_decode(batch_size, num_prompt_tokens, num_steps, distinct))
 
     def _steps(self, state: HFState) -> Iterator[Tensor]:
         """Yield (B,) new tokens: the one from prefill, then one for each step, from the state as prefill left it."""

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 from harness.core.config import RunConfig
 from harness.core.inference import Regime
-from harness.core.records import QualityReading
+from harness.core.model_config import MoEConfig
+from harness.core.records import Finding, QualityReading
 from harness.core.task_config import KindConfig, TaskConfig
 from harness.data import Dataset
 from harness.measure import Meter
@@ -25,8 +26,9 @@ from harness.tasks.engine import AnswerEngine
 from harness.tasks.kinds.kind import Encode
 from harness.tasks.line_completion import TASK_NAME, TASK_VERSION
 from harness.tasks.own_engine import OwnEngine
-from harness.tasks.passes import Prompt
+from harness.tasks.passes import Prompt, split_batches
 from harness.tasks.questions import Question
+from harness.tasks.routing import MIXED, describe_routing, measure_coverage, mix_kinds, record_choices
 from harness.tasks.suite import build_suite, encode_prompt
 from harness.tasks.sweep import SWEEP, build_line_prompts, build_sweep_prompts, sweep_regimes
 
@@ -123,9 +125,71 @@ def answer_all(  # noqa: PLR0917 - two runners call it, once each
 def answer_own(  # noqa: PLR0917 - the runner calls it, once
     config: RunConfig, model: Transformer, data: Dataset, asked: Asked, meter: Meter, outcome: Outcome, emit: Emit
 ) -> None:
-    """Answer with a model of ours: windows, rows and qualities go to `outcome`."""
+    """Answer with a model of ours. Routings of experts are recorded before, outside every window.
+
+    Bytes of decode steps then count the experts that steps of the same kind and batch size touched.
+    """
     engine = OwnEngine(model, data.tokenizer)
-    answer_all(config, engine, asked, meter, outcome, emit, lines_sha256=data.info.sha256)
+    _record_routing(config, engine, asked, outcome, emit)
+    outcome.findings.extend(find_long_prompts(asked, config.task, config.train.context_length))
+
+    def on_kind(name: str) -> None:
+        engine.coverage = {c.batch_size: c.measured for c in outcome.expert_coverage if c.kind == name}
+
+    answer_all(config, engine, asked, meter, outcome, emit, lines_sha256=data.info.sha256, on_kind=on_kind)
+
+
+def find_long_prompts(asked: Asked, task: TaskConfig, trained_length: int) -> list[Finding]:
+    """Return a finding for each kind, and the sweep, whose prompt and answer exceed what the model was trained on.
+
+    Rotary positions have no limit, so such work can be done and measured; what is answered there means little.
+    """
+    lengths = {
+        name: max(len(prompt.ids) for prompt in prompts) + task.kinds[name].max_answer_tokens
+        for name, prompts in asked.kinds.items()
+    }
+    if asked.sweep:
+        lengths[SWEEP] = max(asked.sweep) + max(task.regimes.answer_lengths)
+    text = "prompt and answer are longer than the contexts of training: energy and time hold, answers mean little"
+    return [
+        Finding(
+            code="context_beyond_training",
+            severity="info" if name == SWEEP else "warning",
+            text=f"{name}: {text}",
+            value=length,
+            limit=trained_length,
+        )
+        for name, length in lengths.items()
+        if length > trained_length
+    ]
+
+
+def _record_routing(config: RunConfig, engine: OwnEngine, asked: Asked, outcome: Outcome, emit: Emit) -> None:
+    """Add the routing of each kind, and the experts that decode steps touched; a dense model has neither."""
+    model_config, task = engine.model.config, config.task
+    if not isinstance(model_config, MoEConfig) or not (asked.kinds or asked.sweep):
+        return
+    emit({"event": "phase", "phase": "routing"})
+    kinds = {
+        name: record_choices(engine, prompts, task.kinds[name].max_answer_tokens, task.batch_size)
+        for name, prompts in asked.kinds.items()
+    }
+    outcome.task_routing.extend(describe_routing(name, choices, model_config) for name, choices in kinds.items())
+    decode = {name: choices.decode_QLSk for name, choices in kinds.items()}
+    if asked.sweep:
+        longest = asked.sweep[max(asked.sweep)]
+        choices = record_choices(engine, longest, max(task.regimes.answer_lengths), task.batch_size)
+        decode[SWEEP] = choices.decode_QLSk
+    for name, steps in decode.items():
+        sizes = task.regimes.batch_sizes if name == SWEEP else _batch_sizes(asked.kinds[name], task.batch_size)
+        outcome.expert_coverage.extend(measure_coverage(name, steps, model_config, sizes, seed=config.seed))
+    if len(kinds) > 1:
+        outcome.expert_coverage.extend(measure_coverage(MIXED, mix_kinds(kinds, config.seed), model_config))
+
+
+def _batch_sizes(prompts: Sequence[Prompt], batch_size: int) -> set[int]:
+    """Return the sizes of the batches that prompts are really answered in."""
+    return {len(batch) for batch in split_batches(prompts, batch_size, equal_lengths=True)}
 
 
 def _keep(outcome: Outcome, answers: Answers, quality: QualityReading) -> None:

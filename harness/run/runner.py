@@ -28,7 +28,7 @@ from harness.run.identity import identify_run
 from harness.run.judging import add_findings, judge, judge_training
 from harness.run.outcome import Outcome
 from harness.run.outline import begin_record
-from harness.run.peak import peak_of
+from harness.run.peak import bandwidth_of, peak_of
 from harness.run.preparation import add_executed, build, build_forward, check_flops, warm_up
 from harness.run.pretrain import Emit, Pretrainer, Pretraining
 from harness.run.weights import keep_model
@@ -51,8 +51,7 @@ def execute(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
     emit({"event": "phase", "phase": "data"})
     data = prepare_data(config.data)
     run_id, config_hash = identify_run(config, data.info.sha256)
-    is_judged = config.role != "trunk"
-    asked = build_asked(config.task, data.test_documents, data.tokenizer.encode) if is_judged else Asked()
+    asked = Asked() if config.role == "trunk" else build_asked(config.task, data.test_documents, data.tokenizer.encode)
     outcome = Outcome()
     samples = store.samples_dir(run_id)
     with Meter(config.measure, folder=samples) as meter:
@@ -77,8 +76,9 @@ def execute(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
         judge_training(config, training, outcome)
         outcome.findings.extend(find_parts(fit.micro, model.config))
         flops = add_executed(flops, config, model, training)
+        training.give_back()
 
-        if is_judged:
+        if config.role != "trunk":
             judge(config, model, data, meter, outcome, emit, fit_windows(fit, config.train, device), asked)
         after = measure_idle(meter, config.measure.idle_s, "idle_after")
         outcome.windows.append(after.to_record())
@@ -87,6 +87,7 @@ def execute(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
         outcome.findings.extend(meter.findings)
         trace = meter.trace() if config.measure.trace else None
     speed = _train_speed(training)
+    bandwidth = bandwidth_of(device) if asked != Asked() else None
     epochs = num_epochs(training.path.tokens, data.train)
     add_findings(outcome, flops, epochs)
     record = dataclasses.replace(
@@ -107,12 +108,14 @@ def execute(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
         mfu=None if speed is None else speed / peak.flops_per_s,
         peak_flops_per_s=peak.flops_per_s,
         peak_source=peak.source,
+        peak_bytes_per_s=None if bandwidth is None else bandwidth.bytes_per_s,
+        peak_bytes_source=None if bandwidth is None else bandwidth.source,
         batches=describe_batches(fit, config.train.precision, device, outcome.eval_batch_size),
         task_routing=tuple(outcome.task_routing),
         expert_coverage=tuple(outcome.expert_coverage),
         findings=tuple(outcome.findings),
     )
-    if config.save_model and is_judged:
+    if config.save_model and config.role != "trunk":
         keep_model(model, config, data, store.model_dir(run_id))
     _write(store, record, outcome, trace)
     shutil.rmtree(samples, ignore_errors=True)  # the record and its trace hold what they say; a crash leaves them

@@ -12,19 +12,16 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from harness.core.clock import utc_label
 from harness.core.config import RunConfig, config_from_dict
 from harness.core.errors import EXIT_OK, EXIT_RUN_FAILED, HarnessError
-from harness.core.records import RunRecord
 from harness.core.store import Store
 from harness.run.outline import failed_record
 
 _PR_SET_PDEATHSIG = 1
-Emit = Callable[[dict[str, Any]], None]
 
 
 def main(job_path: str) -> int:
@@ -35,7 +32,9 @@ def main(job_path: str) -> int:
     store = Store(job["store"])
     started = utc_label()
     try:
-        record = _find_executor(config)(config, store, emit)
+        from harness.run.execute import execute_run  # noqa: PLC0415 - an import that fails is a failed run too
+
+        record = execute_run(config, store, emit)
         if record.run_id != job["run_id"]:
             return _fail(config, store, job["run_id"], started, f"ran as {record.run_id}: the data changed meanwhile")
         if record.status == "failed":
@@ -48,17 +47,6 @@ def main(job_path: str) -> int:
         traceback.print_exc()
         return _fail(config, store, job["run_id"], started, f"{type(error).__name__}: {error}")
     return EXIT_OK
-
-
-def _find_executor(config: RunConfig) -> Callable[[RunConfig, Store, Emit], RunRecord]:
-    """Return what executes the run; an import that fails here is a failed run too."""
-    if config.task.mode == "server":
-        from harness.run.serving import execute_serving  # noqa: PLC0415 - httpx is an extra
-
-        return execute_serving
-    from harness.run.runner import execute  # noqa: PLC0415
-
-    return execute
 
 
 def emit(event: dict[str, Any]) -> None:

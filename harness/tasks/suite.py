@@ -46,8 +46,9 @@ def build_suite(
 ) -> dict[str, tuple[Question, ...]]:
     """Return the questions of each kind, the same whatever model or seed asks.
 
-    `documents` are the held-out files (name, text). With `encode`, line completion takes the cuts whose prompts fill
-    `context_length` tokens of that tokenizer, as it does outside a suite; without, those that fill them with any.
+    `documents` are the held-out files (name, text). With `encode` only prompts that fill `context_length` tokens of
+    that tokenizer are taken (line completion: the same as outside a suite), as an engine whose prompts are equally long
+    needs; without, those that fill `context_bytes`.
 
     Raises:
         ConfigError: a kind, version or option that does not exist, or a mistake in a file of the user's.
@@ -79,7 +80,8 @@ def encode_prompt(encode: Encode, question: Question, context_length: int) -> li
 def cut_prompt(question: Question, context_bytes: int) -> str:
     """Return at most the last `context_bytes` bytes of the prompt, from the start of a line where there is one.
 
-    A prompt whose last line is longer is cut between two characters; one that cannot be answered when cut is refused.
+    A prompt whose last line is longer, or that cannot be answered from whole lines, is cut between two characters; one
+    that cannot be answered then either is refused.
 
     Raises:
         DataError: what the question cannot be answered without is longer than `context_bytes`.
@@ -96,6 +98,8 @@ def cut_prompt(question: Question, context_bytes: int) -> str:
     elif newline and lines:
         text = lines.decode(errors="surrogateescape")
     else:
+        text = tail.decode(errors="ignore")
+    if len(text) < question.needed_chars:
         text = tail.decode(errors="ignore")
     if len(text) < question.needed_chars:
         raise DataError(

@@ -16,11 +16,14 @@ _CLOSE_SHARE = 0.4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BracketMatching:
-    """`length` brackets of `num_types` types, at most `max_depth` open at once; at least one is open at the end."""
+    """`length` brackets or one less, of `num_types` types, at most `max_depth` open at once and one or more at the end.
+
+    One less in half of the draws, since an even number of brackets leaves an even number open.
+    """
 
     version: ClassVar[int] = VERSION
-    length: int = whole_number(6, 1, 256)
-    max_depth: int = whole_number(3, 1, 32)
+    length: int = whole_number(8, 1, 256)
+    max_depth: int = whole_number(4, 1, 32)
     num_types: int = whole_number(3, 1, len(_PAIRS))
 
     def draw(self, rng: random.Random) -> Exercise:
@@ -28,9 +31,7 @@ class BracketMatching:
         is_open: list[str] = []
         while not is_open:
             written: list[str] = []
-            # With one level, brackets open and close in turn: an odd number of them leaves one open.
-            length = self.length if self.max_depth > 1 else self.length - 1 + self.length % 2
-            for _ in range(length):
+            for _ in range(rng.randint(max(1, self.length - 1), self.length)):
                 if is_open and (len(is_open) == self.max_depth or rng.random() < _CLOSE_SHARE):
                     written.append(is_open.pop())
                 else:

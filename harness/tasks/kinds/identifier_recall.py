@@ -2,10 +2,10 @@
 
 A cut stands right before the space in front of an identifier, behind a token of the same line that also stood directly
 before an earlier use of that identifier (``in items`` ... ``in`` | `` items``). Tokenizers put a space at the start
-of a token, so the cut is between two tokens of any of them. The earlier use is at most `context_length` bytes back (0:
-`context_bytes`), so that every tokenizer's prompt holds it. The answer is the identifier; the first word that is said
-counts, whatever follows, so that it does not matter what a token holds beyond its end. Keywords, names of built-ins,
-and names in comments or strings are not asked.
+of a token, so the cut is between two tokens of any of them. The earlier use is within the last `context_bytes` bytes
+and, for an engine that takes tokens, its last `context_length` tokens. The answer is the identifier; the first word
+that is said counts, whatever follows, so that it does not matter what a token holds beyond its end. Keywords, names of
+built-ins, and names in comments or strings are not asked.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from harness.tasks.line_completion import CHARS_PER_TOKEN
 from harness.tasks.questions import Question
 
 TASK_VERSION = 1
-_QUESTIONS_PER_FILE = 8
+_QUESTIONS_PER_FILE = 16
 _LEFT_OUT = frozenset({*keyword.kwlist, *keyword.softkwlist, *dir(builtins), "self"})
 _SILENT = frozenset({tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.COMMENT})
 
@@ -73,9 +73,9 @@ def build_questions(
     kind: KindConfig,
     where: str,
     documents: Documents,
-    encode: Encode | None,  # noqa: ARG001 - any tokenizer gets the same text
+    encode: Encode | None,
 ) -> list[Question]:
-    """Return `kind.num_examples` questions, a few of each file, the same for everyone.
+    """Return `kind.num_examples` questions, a few of each file; with `encode` those that its tokens can show.
 
     Raises:
         ConfigError: another version, an unknown option, or answers that are cut short.
@@ -83,16 +83,17 @@ def build_questions(
     """
     check_kind(kind, where)
     options = build_options(IdentifierRecall, kind.options, f"{where}.options")
-    visible = kind.context_length or kind.context_bytes
     num_chars = max(CHARS_PER_TOKEN * kind.context_length, kind.context_bytes)
     questions: list[Question] = []
     ordered = sorted(documents)
     random.Random(TASK_VERSION).shuffle(ordered)
     for path, text in ordered:
-        found = [place for place in _places(text, options, min(visible, kind.context_bytes)) if place[0] >= num_chars]
+        found = [place for place in _places(text, options, kind.context_bytes) if place[0] >= kind.context_bytes]
         rng = random.Random(f"{TASK_VERSION}:{path}")
         for cut, answer, needed in rng.sample(found, min(_QUESTIONS_PER_FILE, len(found))):
-            prompt = text[cut - num_chars : cut]
+            prompt = text[max(0, cut - num_chars) : cut]
+            if encode is not None and kind.context_length and not _fits(encode, prompt, needed, kind.context_length):
+                continue
             questions.append(
                 Question(
                     kind=name,
@@ -109,6 +110,11 @@ def build_questions(
         f"the held-out files give {len(questions)} questions of {where}, {kind.num_examples} were asked for; lower "
         f"{where}.num_examples or {where}.context_length, or use a larger corpus of Python files."
     )
+
+
+def _fits(encode: Encode, prompt: str, needed_chars: int, context_length: int) -> bool:
+    """Return whether the prompt fills the context, and the context holds the earlier use."""
+    return len(encode(prompt)) >= context_length >= len(encode(prompt[-needed_chars:]))
 
 
 def _places(text: str, options: IdentifierRecall, visible: int) -> Iterator[tuple[int, str, int]]:

@@ -42,7 +42,7 @@ def build_questions(
         if encode is not None and num_tokens:
             is_long = len(encode(text[max(0, cut - CHARS_PER_TOKEN * num_tokens) : cut])) >= num_tokens
         else:
-            is_long = cut >= num_chars
+            is_long = cut >= kind.context_bytes
         if is_long:
             prompt = text[max(0, cut - num_chars) : cut]
             questions.append(

@@ -55,8 +55,8 @@ def test_decode_is_generate_token_by_token_alone_and_padded(engine, monkeypatch)
 def test_a_padded_batch_is_generate_of_the_same_padded_batch(engine, monkeypatch):
     _never_ends(engine, monkeypatch)
     prompts = [engine.encode(text) for text in TEXTS]
-    engine.tokenizer.padding_side = "left"
-    padded = engine.tokenizer.pad({"input_ids": prompts}, return_tensors="pt")
+    engine.text.tokenizer.padding_side = "left"
+    padded = engine.text.tokenizer.pad({"input_ids": prompts}, return_tensors="pt")
     made = engine.model.generate(**padded, do_sample=False, max_new_tokens=10, pad_token_id=0)
     expected = made[:, padded["input_ids"].shape[1] :].tolist()
     assert engine.decode(engine.prefill(prompts, 10), 10).tolist() == expected
