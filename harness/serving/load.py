@@ -152,7 +152,8 @@ class _Driver:
         if self._on_end is not None:
             self._on_end(self._num_ended)
         self._failed_in_row = 0 if result.cause is None else self._failed_in_row + 1
-        if self._failed_in_row >= self._load.give_up_after and len(self.result.outcomes) < len(self._asks):
+        is_over = self._stop.is_set() or len(self.result.outcomes) == len(self._asks)
+        if self._failed_in_row >= self._load.give_up_after and not is_over:
             self.result.stopped = (
                 f"the server was given up after {self._failed_in_row} failures in a row, the last: {result.reason}"
             )
