@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -183,7 +184,7 @@ def hide_host(url: str) -> str:
         return url
     scheme, _, rest = url.partition("://")
     host = rest.partition("/")[0]
-    if host.startswith(("127.", "localhost", "[::1]")):
+    if re.fullmatch(r"(127(\.\d+){3}|localhost|\[::1\])(:\d+)?", host):
         return f"{scheme}://{host}"
     return f"{scheme}://(another host)"
 

@@ -19,10 +19,11 @@ import torch
 
 from harness.core.clock import now_s, utc_label
 from harness.core.config import RunConfig, validate_run
+from harness.core.errors import ConfigError
 from harness.core.inference import Regime
 from harness.core.records import Environment, Finding, RunRecord, SensorInfo, WindowRecord, Work
 from harness.core.store import Store
-from harness.core.task_config import name_served
+from harness.core.task_config import ServerConfig, hide_host, name_served
 from harness.data import prepare_data
 from harness.measure import Meter, Window, check_idle_drift, measure_idle
 from harness.run.environment import describe_environment
@@ -69,7 +70,7 @@ def execute_serving(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
     """
     validate_run(config)
     started = utc_label()
-    model = check_server(config.server)
+    model = _find_model(config.server)
     emit({"event": "phase", "phase": "data"})
     data = prepare_data(config.data) if needs_corpus(config) else None
     data_sha256 = data.info.sha256 if data is not None else ""
@@ -115,6 +116,14 @@ def execute_serving(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
     store.write_record(record)
     shutil.rmtree(samples, ignore_errors=True)
     return record
+
+
+def _find_model(server: ServerConfig) -> str:
+    """Return the name to ask for; a record of what is wrong names no other machine."""
+    try:
+        return check_server(server)
+    except ConfigError as error:
+        raise ConfigError(str(error).replace(server.base_url, hide_host(server.base_url))) from error
 
 
 def _measure(

@@ -7,6 +7,7 @@ when they arrive, whatever the answers do; with a `concurrency` they wait for a 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -67,8 +68,9 @@ async def drive(
     try:
         await driver.run(client)
     finally:
-        async with asyncio.timeout(_CLOSE_S):
-            await client.aclose()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_S):
+                await client.aclose()
     return driver.result
 
 

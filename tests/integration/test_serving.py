@@ -32,8 +32,8 @@ pytestmark = pytest.mark.skipif(
 FEW = (
     "~task.kinds.line_completion", "~task.kinds.identifier_recall", "~task.kinds.sorting",
     "~task.kinds.bracket_matching", "task.kinds.arithmetic.num_examples=5",
-    "task.kinds.key_value_recall.num_examples=5", "task.kinds.arithmetic.context_bytes=120", "task.kinds.key_value_recall.context_bytes=200", "measure.idle_s=0.2",
-    "sweep.seeds=[0]",
+    "task.kinds.key_value_recall.num_examples=5", "task.kinds.arithmetic.context_bytes=120",
+    "task.kinds.key_value_recall.context_bytes=200", "measure.idle_s=0.2", "sweep.seeds=[0]",
 )  # fmt: skip
 START_S = 90.0
 
