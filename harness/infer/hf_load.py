@@ -10,7 +10,7 @@ import torch
 from harness.core.errors import ConfigError, RunFailedError
 from harness.core.inference import ModelSource
 from harness.core.model_config import HuggingFaceConfig
-from harness.infer.hf_checks import OFFLINE, first_line, quiet
+from harness.infer.hf_checks import OFFLINE, first_line, quiet, refuse_fp16
 from harness.infer.hf_experts import find_experts
 from harness.infer.hf_folder import HFFolder
 from harness.infer.hf_text import HFText, load_text
@@ -87,11 +87,7 @@ def _load_weights(config: HuggingFaceConfig, folder: HFFolder, device: torch.dev
     except (OSError, ValueError, ImportError, TypeError, KeyError, RuntimeError) as error:
         raise ConfigError(f"transformers cannot load '{folder.name}': {first_line(error)}") from error
     if model.device.type == "cpu" and any(weight.dtype == torch.float16 for weight in model.parameters()):
-        stored = " (as its weights are stored)" if config.dtype == "auto" else ""
-        raise ConfigError(
-            f"'{folder.name}' would run in fp16{stored} on a CPU, which has no fast products for it; set "
-            "model.dtype=fp32 or model.dtype=bf16."
-        )
+        refuse_fp16(config, folder)
     _check_experts(config, folder, model)
     return model
 

@@ -21,12 +21,13 @@ from harness.core.records import Environment, RunRecord, WindowRecord, Work
 from harness.core.store import Store
 from harness.core.task_config import KindConfig, TaskConfig
 from harness.data import Dataset, prepare_data
+from harness.infer.hf_checks import check_dtype
 from harness.infer.hf_load import LoadedModel, load_model
 from harness.infer.hf_text import HFText, load_text
 from harness.infer.huggingface import HuggingFaceEngine
 from harness.measure import Meter, check_idle_drift, measure_idle
 from harness.run.answering import Asked, answer_all, build_asked
-from harness.run.device import peak_memory_bytes, prepare_device, synchroniser
+from harness.run.device import peak_memory_bytes, prepare_device, resolve_device, synchroniser
 from harness.run.environment import describe_environment
 from harness.run.hf_routing import record_routing
 from harness.run.identity import identify_run, needs_corpus
@@ -137,6 +138,8 @@ def prepare_questions(config: RunConfig, model: HuggingFaceConfig) -> tuple[Data
     task = _resolve_task(config.task)
     data = prepare_data(config.data) if needs_corpus(config) else None
     text = load_text(model)
+    on_cpu = not model.device_map and resolve_device(config.device).type == "cpu"
+    check_dtype(model, text.folder, on_cpu=on_cpu)
     asked = build_asked(task, data.test_documents if data is not None else (), text.encode, _fit_bytes)
     check_lengths(text, task, asked)
     return data, text, asked
