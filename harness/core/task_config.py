@@ -82,7 +82,8 @@ class ServerConfig:
 
     Open loop: `request_rate` requests a second (mean), gaps gamma-distributed with shape `burstiness` (1: Poisson,
     below 1 burstier), at most `concurrency` under way (0: no limit). `num_requests` 0: every question once. A request
-    has `timeout_s` in all and `max_retries` more tries after 429, 5xx or a connection that failed before any token.
+    has `timeout_s` in all and `max_retries` more tries after 429, 5xx or a connection that failed before any token; the
+    run has `max_run_s`, warm-up and idle windows counted. `num_warmup` requests are made before and not counted.
     Goodput counts answers within every limit that is given. The key is read from the environment variable
     `api_key_env`. `dense` and `moe` are what ``experiment=pair_serve`` puts in place of `base_url`, `dense_model` and
     `moe_model` in place of `model`. Without a model's name the server's only one is asked.
