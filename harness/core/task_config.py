@@ -156,6 +156,11 @@ def validate_task(task: TaskConfig, server: ServerConfig) -> None:
         "task.lm_eval names tasks and task.lm_eval_dir is empty; give the folder of their YAML and data files.",
     )
     if task.mode == "server":
+        _require(task.answer, "task.answer=false leaves a server with nothing to do; leave it out.")
+        _require(
+            not any(sweeps),
+            "task.regimes is for engines; a server is swept by its load: isojoule run -m server.concurrency=1,4,16.",
+        )
         _validate_server(server)
 
 

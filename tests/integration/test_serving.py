@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 import os
@@ -23,11 +22,8 @@ from harness.core.boundary import sum_boundary
 from harness.core.records import RunRecord
 from harness.core.store import Store
 from tests.hf_models import save_llama, save_olmoe
+from tests.tools import require_module
 
-pytestmark = pytest.mark.skipif(
-    any(importlib.util.find_spec(name) is None for name in ("fastapi", "uvicorn", "openai")),
-    reason="transformers[serving] is not installed",
-)
 # Two kinds and few questions: both servers share the cores with whatever else the tests run.
 FEW = (
     "~task.kinds.line_completion", "~task.kinds.identifier_recall", "~task.kinds.sorting",
@@ -75,6 +71,8 @@ class Served:
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Served]]:
+    for name in ("fastapi", "uvicorn", "openai"):  # transformers[serving]
+        require_module(name)
     root = tmp_path_factory.mktemp("models")
     started = {"dense": Served(save_llama(root / "dense")), "moe": Served(save_olmoe(root / "moe"))}
     try:
