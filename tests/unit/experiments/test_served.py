@@ -71,7 +71,7 @@ def test_both_servers_of_a_pair_are_checked_before_the_first_run() -> None:
         ("server.base_url=127.0.0.1:8000", "give the server's address"),
         ("server.base_url=http://user:word@127.0.0.1", "holds a user or password"),
         ("server.api=chatt", "did you mean 'chat'"),
-        ("server.concurrency=0", "must be above 0"),
+        ("server.concurrency=-1", "give 0 or more"),
         ("server.timeout_s=0", "server.timeout_s is 0"),
         ("task.answer=false", "nothing to do"),
     ],
