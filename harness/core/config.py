@@ -38,8 +38,8 @@ _NOT_IDENTITY = ("plan_position",)
 # and a record the last part of a path.
 _FOLDERS = ("path", "dense", "moe")
 _ADDRESSES = ("base_url", "dense", "moe", "dense_model", "moe_model", "api_key_env")
-_SERVED_NAMES = ("model", "dense_model", "moe_model")
 _PLACES = {"model": _FOLDERS, "server": _ADDRESSES, "task": ("lm_eval_dir",)}
+_SERVED_NAMES = ("model", "dense_model", "moe_model")
 # Fields that came after run ids were published, and the value that does what was done before: there they leave an id as
 # it was.
 ADDED_LATER: dict[tuple[str, ...], Any] = {
