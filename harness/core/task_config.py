@@ -11,6 +11,7 @@ from harness.core.model_config import name_model
 
 MODES = ("engine", "server")
 APIS = ("completions", "chat")
+CLOSED_LOOP_CONCURRENCY = 4
 
 
 @dataclass(kw_only=True)
@@ -86,11 +87,13 @@ class ServerConfig:
     """An OpenAI-compatible server. Closed loop where `request_rate` is null: `concurrency` requests are under way.
 
     Open loop: `request_rate` requests a second (mean), gaps gamma-distributed with shape `burstiness` (1: Poisson,
-    below 1 burstier), at most `concurrency` under way (0: no limit). `num_requests` 0: every question once. A request
-    has `timeout_s` in all and `max_retries` more tries after 429, 5xx or a connection that failed before any token.
-    Goodput counts answers within every limit that is given. The key is read from the environment variable
-    `api_key_env`. `dense` and `moe` are what ``experiment=pair_serve`` puts in place of `base_url`, `dense_model` and
-    `moe_model` in place of `model`. Without a model's name the server's only one is asked.
+    below 1 burstier), at most `concurrency` under way. A `concurrency` of 0 is no limit there, and four in a closed
+    loop. `num_requests` 0: every question once. A request has `timeout_s` in all and `max_retries` more tries after
+    429, 5xx or a connection that failed before any token; the run has `max_run_s`, warm-up and idle windows counted.
+    `num_warmup` requests are made before and not counted. Goodput counts answers within every limit that is given. The
+    key is read from the environment variable `api_key_env`. `dense` and `moe` are what ``experiment=pair_serve`` puts
+    in place of `base_url`, `dense_model` and `moe_model` in place of `model`. Without a model's name the server's only
+    one is asked.
     """
 
     base_url: str = ""
@@ -100,7 +103,7 @@ class ServerConfig:
     dense_model: str = ""
     moe_model: str = ""
     api: str = "completions"
-    concurrency: int = 4
+    concurrency: int = 0
     request_rate: float | None = None
     burstiness: float = 1.0
     num_requests: int = 0
@@ -155,6 +158,11 @@ def validate_task(task: TaskConfig, server: ServerConfig) -> None:
         "task.lm_eval names tasks and task.lm_eval_dir is empty; give the folder of their YAML and data files.",
     )
     if task.mode == "server":
+        _require(task.answer, "task.answer=false leaves a server with nothing to do; leave it out.")
+        _require(
+            not any(sweeps),
+            "task.regimes is for engines; a server is swept by its load: isojoule run -m server.concurrency=1,4,16.",
+        )
         _validate_server(server)
 
 
@@ -172,13 +180,14 @@ def _validate_server(server: ServerConfig) -> None:
         "server.base_url holds a user or password; put the key into an environment variable and give "
         "server.api_key_env=ITS_NAME (nothing secret is recorded).",
     )
-    for name in ("num_requests", "num_warmup", "max_retries"):
+    for name in ("concurrency", "num_requests", "num_warmup", "max_retries"):
         _require(getattr(server, name) >= 0, f"server.{name} is {getattr(server, name)}; give 0 or more.")
-    _require(
-        server.concurrency > 0 or (server.concurrency == 0 and server.request_rate is not None),
-        f"server.concurrency is {server.concurrency}; it must be above 0 (0 is no limit, with server.request_rate).",
-    )
     _optional("server", server, "request_rate", "max_ttft_s", "max_tpot_s", "max_e2e_s")
+
+
+def count_places(server: ServerConfig) -> int:
+    """Return how many requests may be under way at once; 0 is no limit, in an open loop alone."""
+    return server.concurrency or (0 if server.request_rate is not None else CLOSED_LOOP_CONCURRENCY)
 
 
 def name_served(model: str) -> str:

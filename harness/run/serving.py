@@ -23,7 +23,7 @@ from harness.core.errors import ConfigError
 from harness.core.inference import Regime
 from harness.core.records import Environment, Finding, RunRecord, SensorInfo, WindowRecord, Work
 from harness.core.store import Store
-from harness.core.task_config import ServerConfig, hide_host, name_served
+from harness.core.task_config import ServerConfig, count_places, hide_host, name_served
 from harness.data import prepare_data
 from harness.measure import Meter, Window, check_idle_drift, measure_idle
 from harness.run.environment import describe_environment
@@ -142,7 +142,7 @@ def _measure(
     meter, findings = opened
     with meter:
         with meter.window("warmup") as window:
-            warming = Load(server.concurrency or len(warmup), _left_s(config, began_s))
+            warming = Load(count_places(server) or len(warmup), _left_s(config, began_s))
             warmed = asyncio.run(drive(target, warmup[: server.num_warmup], warming))
         windows = [window.to_record(work=_count_warmup(warmed))]
         resident = measure_idle(meter, config.measure.idle_s, "idle_resident")
@@ -158,7 +158,8 @@ def _measure(
         windows.append(serve.to_record())
         after = measure_idle(meter, config.measure.idle_s, "idle_after")
         windows.append(after.to_record())
-        steady = _find_steady(config, result, find_sensor_period_s(meter, config.measure.poll_interval_s))
+        period_s = find_sensor_period_s(meter.sensors, serve.readings, config.measure.poll_interval_s)
+        steady = _find_steady(config, result, period_s)
         steady_window, steady_findings = read_steady_window(meter, result, steady)
         if steady_window is not None:
             windows.append(steady_window)
@@ -173,7 +174,7 @@ def _measure(
             *meter.findings,
         ]
         measured.sensors = tuple(meter.sensors)
-        measured.trace = meter.trace() if config.measure.trace else None
+        measured.trace = _build_trace(meter, steady_window) if config.measure.trace else None
     return measured
 
 
@@ -194,6 +195,16 @@ def _left_s(config: RunConfig, began_s: float) -> float:
     return max(0.0, config.server.max_run_s - (now_s() - began_s))
 
 
+def _build_trace(meter: Meter, steady: WindowRecord | None) -> dict[str, Any]:
+    """Return the power trace with the steady window among its windows, which the meter did not open itself."""
+    trace = meter.trace()
+    if steady is not None:
+        end_s = steady.begin_s + steady.duration_s
+        window = {"phase": steady.phase, "repetition": 0, "begin_s": steady.begin_s, "end_s": end_s}
+        trace["windows"].append(window)
+    return trace
+
+
 def _count_warmup(warmed: LoadResult) -> Work:
     answered = [outcome for outcome in warmed.outcomes if outcome.answered]
     tokens = sum(outcome.num_output_tokens for outcome in answered)
@@ -204,7 +215,7 @@ def _find_steady(config: RunConfig, result: LoadResult, sensor_period_s: float |
     if config.server.request_rate is not None:
         text = "an open loop has no full load: its rate is fixed, not the number of requests under way"
         return SteadyStretch(None, None, text)
-    return find_steady(result, config.server.concurrency, sensor_period_s)
+    return find_steady(result, count_places(config.server), sensor_period_s)
 
 
 class _Progress:
@@ -223,12 +234,13 @@ class _Progress:
 
 def _regime(config: RunConfig, suite: dict[str, Any]) -> Regime | None:
     """Return how the work was done; an open loop without a limit has no number of requests under way."""
-    if config.server.concurrency == 0:
+    places = count_places(config.server)
+    if places == 0:
         return None
     kind = next(iter(suite)) if len(suite) == 1 else "mixed"
     return Regime(
         kind=kind,
-        batch_size=config.server.concurrency,
+        batch_size=places,
         num_input_tokens=None,
         num_output_tokens=None,
         answer_length="free",

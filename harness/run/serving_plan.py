@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from harness.core.config import RunConfig
 from harness.core.errors import ConfigError
+from harness.core.task_config import count_places
 from harness.serving.arrivals import draw_arrivals
 from harness.serving.load import Load
 from harness.serving.protocol import Ask
@@ -72,6 +73,6 @@ def plan_load(config: RunConfig, num_requests: int) -> Load:
     """Return the closed or open loop that the configuration asks for; arrivals are drawn from the seed."""
     server = config.server
     if server.request_rate is None:
-        return Load(server.concurrency, server.max_run_s)
+        return Load(count_places(server), server.max_run_s)
     arrivals = draw_arrivals(num_requests, server.request_rate, server.burstiness, config.seed + _ARRIVALS_SALT)
-    return Load(server.concurrency, server.max_run_s, tuple(arrivals))
+    return Load(count_places(server), server.max_run_s, tuple(arrivals))

@@ -104,9 +104,12 @@ async def answer(client: httpx.AsyncClient, target: Target, ask: Ask, result: Ou
                     result.retry_causes.append(failed.cause)
                     await _wait(result, failed, jitter)
                 else:
-                    result.end_s = result.last_chunk_s
+                    result.complete()
                     return
     except TimeoutError:
+        if result.done_marked:  # only the end of the connection was missing
+            result.complete()
+            return
         had = len(result.output_times_s)
         before = f" (before: {', '.join(result.retry_causes)})" if result.retry_causes else ""
         text = f"no whole answer within {target.timeout_s:g} s, {had} chunks had come{before}"

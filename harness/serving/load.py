@@ -140,6 +140,9 @@ class _Driver:
             await answer(client, self._target, ask, result)
         except asyncio.CancelledError:
             cause = causes.RUN_TIMEOUT if not self._stop.is_set() else causes.GIVEN_UP
+            if result.done_marked:
+                result.complete()
+                raise
             why = self.result.stopped or "the run was interrupted"
             result.fail(cause, f"{why}; {len(result.output_times_s)} chunks had come", now_s())
             raise

@@ -88,6 +88,10 @@ class Outcome:
         self.http_status = self.last_chunk_s = self.finish_reason = self.usage = None
         self.done_marked = False
 
+    def complete(self) -> None:
+        """End the request with the answer that has come."""
+        self.end_s = self.last_chunk_s
+
     def fail(self, cause: str, reason: str, at_s: float) -> None:
         """End the request without an answer."""
         self.cause, self.reason, self.end_s = cause, reason, at_s

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness.core.inference import Percentiles, ServingStats
-from harness.core.task_config import ServerConfig
+from harness.core.task_config import ServerConfig, count_places
 from harness.serving.load import LoadResult
 from harness.serving.outcome import Outcome
 from harness.serving.steady import SteadyStretch
@@ -31,7 +31,7 @@ def summarise(
     return ServingStats(
         server_model=model,
         api=server.api,
-        concurrency=server.concurrency or None,
+        concurrency=count_places(server) or None,
         request_rate_per_s=server.request_rate,
         burstiness=server.burstiness if is_open else None,
         num_sent=len(result.outcomes),

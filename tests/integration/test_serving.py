@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 import os
@@ -17,17 +16,20 @@ from pathlib import Path
 
 import httpx
 import pytest
+import torch
+from harness.experiments.compose import compose_app, to_run_config
 
 from harness.core.answers import TaskResult
 from harness.core.boundary import sum_boundary
+from harness.core.config import config_from_dict
 from harness.core.records import RunRecord
 from harness.core.store import Store
+from harness.run.execute import execute_run
+from harness.run.serving_plan import plan_requests
+from harness.tasks.suite import build_suite
 from tests.hf_models import save_llama, save_olmoe
+from tests.tools import require_module
 
-pytestmark = pytest.mark.skipif(
-    any(importlib.util.find_spec(name) is None for name in ("fastapi", "uvicorn", "openai")),
-    reason="transformers[serving] is not installed",
-)
 # Two kinds and few questions: both servers share the cores with whatever else the tests run.
 FEW = (
     "~task.kinds.line_completion", "~task.kinds.identifier_recall", "~task.kinds.sorting",
@@ -75,6 +77,8 @@ class Served:
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Served]]:
+    for name in ("fastapi", "uvicorn", "openai"):  # transformers[serving]
+        require_module(name)
     root = tmp_path_factory.mktemp("models")
     started = {"dense": Served(save_llama(root / "dense")), "moe": Served(save_olmoe(root / "moe"))}
     try:
@@ -135,10 +139,6 @@ def test_tokens_agree_with_what_the_server_says_without_a_stream(
     servers: dict[str, Served], pair: dict[str, tuple], arm: str
 ) -> None:
     """The same prompts, asked of the server once more in its other format."""
-    from harness.core.config import config_from_dict
-    from harness.run.serving_plan import plan_requests
-    from harness.tasks.suite import build_suite
-
     record, rows = pair[arm]
     server = servers[arm]
     config = config_from_dict(record.config)
@@ -158,12 +158,15 @@ def test_tokens_agree_with_what_the_server_says_without_a_stream(
 def test_the_same_prompts_through_model_hf_give_the_same_greedy_answers(
     servers: dict[str, Served], pair: dict[str, tuple], tmp_path: Path, arm: str
 ) -> None:
-    folder = servers[arm].folder
     few = [text for text in FEW if not text.startswith("sweep")]
-    fixed = ("task=suite", "task.min_window_s=0.05", "num_threads=1")
-    done = _run(tmp_path, "model=hf", f"model.path={folder}", *fixed, *few)
-    assert done.returncode == 0, done.stderr
-    ((record, rows),) = _load(tmp_path / "runs" / "adhoc")
+    quick = ("task.min_window_s=0.05", "num_threads=1", "measure.sensor.names=[synthetic]")
+    overrides = ["model=hf", f"model.path={servers[arm].folder}", "task=suite", *quick, *few]
+    store = Store(tmp_path)
+    try:
+        record = execute_run(to_run_config(compose_app(overrides)), store, lambda _: None)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    rows = store.load_answers(record.run_id)
     assert record.model_source.architecture in ("LlamaForCausalLM", "OlmoeForCausalLM")
     ours = {(row.kind, row.index): _visible(row.answer) for row in rows if row.repetition == 0}
     served = {(row.kind, row.index): _visible(row.answer) for row in pair[arm][1]}

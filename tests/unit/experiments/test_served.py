@@ -71,8 +71,9 @@ def test_both_servers_of_a_pair_are_checked_before_the_first_run() -> None:
         ("server.base_url=127.0.0.1:8000", "give the server's address"),
         ("server.base_url=http://user:word@127.0.0.1", "holds a user or password"),
         ("server.api=chatt", "did you mean 'chat'"),
-        ("server.concurrency=0", "must be above 0"),
+        ("server.concurrency=-1", "give 0 or more"),
         ("server.timeout_s=0", "server.timeout_s is 0"),
+        ("task.answer=false", "nothing to do"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(
@@ -84,6 +85,12 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert len(lines) == 1
     assert words.lower() in lines[0].lower()
     assert not (tmp_path / "s").exists()
+
+
+def test_a_sweep_of_an_engine_is_no_sweep_of_a_server() -> None:
+    lists = [f"task.regimes.{name}=[1,2]" for name in ("batch_sizes", "context_lengths", "answer_lengths")]
+    with pytest.raises(ConfigError, match=r"server\.concurrency=1,4,16"):
+        _compose("server.base_url=http://127.0.0.1:1", *lists)
 
 
 def test_garbage_from_the_first_answer_is_a_failed_record_and_exit_code_1(tmp_path: Path) -> None:

@@ -230,6 +230,21 @@ def test_an_open_loop_has_no_steady_stretch_and_tells_the_lateness_of_the_client
     assert stats.send_lateness_s.maximum >= 0
 
 
+def test_an_open_loop_has_no_limit_unless_one_is_given(tmp_path: Path) -> None:
+    async def slow(reply: Reply) -> None:
+        await answer_well(reply, gap_s=0.1)
+
+    loop = {"request_rate": 200.0, "num_warmup": 0}
+    free, _ = _run_script(slow, tmp_path / "free", concurrency=0, **loop)
+    assert free.serving.max_in_flight > 4
+    assert free.windows_of("serve")[0].regime is None
+    limited, _ = _run_script(slow, tmp_path / "limited", concurrency=3, **loop)
+    assert limited.serving.max_in_flight == 3
+    assert "requests_waited" in _codes(limited)
+    closed, _ = _run_script(slow, tmp_path / "closed", concurrency=0)
+    assert (closed.serving.concurrency, closed.serving.max_in_flight) == (4, 4)
+
+
 def test_the_steady_window_is_read_afterwards_inside_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steady_module, "MIN_STEADY_S", 0.1)
     monkeypatch.setattr(steady_module, "MIN_SENSOR_PERIODS", 5)
@@ -246,6 +261,8 @@ def test_the_steady_window_is_read_afterwards_inside_the_run(tmp_path: Path, mon
     assert steady.begin_s + steady.duration_s < serve.begin_s + serve.duration_s
     assert steady.energy[0].energy_j == pytest.approx(100 * steady.duration_s, rel=0.02)
     assert 0 < steady.work.num_output_tokens < serve.work.num_output_tokens
+    trace = Store(tmp_path).load_trace(record.run_id)
+    assert trace["windows"][-1]["phase"] == "serve_steady"
 
 
 def test_no_energy_of_another_machine_is_claimed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -262,6 +262,17 @@ def test_a_stall_in_the_middle_ends_at_the_time_limit_with_what_had_come() -> No
     assert "1 chunks had come" in result.reason
 
 
+def test_a_whole_answer_stands_though_the_connection_never_ends() -> None:
+    async def script(reply: Reply) -> None:
+        await reply.begin()
+        await reply.word("a", "stop")
+        await reply.event("[DONE]")
+        await asyncio.sleep(60)
+
+    result, _ = _ask_script(script, timeout_s=0.5)
+    assert (result.answered, result.text, result.end_s) == (True, "a", result.last_chunk_s)
+
+
 def test_tries_and_waits_together_keep_to_the_time_limit() -> None:
     async def script(reply: Reply) -> None:
         await reply.status(503, {}, {"Retry-After": "5"})
