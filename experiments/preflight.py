@@ -7,6 +7,7 @@ from collections.abc import Callable
 from harness.experiments.compose import to_run_config
 from harness.experiments.inference import check_places
 from harness.experiments.schema import AppConfig
+from harness.experiments.served import check_served
 
 from harness.core.config import RunConfig, is_inference
 from harness.core.model_config import HuggingFaceConfig
@@ -37,6 +38,7 @@ def check_before_run(app: AppConfig, compose: Callable[[list[str]], AppConfig]) 
 def _check_run(config: RunConfig) -> None:
     if config.task.answer:
         check_suite(config.task)
+    check_served(config)
     _check_device(config)
     if config.measure.sensor.names != ["auto"]:
         for sensor in open_sensors(config.measure.sensor):
@@ -44,13 +46,9 @@ def _check_run(config: RunConfig) -> None:
     if needs_corpus(config):
         prepare_data(config.data)
     if isinstance(config.model, HuggingFaceConfig) and config.task.mode == "engine":
-        from harness.infer.hf_checks import check_model  # noqa: PLC0415 - brings transformers in, only when needed
+        from harness.run.published import check_published, prepare_questions  # noqa: PLC0415 - torch, where needed
 
-        check_model(config.model)
-    if config.task.lm_eval:
-        from harness.run.lm_eval_tasks import check_lm_eval  # noqa: PLC0415 - brings torch in, only when needed
-
-        check_lm_eval(config.task)
+        prepare_questions(config, check_published(config))
 
 
 def _check_device(config: RunConfig) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from harness.core.errors import ConfigError, did_you_mean
+from harness.core.model_config import name_model
 
 MODES = ("engine", "server")
 APIS = ("completions", "chat")
+CLOSED_LOOP_CONCURRENCY = 4
 
 
 @dataclass(kw_only=True)
@@ -84,18 +87,23 @@ class ServerConfig:
     """An OpenAI-compatible server. Closed loop where `request_rate` is null: `concurrency` requests are under way.
 
     Open loop: `request_rate` requests a second (mean), gaps gamma-distributed with shape `burstiness` (1: Poisson,
-    below 1 burstier), at most `concurrency` under way (0: no limit). `num_requests` 0: every question once. A request
-    has `timeout_s` in all and `max_retries` more tries after 429, 5xx or a connection that failed before any token.
-    Goodput counts answers within every limit that is given. The key is read from the environment variable
-    `api_key_env`. `dense` and `moe` are what ``experiment=pair_serve`` puts in place of `base_url`.
+    below 1 burstier), at most `concurrency` under way. A `concurrency` of 0 is no limit there, and four in a closed
+    loop. `num_requests` 0: every question once. A request has `timeout_s` in all and `max_retries` more tries after
+    429, 5xx or a connection that failed before any token; the run has `max_run_s`, warm-up and idle windows counted.
+    `num_warmup` requests are made before and not counted. Goodput counts answers within every limit that is given. The
+    key is read from the environment variable `api_key_env`. `dense` and `moe` are what ``experiment=pair_serve`` puts
+    in place of `base_url`, `dense_model` and `moe_model` in place of `model`. Without a model's name the server's only
+    one is asked.
     """
 
     base_url: str = ""
     model: str = ""
     dense: str = ""
     moe: str = ""
+    dense_model: str = ""
+    moe_model: str = ""
     api: str = "completions"
-    concurrency: int = 4
+    concurrency: int = 0
     request_rate: float | None = None
     burstiness: float = 1.0
     num_requests: int = 0
@@ -150,6 +158,11 @@ def validate_task(task: TaskConfig, server: ServerConfig) -> None:
         "task.lm_eval names tasks and task.lm_eval_dir is empty; give the folder of their YAML and data files.",
     )
     if task.mode == "server":
+        _require(task.answer, "task.answer=false leaves a server with nothing to do; leave it out.")
+        _require(
+            not any(sweeps),
+            "task.regimes is for engines; a server is swept by its load: isojoule run -m server.concurrency=1,4,16.",
+        )
         _validate_server(server)
 
 
@@ -162,10 +175,36 @@ def _validate_server(server: ServerConfig) -> None:
         server.api in APIS, f"server.api is '{server.api}'; it is {' or '.join(APIS)}.{did_you_mean(server.api, APIS)}"
     )
     _positive("server", server, "timeout_s", "max_run_s", "burstiness")
-    for name in ("num_requests", "num_warmup", "max_retries"):
+    _require(
+        "@" not in server.base_url.partition("://")[2].partition("/")[0],
+        "server.base_url holds a user or password; put the key into an environment variable and give "
+        "server.api_key_env=ITS_NAME (nothing secret is recorded).",
+    )
+    for name in ("concurrency", "num_requests", "num_warmup", "max_retries"):
         _require(getattr(server, name) >= 0, f"server.{name} is {getattr(server, name)}; give 0 or more.")
-    _require(server.concurrency > 0 or server.request_rate is not None, "server.concurrency must be above 0.")
     _optional("server", server, "request_rate", "max_ttft_s", "max_tpot_s", "max_e2e_s")
+
+
+def count_places(server: ServerConfig) -> int:
+    """Return how many requests may be under way at once; 0 is no limit, in an open loop alone."""
+    return server.concurrency or (0 if server.request_rate is not None else CLOSED_LOOP_CONCURRENCY)
+
+
+def name_served(model: str) -> str:
+    """Return what a server calls a model, of a path its last part only."""
+    is_path = model.startswith(("/", "./", "../", "~")) or "\\" in model
+    return name_model(model) if is_path else model
+
+
+def hide_host(url: str) -> str:
+    """Return a server's address where it is this machine's own loopback, else its scheme alone."""
+    if not url:
+        return url
+    scheme, _, rest = url.partition("://")
+    host = rest.partition("/")[0]
+    if re.fullmatch(r"(127(\.\d+){3}|localhost|\[::1\])(:\d+)?", host):
+        return f"{scheme}://{host}"
+    return f"{scheme}://(another host)"
 
 
 def _positive(where: str, config: object, *names: str) -> None:

@@ -10,7 +10,7 @@ import contextlib
 import importlib.util
 import logging
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 from harness.core.errors import ConfigError
 from harness.core.model_config import HuggingFaceConfig
@@ -40,6 +40,26 @@ def check_model(config: HuggingFaceConfig) -> HFFolder:
     if config.device_map and importlib.util.find_spec("accelerate") is None:
         raise ConfigError("model.device_map needs accelerate; type: pip install 'isojoule[hf]', or leave it out.")
     return folder
+
+
+def check_dtype(config: HuggingFaceConfig, folder: HFFolder, *, on_cpu: bool) -> None:
+    """Check that the weights will not be fp16 on a CPU, be it asked for or how they are stored.
+
+    Raises:
+        ConfigError: they would.
+    """
+    stored = folder.config.get("dtype") or folder.config.get("torch_dtype")
+    if on_cpu and (config.dtype == "fp16" or (config.dtype == "auto" and stored == "float16")):
+        refuse_fp16(config, folder)
+
+
+def refuse_fp16(config: HuggingFaceConfig, folder: HFFolder) -> NoReturn:
+    """Raise the error that says what to do about fp16 on a CPU."""
+    stored = " (as its weights are stored)" if config.dtype == "auto" else ""
+    raise ConfigError(
+        f"'{folder.name}' would run in fp16{stored} on a CPU, which has no fast products for it; set "
+        "model.dtype=fp32 or model.dtype=bf16."
+    )
 
 
 @contextlib.contextmanager

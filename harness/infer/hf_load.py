@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from harness.core.errors import ConfigError
+from harness.core.errors import ConfigError, RunFailedError
 from harness.core.inference import ModelSource
 from harness.core.model_config import HuggingFaceConfig
-from harness.infer.hf_checks import OFFLINE, first_line, quiet
+from harness.infer.hf_checks import OFFLINE, first_line, quiet, refuse_fp16
 from harness.infer.hf_experts import find_experts
 from harness.infer.hf_folder import HFFolder
 from harness.infer.hf_text import HFText, load_text
@@ -38,6 +38,7 @@ def load_model(config: HuggingFaceConfig, device: torch.device, text: HFText | N
 
     Raises:
         ConfigError: see `harness.infer.hf_text.load_text`; or a data type, implementation or map that cannot be used.
+        RunFailedError: it does not fit into the GPU's memory.
     """
     text = text or load_text(config)
     import transformers  # noqa: PLC0415 - optional
@@ -76,16 +77,17 @@ def _load_weights(config: HuggingFaceConfig, folder: HFFolder, device: torch.dev
         asked["device_map"] = config.device_map
     try:
         model = AutoModelForCausalLM.from_pretrained(folder.path, **OFFLINE, **asked)
+        if not config.device_map:
+            model.to(device)
+    except torch.cuda.OutOfMemoryError as error:
+        raise RunFailedError(
+            f"'{folder.name}' does not fit into the memory of {device}; take a larger device, model.dtype=bf16, or "
+            "model.device_map=auto."
+        ) from error
     except (OSError, ValueError, ImportError, TypeError, KeyError, RuntimeError) as error:
         raise ConfigError(f"transformers cannot load '{folder.name}': {first_line(error)}") from error
-    if not config.device_map:
-        model.to(device)
     if model.device.type == "cpu" and any(weight.dtype == torch.float16 for weight in model.parameters()):
-        stored = " (as its weights are stored)" if config.dtype == "auto" else ""
-        raise ConfigError(
-            f"'{folder.name}' would run in fp16{stored} on a CPU, which has no fast products for it; set "
-            "model.dtype=fp32 or model.dtype=bf16."
-        )
+        refuse_fp16(config, folder)
     _check_experts(config, folder, model)
     return model
 

@@ -1,4 +1,4 @@
-"""Executes any run: one that trains, or a published model that answers as it is."""
+"""Executes any run: one that trains, a published model that answers as it is, or a server that is asked."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ def execute_run(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
     Raises:
         HarnessError: a configuration, model, corpus or sensor that cannot be used; nothing is written.
     """
+    if config.task.mode == "server":
+        from harness.run.serving import execute_serving  # noqa: PLC0415 - httpx is an extra
+
+        return execute_serving(config, store, emit)
     if isinstance(config.model, HuggingFaceConfig) and config.task.mode == "engine":
         from harness.run.published import execute_published  # noqa: PLC0415 - only what is run is imported
 

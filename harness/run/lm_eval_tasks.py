@@ -23,6 +23,7 @@ from harness.tasks.lm_eval_files import identify_lm_eval
 
 # What readings of these tasks are called, so that none is taken for one of our own kinds.
 PREFIX = "lm_eval"
+SAME_SCORES = "every sample scored the same, so that the library's standard error is 0, which says nothing of others"
 
 
 def check_lm_eval(task: TaskConfig) -> None:
@@ -102,7 +103,7 @@ def _read_results(results: dict[str, Any], name: str, sha256: str) -> list[Quali
             continue
         stderr = values.get(f"{metric}_stderr,{chosen}")
         label = metric if chosen == "none" else f"{metric},{chosen}"
-        known = isinstance(stderr, (int, float)) and num_samples > 1
+        known = isinstance(stderr, (int, float)) and num_samples > 1 and stderr > 0
         readings.append(
             _reading(
                 name,
@@ -113,6 +114,7 @@ def _read_results(results: dict[str, Any], name: str, sha256: str) -> list[Quali
                 sha256,
                 higher_is_better=better.get(metric) is not False,
                 version=_version(results.get("versions", {}).get(name)),
+                reason=SAME_SCORES if stderr == 0 else None,
             )
         )
     return readings

@@ -17,37 +17,32 @@ from harness.core.clock import utc_label
 from harness.core.config import RunConfig, validate_run
 from harness.core.errors import ConfigError
 from harness.core.model_config import HuggingFaceConfig
-from harness.core.records import Environment, Finding, FlopCount, RunRecord, WindowRecord, Work
+from harness.core.records import Environment, RunRecord, WindowRecord, Work
 from harness.core.store import Store
 from harness.core.task_config import KindConfig, TaskConfig
-from harness.data import prepare_data
-from harness.flops.formulas import CONVENTION, FORMULA_VERSION, TRAIN_FACTOR
-from harness.flops.published.count import count_forward_flops
-from harness.flops.traced import UnregisteredOpError, trace_flops
+from harness.data import Dataset, prepare_data
+from harness.infer.hf_checks import check_dtype
 from harness.infer.hf_load import LoadedModel, load_model
 from harness.infer.hf_text import HFText, load_text
 from harness.infer.huggingface import HuggingFaceEngine
 from harness.measure import Meter, check_idle_drift, measure_idle
 from harness.run.answering import Asked, answer_all, build_asked
-from harness.run.device import peak_memory_bytes, prepare_device, synchroniser
+from harness.run.device import peak_memory_bytes, prepare_device, resolve_device, synchroniser
 from harness.run.environment import describe_environment
 from harness.run.hf_routing import record_routing
 from harness.run.identity import identify_run, needs_corpus
-from harness.run.judging import FLOP_GAP_LIMIT
 from harness.run.lm_eval_tasks import check_lm_eval, judge_by_lm_eval
 from harness.run.outcome import Outcome
 from harness.run.outline import begin_record
 from harness.run.peak import bandwidth_of, peak_of
 from harness.run.pretrain import Emit
+from harness.run.published_checks import check_lengths, check_steps, find_penalties, list_prompts
 from harness.tasks.kinds.kind import Encode
-from harness.tasks.passes import Prompt
 from harness.tasks.questions import Question
 from harness.tasks.suite import check_suite, cut_prompt
 
 _PACKAGES = ("transformers", "accelerate", "safetensors", "lm_eval")
 _WARMUP_TOKENS = 4
-# Settings of a generation configuration that change greedy answers, and the value at which they do nothing.
-_PENALTIES = {"repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "encoder_repetition_penalty": 1.0}
 
 
 def execute_published(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
@@ -56,28 +51,21 @@ def execute_published(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
     Raises:
         HarnessError: a configuration, model, corpus or sensor that cannot be used; nothing is written.
     """
-    validate_run(config)
-    check_suite(config.task)
-    check_lm_eval(config.task)
-    if not isinstance(config.model, HuggingFaceConfig):
-        raise ConfigError(f"model.family is '{config.model.family}'; a published model is model=hf model.path=FOLDER.")
-    written, config = config, dataclasses.replace(config, task=_resolve_task(config.task))
+    written, model_config = config, check_published(config)
+    config = dataclasses.replace(config, task=_resolve_task(config.task))
     started = utc_label()
     device = prepare_device(config)
     emit({"event": "phase", "phase": "data"})
-    data = prepare_data(config.data) if needs_corpus(written) else None
+    data, text, asked = prepare_questions(written, model_config)
     run_id, config_hash = identify_run(written, data.info.sha256 if data is not None else "")
-    text = load_text(config.model)
-    asked = build_asked(config.task, data.test_documents if data is not None else (), text.encode, _fit_bytes)
-    _check_lengths(text, config.task, asked)
     outcome = Outcome()
     samples = store.samples_dir(run_id)
     with Meter(config.measure, folder=samples) as meter:
         outcome.windows.append(measure_idle(meter, config.measure.idle_s, "idle_before").to_record())
         emit({"event": "phase", "phase": "model"})
-        loaded = load_model(config.model, device, text)
+        loaded = load_model(model_config, device, text)
         engine = HuggingFaceEngine(loaded)
-        outcome.findings.extend([*engine.steps.findings, *_find_penalties(loaded)])
+        outcome.findings.extend([*engine.steps.findings, *find_penalties(loaded)])
         peak = peak_of(engine.device, _product_dtype(loaded))
         flops = check_steps(engine, asked, outcome)
         emit({"event": "phase", "phase": "routing"})
@@ -127,48 +115,39 @@ def execute_published(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
     return record
 
 
-def check_steps(engine: HuggingFaceEngine, asked: Asked, outcome: Outcome) -> FlopCount | None:
-    """Count a prefill and a decode step of one prompt by formula, trace both, and return the two counts.
+def check_published(config: RunConfig) -> HuggingFaceConfig:
+    """Check what a run of a published model asks for, without its folder; return the model's configuration.
 
-    ``None`` where no formula knows the model. Experts that multiply more than the chosen ones (some implementations do)
-    show as a gap.
+    Raises:
+        ConfigError: the first thing that is wrong.
     """
-    shape, prompt = engine.steps.shape, _all_prompts(asked)[0]
-    if shape is None:
-        return None
-    length = len(prompt.ids)
-    costs = (engine.count_prefill(1, length).flops, engine.count_decode(1, length, 1).flops)
-    expected = None if None in costs else sum(cost for cost in costs if cost is not None)
-    traced: int | None = None
-    try:
-        traced = trace_flops(lambda: engine.decode(engine.prefill([prompt.ids], 2), 2))
-    except UnregisteredOpError as error:
-        text = f"the FLOPs of a step were not traced: {error}"
-        outcome.findings.append(Finding(code="flops_not_traced", severity="info", text=text))
-    gap = (traced - expected) / expected if traced is not None and expected is not None else None
-    if gap is not None and abs(gap) > FLOP_GAP_LIMIT:
-        text = (
-            "the traced FLOPs of a prefill and a decode step differ from the formula's, which counts chosen experts "
-            f"only; the experts run by '{engine.loaded.source.experts_implementation}'"
-        )
-        outcome.findings.append(
-            Finding(code="flop_formula_gap", severity="error", text=text, value=gap, limit=FLOP_GAP_LIMIT)
-        )
-    forward = float(count_forward_flops(shape, length))
-    return FlopCount(
-        forward_per_token=forward,
-        train_per_token=TRAIN_FACTOR * forward,
-        formula_version=FORMULA_VERSION,
-        convention=CONVENTION,
-        formula_total=expected,
-        traced_total=traced,
-        relative_gap=gap,
-    )
+    validate_run(config)
+    check_suite(config.task)
+    check_lm_eval(config.task)
+    if not isinstance(config.model, HuggingFaceConfig):
+        raise ConfigError(f"model.family is '{config.model.family}'; a published model is model=hf model.path=FOLDER.")
+    return config.model
+
+
+def prepare_questions(config: RunConfig, model: HuggingFaceConfig) -> tuple[Dataset | None, HFText, Asked]:
+    """Return the corpus (``None`` where none is used), the model's text, and all that is asked, encoded.
+
+    Raises:
+        HarnessError: a folder, corpus or kind that cannot be used, or prompts that are too long for the model.
+    """
+    task = _resolve_task(config.task)
+    data = prepare_data(config.data) if needs_corpus(config) else None
+    text = load_text(model)
+    on_cpu = not model.device_map and resolve_device(config.device).type == "cpu"
+    check_dtype(model, text.folder, on_cpu=on_cpu)
+    asked = build_asked(task, data.test_documents if data is not None else (), text.encode, _fit_bytes)
+    check_lengths(text, task, asked)
+    return data, text, asked
 
 
 def warm_up(engine: HuggingFaceEngine, asked: Asked, task: TaskConfig, meter: Meter) -> WindowRecord:
     """Measure a first prefill and a few decode steps, which allocate memory and choose kernels."""
-    prompts = _all_prompts(asked)[: task.batch_size]
+    prompts = list_prompts(asked)[: task.batch_size]
     with meter.window("warmup", repetition=0, sync=synchroniser(engine.device)) as window:
         engine.decode(engine.prefill([prompt.ids for prompt in prompts], _WARMUP_TOKENS), _WARMUP_TOKENS)
     num_inputs, num_outputs = sum(len(prompt.ids) for prompt in prompts), _WARMUP_TOKENS * len(prompts)
@@ -191,43 +170,6 @@ def _resolve_task(task: TaskConfig) -> TaskConfig:
 def _fit_bytes(encode: Encode, question: Question, kind: KindConfig) -> list[int]:
     """Return the tokens of as much of a prompt as every tokenizer sees: its last `context_bytes` bytes."""
     return encode(cut_prompt(question, kind.context_bytes))
-
-
-def _check_lengths(text: HFText, task: TaskConfig, asked: Asked) -> None:
-    limit = text.max_length
-    if limit is None:
-        return
-    for name, prompts in asked.kinds.items():
-        longest = max(len(prompt.ids) for prompt in prompts) + task.kinds[name].max_answer_tokens
-        if longest > limit:
-            raise ConfigError(
-                f"task.kinds.{name} asks for up to {longest} tokens with the answer, and '{text.folder.name}' was made "
-                f"for {limit}; lower task.kinds.{name}.context_bytes."
-            )
-    sweep = task.regimes
-    longest = max(sweep.context_lengths, default=0) + max(sweep.answer_lengths, default=0)
-    if longest > limit:
-        raise ConfigError(
-            f"task.regimes asks for up to {longest} tokens with the answer, and '{text.folder.name}' was made for "
-            f"{limit}; lower task.regimes.context_lengths."
-        )
-
-
-def _find_penalties(loaded: LoadedModel) -> list[Finding]:
-    """Return a finding where the model's own generation configuration would change greedy answers."""
-    own = loaded.model.generation_config
-    given = {name: getattr(own, name, None) for name in _PENALTIES}
-    set_to = [f"{name}={value}" for name, value in given.items() if value not in (None, _PENALTIES[name])]
-    if not set_to:
-        return []
-    text = (
-        f"answers are plain greedy ones; the model's generation configuration sets {', '.join(set_to)}, left out here"
-    )
-    return [Finding(code="generation_config_left_out", severity="info", text=text)]
-
-
-def _all_prompts(asked: Asked) -> list[Prompt]:
-    return [prompt for prompts in (*asked.kinds.values(), *asked.sweep.values()) for prompt in prompts]
 
 
 def _product_dtype(loaded: LoadedModel) -> torch.dtype | None:

@@ -37,6 +37,9 @@ def main(job_path: str) -> int:
         record = execute_run(config, store, emit)
         if record.run_id != job["run_id"]:
             return _fail(config, store, job["run_id"], started, f"ran as {record.run_id}: the data changed meanwhile")
+        if record.status == "failed":
+            print(record.error, file=sys.stderr)
+            return EXIT_RUN_FAILED
     except HarnessError as error:
         print(error, file=sys.stderr)
         return max(EXIT_RUN_FAILED, _fail(config, store, job["run_id"], started, str(error)))

@@ -20,6 +20,7 @@ TORCH_FREE = (
     "analysis",
     "report",
     "exports",
+    "serving",
     "flops.formulas",
     "flops.published",
 )

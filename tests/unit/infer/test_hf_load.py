@@ -62,6 +62,20 @@ def test_a_pinned_implementation_of_experts_answers_alike(olmoe, implementation)
     assert answer(experts_implementation=implementation) == answer()
 
 
+def test_a_device_map_is_recorded_and_answers_alike(olmoe):
+    def answer(**changes: str) -> list[list[int]]:
+        engine = HuggingFaceEngine(load_model(_config(olmoe, **changes), CPU))
+        assert engine.loaded.source.device_map == changes.get("device_map")
+        answers: list[list[int]] = engine.decode(
+            engine.prefill([engine.encode("abc"), engine.encode("d")], 6), 6
+        ).tolist()
+        return answers
+
+    assert answer(device_map="auto") == answer()
+    with pytest.raises(ConfigError, match="transformers cannot load 'my-olmoe'"):
+        load_model(_config(olmoe, device_map="moon"), CPU)
+
+
 def test_an_implementation_that_is_not_there_or_has_nothing_to_do_is_refused(llama, olmoe):
     with pytest.raises(ConfigError, match="transformers cannot load 'my-olmoe'"):
         load_model(_config(olmoe, experts_implementation="nonsense"), CPU)

@@ -61,7 +61,8 @@ def test_each_metric_is_a_reading_and_a_task_that_fails_says_why(folder, tmp_pat
     assert (good.task, good.metric, good.task_version, good.num_samples) == ("lm_eval:good", "lm_eval_acc", 3, 4)
     assert good.value in {0.0, 0.25, 0.5, 0.75, 1.0}
     expected = (good.value * (1 - good.value) / 3) ** 0.5
-    assert good.stderr == pytest.approx(expected)
+    assert good.stderr == (pytest.approx(expected) if expected else None)
+    assert (good.reason is None) == (good.stderr is not None)
     assert good.higher_is_better
 
 

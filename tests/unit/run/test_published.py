@@ -22,6 +22,7 @@ from harness.infer.huggingface import HuggingFaceEngine
 from harness.models.folder import load_model as load_own_model
 from harness.models.huggingface.checkpoint import export_model
 from harness.run.execute import execute_run
+from harness.run.published import prepare_questions
 from harness.run.weights import find_model
 from harness.tasks.own_engine import OwnEngine
 from harness.tasks.suite import build_suite, cut_prompt
@@ -209,6 +210,12 @@ def test_a_model_of_ours_answers_alike_in_our_engine_and_exported(own: ModelConf
 def test_what_cannot_be_asked_of_the_model_is_refused(folders, tmp_path, task, words):
     with pytest.raises(ConfigError, match=words):
         _execute(_run(folders["dense"], task), tmp_path)
+
+
+def test_fp16_on_a_cpu_is_refused_before_anything_is_loaded(folders):
+    config = _run(folders["dense"], dtype="fp16")
+    with pytest.raises(ConfigError, match=r"set model\.dtype=fp32 or model\.dtype=bf16"):
+        prepare_questions(config, config.model)
 
 
 def test_penalties_of_the_generation_configuration_are_named_and_left_out(tmp_path):
