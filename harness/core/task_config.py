@@ -59,6 +59,9 @@ class TaskConfig:
     `kinds` (name -> kind) each kind is asked with settings of its own, `repetitions` times, and `num_examples`,
     `context_length` and `max_answer_tokens` of this level are not used. Windows last `min_window_s` at least.
     `mode` is ``engine`` (this process runs the model) or ``server`` (see `ServerConfig`).
+
+    A published model (``model=hf``) is judged as well, outside every window, by the tasks `lm_eval` of
+    lm-evaluation-harness whose YAML and data files lie in `lm_eval_dir`.
     """
 
     answer: bool = True
@@ -72,6 +75,8 @@ class TaskConfig:
     repetitions: int = 1
     kinds: dict[str, KindConfig] = field(default_factory=dict)
     regimes: RegimeConfig = field(default_factory=RegimeConfig)
+    lm_eval: list[str] = field(default_factory=list)
+    lm_eval_dir: str = ""
 
 
 @dataclass(kw_only=True)
@@ -140,6 +145,10 @@ def validate_task(task: TaskConfig, server: ServerConfig) -> None:
         _require(all(value > 0 for value in values), f"task.regimes.{name} is {values}; each must be above 0.")
         _require(len(set(values)) == len(values), f"task.regimes.{name} is {values}; name each once.")
     _optional("task.regimes", regimes, "max_ttft_s", "max_itl_s")
+    _require(
+        not task.lm_eval or bool(task.lm_eval_dir),
+        "task.lm_eval names tasks and task.lm_eval_dir is empty; give the folder of their YAML and data files.",
+    )
     if task.mode == "server":
         _validate_server(server)
 
