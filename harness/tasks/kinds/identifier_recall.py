@@ -75,7 +75,7 @@ def build_questions(
     documents: Documents,
     encode: Encode | None,
 ) -> list[Question]:
-    """Return `kind.num_examples` questions, a few of each file; with `encode` those that its tokens can show.
+    """Return `kind.num_examples` questions, from all files in turn; with `encode` those that its tokens can show.
 
     Raises:
         ConfigError: another version, an unknown option, or answers that are cut short.
@@ -85,31 +85,35 @@ def build_questions(
     options = build_options(IdentifierRecall, kind.options, f"{where}.options")
     num_chars = max(CHARS_PER_TOKEN * kind.context_length, kind.context_bytes)
     questions: list[Question] = []
-    ordered = sorted(documents)
-    random.Random(TASK_VERSION).shuffle(ordered)
-    for path, text in ordered:
-        found = [place for place in _places(text, options, kind.context_bytes) if place[0] >= kind.context_bytes]
-        rng = random.Random(f"{TASK_VERSION}:{path}")
-        for cut, answer, needed in rng.sample(found, min(_QUESTIONS_PER_FILE, len(found))):
-            prompt = text[max(0, cut - num_chars) : cut]
-            if encode is not None and kind.context_length and not _fits(encode, prompt, needed, kind.context_length):
-                continue
-            questions.append(
-                Question(
-                    kind=name,
-                    index=len(questions),
-                    prompt=prompt,
-                    answer=answer,
-                    scoring="word",
-                    needed_chars=needed,
-                )
-            )
-            if len(questions) == kind.num_examples:
-                return questions
+    for text, cut, answer, needed in _choose_places(documents, options, kind.context_bytes):
+        prompt = text[max(0, cut - num_chars) : cut]
+        if encode is not None and kind.context_length and not _fits(encode, prompt, needed, kind.context_length):
+            continue
+        index = len(questions)
+        questions.append(
+            Question(kind=name, index=index, prompt=prompt, answer=answer, scoring="word", needed_chars=needed)
+        )
+        if len(questions) == kind.num_examples:
+            return questions
     raise DataError(
         f"the held-out files give {len(questions)} questions of {where}, {kind.num_examples} were asked for; lower "
         f"{where}.num_examples or {where}.context_length, or use a larger corpus of Python files."
     )
+
+
+def _choose_places(
+    documents: Documents, options: IdentifierRecall, context_bytes: int
+) -> Iterator[tuple[str, int, str, int]]:
+    """Yield (text of a file, cut, name, characters needed): one of each file, then a second one, and so on."""
+    ordered = sorted(documents)
+    random.Random(TASK_VERSION).shuffle(ordered)
+    by_file = []
+    for path, text in ordered:
+        found = [place for place in _places(text, options, context_bytes) if place[0] >= context_bytes]
+        rng = random.Random(f"{TASK_VERSION}:{path}")
+        by_file.append([(text, *place) for place in rng.sample(found, min(_QUESTIONS_PER_FILE, len(found)))])
+    for turn in itertools.zip_longest(*by_file):
+        yield from (place for place in turn if place is not None)
 
 
 def _fits(encode: Encode, prompt: str, needed_chars: int, context_length: int) -> bool:

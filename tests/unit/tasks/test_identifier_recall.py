@@ -38,6 +38,15 @@ def test_the_name_was_seen_within_the_context_behind_the_same_word() -> None:
         assert question.answer.startswith("table_")
 
 
+def test_files_are_asked_in_turn() -> None:
+    kind = KindConfig(name="identifier_recall", num_examples=6, max_answer_tokens=14)
+    documents = [("a.py", TEXT), ("b.py", TEXT.replace("table", "chair")), ("c.py", "print(1)\n")]
+    questions = build_suite({"own": kind}, documents)["own"]
+    is_first = ["table" in question.prompt for question in questions]
+    assert is_first in ([True, False] * 3, [False, True] * 3)
+    assert questions == build_suite({"own": kind}, documents[::-1])["own"]
+
+
 def test_the_answer_ends_where_the_name_ends() -> None:
     question = _questions()[0]
     assert is_correct(question, f" {question.answer}:\n        more")
