@@ -46,7 +46,7 @@ def _check_run(config: RunConfig) -> None:
     if needs_corpus(config):
         prepare_data(config.data)
     if isinstance(config.model, HuggingFaceConfig) and config.task.mode == "engine":
-        from harness.run.published import check_published, prepare_questions  # noqa: PLC0415 - torch, where needed
+        from harness.run.published.run import check_published, prepare_questions  # noqa: PLC0415 - torch, where needed
 
         prepare_questions(config, check_published(config))
 

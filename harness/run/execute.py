@@ -16,11 +16,11 @@ def execute_run(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
         HarnessError: a configuration, model, corpus or sensor that cannot be used; nothing is written.
     """
     if config.task.mode == "server":
-        from harness.run.serving import execute_serving  # noqa: PLC0415 - httpx is an extra
+        from harness.run.serving.run import execute_serving  # noqa: PLC0415 - httpx is an extra
 
         return execute_serving(config, store, emit)
     if isinstance(config.model, HuggingFaceConfig) and config.task.mode == "engine":
-        from harness.run.published import execute_published  # noqa: PLC0415 - only what is run is imported
+        from harness.run.published.run import execute_published  # noqa: PLC0415 - only what is run is imported
 
         return execute_published(config, store, emit)
     from harness.run.runner import execute  # noqa: PLC0415 - the same

@@ -6,7 +6,7 @@ from harness.core.config import RunConfig, hash_config, is_inference, make_run_i
 from harness.core.model_config import HuggingFaceConfig
 from harness.data import prepare_data
 from harness.flops.formulas import FORMULA_VERSION
-from harness.infer.hf_folder import find_hf_folder
+from harness.infer.huggingface.folder import find_hf_folder
 from harness.tasks.lm_eval_files import identify_lm_eval
 from harness.tasks.suite import identify_files
 

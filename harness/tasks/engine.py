@@ -1,7 +1,7 @@
 """What answers prompts: the steps that are measured apart, whoever runs the model.
 
 Implemented for our own models (`harness.tasks.own_engine`) and for those that `transformers` runs
-(`harness.infer.huggingface`, which fits this protocol without importing it).
+(`harness.infer.huggingface.engine`, which fits this protocol without importing it).
 
 Shape suffixes: B batch, N new tokens.
 """

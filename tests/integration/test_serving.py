@@ -25,7 +25,7 @@ from harness.core.config import config_from_dict
 from harness.core.records import RunRecord
 from harness.core.store import Store
 from harness.run.execute import execute_run
-from harness.run.serving_plan import plan_requests
+from harness.run.serving.plan import plan_requests
 from harness.tasks.suite import build_suite
 from tests.hf_models import save_llama, save_olmoe
 from tests.tools import require_module

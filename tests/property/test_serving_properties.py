@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.core.records import EnergyReading
-from harness.run.serving_energy import share_energy
+from harness.run.serving.energy import share_energy
 from harness.serving.outcome import Outcome
 from harness.serving.protocol import Usage
 

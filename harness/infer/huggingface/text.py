@@ -8,8 +8,8 @@ from typing import Any
 
 from harness.core.errors import ConfigError
 from harness.core.model_config import HuggingFaceConfig
-from harness.infer.hf_checks import OFFLINE, check_model, first_line, quiet
-from harness.infer.hf_folder import HFFolder
+from harness.infer.huggingface.checks import OFFLINE, check_model, first_line, quiet
+from harness.infer.huggingface.folder import HFFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class HFText:
 
 
 def load_text(config: HuggingFaceConfig) -> HFText:
-    """Load the tokenizer of the model of `config`, after `harness.infer.hf_checks.check_model`.
+    """Load the tokenizer of the model of `config`, after `harness.infer.huggingface.checks.check_model`.
 
     Raises:
         ConfigError: the model cannot be run, has no tokenizer that can be loaded, or no chat template and one is asked.

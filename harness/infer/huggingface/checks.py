@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from harness.core.errors import ConfigError
 from harness.core.model_config import HuggingFaceConfig
-from harness.infer.hf_folder import HFFolder, find_hf_folder
+from harness.infer.huggingface.folder import HFFolder, find_hf_folder
 
 OFFLINE = {"local_files_only": True, "trust_remote_code": False}
 

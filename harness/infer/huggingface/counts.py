@@ -17,8 +17,8 @@ from harness.flops.published.shape import ExpertFeedForward, Shape
 from harness.flops.published.steps import StepCounter
 from harness.flops.published.storage import BYTES_PER_ELEMENT
 from harness.flops.traffic import COUNTED_SOURCE, DENSE_SOURCE, EVEN_SOURCE
-from harness.infer.hf_experts import find_experts
-from harness.infer.hf_load import LoadedModel
+from harness.infer.huggingface.experts import find_experts
+from harness.infer.huggingface.load import LoadedModel
 
 # What a configuration calls the number of experts that a token uses.
 _TOP_K_NAMES = (

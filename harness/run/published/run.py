@@ -21,22 +21,22 @@ from harness.core.records import Environment, RunRecord, WindowRecord, Work
 from harness.core.store import Store
 from harness.core.task_config import KindConfig, TaskConfig
 from harness.data import Dataset, prepare_data
-from harness.infer.hf_checks import check_dtype
-from harness.infer.hf_load import LoadedModel, load_model
-from harness.infer.hf_text import HFText, load_text
-from harness.infer.huggingface import HuggingFaceEngine
+from harness.infer.huggingface.checks import check_dtype
+from harness.infer.huggingface.engine import HuggingFaceEngine
+from harness.infer.huggingface.load import LoadedModel, load_model
+from harness.infer.huggingface.text import HFText, load_text
 from harness.measure import Meter, check_idle_drift, measure_idle
 from harness.run.answering import Asked, answer_all, build_asked
 from harness.run.device import peak_memory_bytes, prepare_device, resolve_device, synchroniser
 from harness.run.environment import describe_environment
-from harness.run.hf_routing import record_routing
 from harness.run.identity import identify_run, needs_corpus
-from harness.run.lm_eval_tasks import check_lm_eval, judge_by_lm_eval
 from harness.run.outcome import Outcome
 from harness.run.outline import begin_record
 from harness.run.peak import bandwidth_of, peak_of
 from harness.run.pretrain import Emit
-from harness.run.published_checks import check_lengths, check_steps, find_penalties, list_prompts
+from harness.run.published.checks import check_lengths, check_steps, find_penalties, list_prompts
+from harness.run.published.lm_eval import check_lm_eval, judge_by_lm_eval
+from harness.run.published.routing import record_routing
 from harness.tasks.kinds.kind import Encode
 from harness.tasks.questions import Question
 from harness.tasks.suite import check_suite, cut_prompt

@@ -10,8 +10,8 @@ import torch
 
 from harness.core.model_config import HuggingFaceConfig
 from harness.flops.traced import trace_flops
-from harness.infer.hf_load import load_model
-from harness.infer.huggingface import HuggingFaceEngine
+from harness.infer.huggingface.engine import HuggingFaceEngine
+from harness.infer.huggingface.load import load_model
 from tests.hf_models import save_llama, save_olmoe, save_qwen3_moe
 from tests.tools import require_module
 

@@ -17,12 +17,12 @@ from harness.core.records import RunRecord
 from harness.core.store import Store
 from harness.core.task_config import KindConfig, RegimeConfig, TaskConfig
 from harness.data import prepare_data
-from harness.infer.hf_load import load_model
-from harness.infer.huggingface import HuggingFaceEngine
+from harness.infer.huggingface.engine import HuggingFaceEngine
+from harness.infer.huggingface.load import load_model
 from harness.models.folder import load_model as load_own_model
 from harness.models.huggingface.checkpoint import export_model
 from harness.run.execute import execute_run
-from harness.run.published import prepare_questions
+from harness.run.published.run import prepare_questions
 from harness.run.weights import find_model
 from harness.tasks.own_engine import OwnEngine
 from harness.tasks.suite import build_suite, cut_prompt

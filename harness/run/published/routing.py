@@ -13,9 +13,9 @@ from harness.core.config import RunConfig
 from harness.core.inference import TaskRouting
 from harness.core.model_config import MoEConfig
 from harness.core.records import Finding, ParamCount
-from harness.infer.hf_counts import names_experts
-from harness.infer.hf_experts import watch_choices
-from harness.infer.huggingface import HuggingFaceEngine
+from harness.infer.huggingface.counts import names_experts
+from harness.infer.huggingface.engine import HuggingFaceEngine
+from harness.infer.huggingface.experts import watch_choices
 from harness.run.answering import Asked
 from harness.run.outcome import Outcome
 from harness.tasks.passes import Prompt, split_batches

@@ -17,8 +17,8 @@ from typing import Any
 from harness.core.errors import ConfigError, did_you_mean
 from harness.core.records import QualityReading
 from harness.core.task_config import TaskConfig
-from harness.infer.hf_checks import first_line
-from harness.infer.hf_load import LoadedModel
+from harness.infer.huggingface.checks import first_line
+from harness.infer.huggingface.load import LoadedModel
 from harness.tasks.lm_eval_files import identify_lm_eval
 
 # What readings of these tasks are called, so that none is taken for one of our own kinds.

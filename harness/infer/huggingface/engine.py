@@ -18,9 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.infer.hf_counts import CountedSteps, count_steps
-from harness.infer.hf_experts import ChoiceCounter
-from harness.infer.hf_load import LoadedModel
+from harness.infer.huggingface.counts import CountedSteps, count_steps
+from harness.infer.huggingface.experts import ChoiceCounter
+from harness.infer.huggingface.load import LoadedModel
 
 # Cache layers that put new tensors in place of the old ones, so that a copy of the layer keeps the state it had.
 _REPLACING_LAYERS = ("DynamicLayer", "DynamicSlidingWindowLayer")

@@ -10,10 +10,10 @@ import torch
 from harness.core.errors import ConfigError, RunFailedError
 from harness.core.inference import ModelSource
 from harness.core.model_config import HuggingFaceConfig
-from harness.infer.hf_checks import OFFLINE, first_line, quiet, refuse_fp16
-from harness.infer.hf_experts import find_experts
-from harness.infer.hf_folder import HFFolder
-from harness.infer.hf_text import HFText, load_text
+from harness.infer.huggingface.checks import OFFLINE, first_line, quiet, refuse_fp16
+from harness.infer.huggingface.experts import find_experts
+from harness.infer.huggingface.folder import HFFolder
+from harness.infer.huggingface.text import HFText, load_text
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _PRECISIONS = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16", torch.float64: "fp64"}
@@ -37,7 +37,7 @@ def load_model(config: HuggingFaceConfig, device: torch.device, text: HFText | N
     """Load the model of `config`, for greedy answers on `device` (or where its map puts it); `text`: its tokenizer.
 
     Raises:
-        ConfigError: see `harness.infer.hf_text.load_text`; or a data type, implementation or map that cannot be used.
+        ConfigError: see `load_text`; or a data type, implementation or map that cannot be used.
         RunFailedError: it does not fit into the GPU's memory.
     """
     text = text or load_text(config)

@@ -17,8 +17,8 @@ from harness.core.model_config import HuggingFaceConfig
 from harness.core.records import RunRecord
 from harness.core.store import Store
 from harness.core.task_config import KindConfig, ServerConfig
-from harness.run import serving_energy
-from harness.run.serving import execute_serving
+from harness.run.serving import energy as energy_module
+from harness.run.serving.run import execute_serving
 from harness.serving import client as client_module
 from harness.serving import steady as steady_module
 from tests.scripted_server import MODEL, Reply, Script, ScriptedServer, answer_well
@@ -266,8 +266,8 @@ def test_the_steady_window_is_read_afterwards_inside_the_run(tmp_path: Path, mon
 
 
 def test_no_energy_of_another_machine_is_claimed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.run.serving.is_local", lambda _: False)
-    monkeypatch.setattr(serving_energy, "is_local", lambda _: False)
+    monkeypatch.setattr("harness.run.serving.run.is_local", lambda _: False)
+    monkeypatch.setattr(energy_module, "is_local", lambda _: False)
     record, rows = _run_script(_answer_right, tmp_path)
     assert record.status == "finished"
     assert record.sensors == ()
@@ -280,7 +280,7 @@ def test_no_energy_of_another_machine_is_claimed(tmp_path: Path, monkeypatch: py
 def test_a_server_elsewhere_is_measured_by_the_external_meter_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serving_energy, "is_local", lambda _: False)
+    monkeypatch.setattr(energy_module, "is_local", lambda _: False)
     external = ExternalMeterConfig(command="echo 250", power_path=".")
     with ScriptedServer(_answer_right) as served:
         config = _config(served.base_url)

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from harness.core.answers import TaskResult
 from harness.core.records import Finding, QualityReading
 from harness.core.task_config import KindConfig
-from harness.run.serving_energy import EnergyShares
-from harness.run.serving_plan import PlannedRequest
+from harness.run.serving.energy import EnergyShares
+from harness.run.serving.plan import PlannedRequest
 from harness.serving.outcome import Outcome
 from harness.tasks.answer import hash_questions
 from harness.tasks.line_completion import binomial_stderr

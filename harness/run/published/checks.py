@@ -8,9 +8,9 @@ from harness.core.task_config import TaskConfig
 from harness.flops.formulas import CONVENTION, FORMULA_VERSION, TRAIN_FACTOR
 from harness.flops.published.count import count_forward_flops
 from harness.flops.traced import UnregisteredOpError, trace_flops
-from harness.infer.hf_load import LoadedModel
-from harness.infer.hf_text import HFText
-from harness.infer.huggingface import HuggingFaceEngine
+from harness.infer.huggingface.engine import HuggingFaceEngine
+from harness.infer.huggingface.load import LoadedModel
+from harness.infer.huggingface.text import HFText
 from harness.run.answering import Asked
 from harness.run.judging import FLOP_GAP_LIMIT
 from harness.run.outcome import Outcome

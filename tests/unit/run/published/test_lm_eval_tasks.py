@@ -13,10 +13,10 @@ from harness.core.errors import ConfigError
 from harness.core.model_config import HuggingFaceConfig
 from harness.core.store import Store
 from harness.core.task_config import KindConfig, TaskConfig
-from harness.infer.hf_load import load_model
+from harness.infer.huggingface.load import load_model
 from harness.run.execute import execute_run
 from harness.run.identity import identify
-from harness.run.lm_eval_tasks import check_lm_eval, judge_by_lm_eval
+from harness.run.published.lm_eval import check_lm_eval, judge_by_lm_eval
 from tests.hf_models import save_llama
 from tests.tools import require_module
 

@@ -30,10 +30,10 @@ from harness.run.environment import describe_environment
 from harness.run.identity import identify_run, needs_corpus
 from harness.run.outline import begin_record
 from harness.run.pretrain import Emit
-from harness.run.serving_energy import find_sensor_period_s, open_meter, read_steady_window, share_energy
-from harness.run.serving_plan import PlannedRequest, plan_load, plan_requests, plan_warmup
-from harness.run.serving_rows import build_rows, count_correct, judge_answers
-from harness.run.serving_verdict import find_client_problems, find_load_problems, judge_load
+from harness.run.serving.energy import find_sensor_period_s, open_meter, read_steady_window, share_energy
+from harness.run.serving.plan import PlannedRequest, plan_load, plan_requests, plan_warmup
+from harness.run.serving.rows import build_rows, count_correct, judge_answers
+from harness.run.serving.verdict import find_client_problems, find_load_problems, judge_load
 from harness.serving.client import Target
 from harness.serving.load import Load, LoadResult, drive
 from harness.serving.probe import check_server, is_local, learn_dialect, read_api_key
@@ -62,7 +62,7 @@ class _Measured:
 def execute_serving(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
     """Put the load of `config` on its server, write answers, record and trace to `store`, and return the record.
 
-    The record says ``failed``, with what there is, where the run did not come to its end (`serving_verdict`).
+    The record says ``failed``, with what there is, where the run did not come to its end (`verdict`).
 
     Raises:
         HarnessError: a configuration or sensor that cannot be used, no server, a model that it has not; nothing is

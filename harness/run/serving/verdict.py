@@ -14,7 +14,7 @@ from harness.core.config import RunConfig
 from harness.core.inference import ServingStats
 from harness.core.records import Finding
 from harness.core.task_config import hide_host
-from harness.run.serving_plan import PlannedRequest
+from harness.run.serving.plan import PlannedRequest
 from harness.serving.load import LoadResult
 from harness.serving.outcome import CONNECTION_CAUSES
 from harness.serving.probe import is_reachable

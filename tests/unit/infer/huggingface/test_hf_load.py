@@ -11,12 +11,12 @@ import torch
 
 from harness.core.errors import ConfigError
 from harness.core.model_config import HuggingFaceConfig
-from harness.infer.hf_checks import check_model
-from harness.infer.hf_counts import count_steps
-from harness.infer.hf_experts import watch_choices
-from harness.infer.hf_folder import find_hf_folder
-from harness.infer.hf_load import load_model
-from harness.infer.huggingface import HuggingFaceEngine
+from harness.infer.huggingface.checks import check_model
+from harness.infer.huggingface.counts import count_steps
+from harness.infer.huggingface.engine import HuggingFaceEngine
+from harness.infer.huggingface.experts import watch_choices
+from harness.infer.huggingface.folder import find_hf_folder
+from harness.infer.huggingface.load import load_model
 from tests.hf_models import save_llama, save_olmoe
 from tests.tools import require_module
 
@@ -188,7 +188,7 @@ def test_packed_or_unstacked_weights_leave_parameters_to_the_config_and_say_so(o
     loaded = load_model(_config(olmoe), CPU)
     counted = count_steps(loaded)
     assert counted.findings == ()
-    monkeypatch.setattr("harness.infer.hf_counts.find_experts", lambda _: [])
+    monkeypatch.setattr("harness.infer.huggingface.counts.find_experts", lambda _: [])
     unstacked = count_steps(loaded)
     assert [finding.code for finding in unstacked.findings] == ["params_of_config"]
     assert unstacked.params == counted.params

@@ -1,0 +1,1 @@
+"""A run of a published model: nothing is trained, the tasks are asked."""
