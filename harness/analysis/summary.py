@@ -52,6 +52,9 @@ def verdicts_to_json(verdicts: Sequence[ClaimVerdict], match: MatchResult) -> di
             "excluded": [{"run_id": run_id, "reason": reason} for run_id, reason in match.excluded],
         }
     )
+    if match.kinds:  # a study of one kind of task keeps the keys that it always had
+        result["kinds"] = _plain([dataclasses.asdict(kind) for kind in match.kinds])
+        result["task_pairs"] = _plain([dataclasses.asdict(pair) for pair in match.task_pairs])
     return result
 
 

@@ -1,4 +1,7 @@
-"""Energy, time and FLOPs of one task at the matched loss, from the windows of prefill and decode."""
+"""Energy, time and FLOPs of one task at the matched loss, from the windows of prefill and decode.
+
+Where windows carry a regime the task of a study is its suite: every kind of task weighs the same.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,25 @@ import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import get_args
 
 from harness.analysis.boundary import sum_boundary
 from harness.analysis.frontier import LOSS_TOLERANCE
 from harness.analysis.multipliers import Pair
-from harness.analysis.results import ArmTask, FrontierPoint, TaskMetric, TaskRatio
+from harness.analysis.results import ArmTask, FrontierPoint, KindTasks, TaskMetric, TaskRatio
 from harness.analysis.stats import Pairing, estimate_ratio_of
-from harness.core.records import Grade, RunRecord, WindowRecord, worst_grade
+from harness.core.records import Grade, QualityReading, RunRecord, WindowRecord, worst_grade
 
 PHASES = ("prefill", "decode")
+SWEEP = "sweep"
 ACCURACY_METRIC = "exact_match"
 MIN_CORRECT = 30
-METRICS: tuple[TaskMetric, ...] = get_args(TaskMetric)
+METRICS: tuple[TaskMetric, ...] = (
+    "energy_per_task",
+    "energy_per_correct",
+    "flops_per_task",
+    "seconds_per_task",
+    "net_energy_per_task",
+)
 _ENERGY_METRICS = ("energy_per_task", "energy_per_correct", "net_energy_per_task")
 
 
@@ -47,13 +56,64 @@ _VALUES = ("energy_j", "net_energy_j", "prefill_j", "decode_j", "flops", "second
 Values = dict[str, float | None]
 
 
-def measure_task(record: RunRecord) -> RunTask:
-    """Return the cost of one task in `record`: per phase the sum over windows divided by the tasks in them."""
-    phases = [_cost_of_phase(record.windows_of(phase)) for phase in PHASES]
-    readings = [r for window in record.windows_of(*PHASES) for r in window.energy]
-    accuracy = next((q for q in record.quality if q.metric == ACCURACY_METRIC), None)
+def measure_task(record: RunRecord, kind: str | None = None) -> RunTask:
+    """Return the cost of one task in `record`: per phase the sum over windows divided by the tasks in them.
+
+    With kinds of tasks it is the mean over them, each weighing the same, or that of `kind` alone. Windows of a sweep
+    (regime ``sweep``) and of whole generations are no part of it.
+    """
+    kinds = list_kinds(record)
+    if not kinds or kind is not None:
+        windows = task_windows(record, kind)
+        return _measure(record, windows, find_accuracy(record, kind))
+    parts = [measure_task(record, each) for each in kinds]
+    windows = [window for each in kinds for window in task_windows(record, each)]
+    boundary = sum_boundary([reading for window in windows for reading in window.energy])
+    means = {name: _mean([(getattr(part, name), 1 / len(parts)) for part in parts]) for name in _VALUES}
+    stderrs = [part.accuracy_stderr for part in parts]
+    known = [stderr for stderr in stderrs if stderr is not None]
+    return RunTask(
+        run_id=record.run_id,
+        **means,
+        accuracy_stderr=sum(e**2 for e in known) ** 0.5 / len(parts) if len(known) == len(parts) else None,
+        num_tasks=sum(part.num_tasks for part in parts),
+        num_correct=sum(part.num_correct for part in parts),
+        grade=boundary.grade,
+        domains=boundary.domains,
+        simulated=boundary.simulated,
+    )
+
+
+def list_kinds(record: RunRecord) -> tuple[str, ...]:
+    """Return the kinds of tasks whose windows `record` holds, by name; empty where windows carry no regime."""
+    return tuple(sorted({w.regime.kind for w in record.windows_of(*PHASES) if w.regime and w.regime.kind != SWEEP}))
+
+
+def task_windows(record: RunRecord, kind: str | None = None) -> list[WindowRecord]:
+    """Return the windows of prefill and decode in which tasks of `kind` were answered; ``None``: those of no regime.
+
+    Where answers of both fixed and free length were measured, those of fixed length are the task: its work does not
+    depend on what a model says.
+    """
+    if kind is None:
+        return [window for window in record.windows_of(*PHASES) if window.regime is None]
+    own = [window for window in record.windows_of(*PHASES) if window.regime and window.regime.kind == kind]
+    fixed = [window for window in own if window.regime and window.regime.answer_length == "fixed"]
+    return fixed or own
+
+
+def find_accuracy(record: RunRecord, kind: str | None = None) -> QualityReading | None:
+    """Return the accuracy reading of `kind` (whatever its scoring), or the first exact match without a kind."""
+    if kind is None:
+        return next((q for q in record.quality if q.metric == ACCURACY_METRIC), None)
+    own = [q for q in record.quality if q.task == kind and q.higher_is_better]
+    return min(own, key=lambda q: (q.metric != ACCURACY_METRIC, q.metric), default=None)
+
+
+def _measure(record: RunRecord, windows: Sequence[WindowRecord], accuracy: QualityReading | None) -> RunTask:
+    phases = [_cost_of_phase([window for window in windows if window.phase == phase]) for phase in PHASES]
     known = accuracy is not None and accuracy.value is not None
-    boundary = sum_boundary(readings)
+    boundary = sum_boundary([reading for window in windows for reading in window.energy])
     return RunTask(
         run_id=record.run_id,
         energy_j=_add(phases, "energy_j"),
@@ -96,6 +156,10 @@ def _add(phases: Sequence[Values], name: str) -> float | None:
     return None if any(value is None for value in values) else sum(v for v in values if v is not None)
 
 
+# The runs of one arm that answer for it: its size, and in each seed runs with weights that sum to one.
+Chosen = tuple[str, Mapping[int, Sequence[tuple[FrontierPoint, float]]]]
+
+
 def compare_tasks(
     pair: Pair, records: Mapping[str, RunRecord], loss: float
 ) -> tuple[tuple[ArmTask, ...], tuple[TaskRatio, ...]]:
@@ -104,19 +168,36 @@ def compare_tasks(
     Each arm answers with the size that is cheapest in training FLOPs at `loss` in most seeds. Inside a seed values are
     interpolated linearly in loss between the two runs of that size around `loss`, or taken from the nearest run.
     """
+    chosen = choose_runs(pair, loss)
+    return compare_chosen(pair, records, chosen) if chosen is not None else ((), ())
+
+
+def choose_runs(pair: Pair, loss: float) -> dict[str, Chosen] | None:
+    """Return the runs that answer for each arm at `loss`; ``None`` where an arm does not reach it."""
+    chosen: dict[str, Chosen] = {}
+    for arm in pair.arms:
+        size = choose_size(pair, arm, loss)
+        if size is None:
+            return None
+        chosen[arm] = (
+            size,
+            {seed: weigh_runs(pair.frontiers[arm, seed].points, size, loss) for seed in pair.seeds},
+        )
+    return chosen
+
+
+def compare_chosen(
+    pair: Pair, records: Mapping[str, RunRecord], chosen: Mapping[str, Chosen], kind: str | None = None
+) -> tuple[tuple[ArmTask, ...], tuple[TaskRatio, ...]]:
+    """Return what a task (of `kind`, or of the whole suite) costs the chosen runs of each arm, and the ratios."""
     arms: list[ArmTask] = []
     by_seed: dict[str, dict[int, Values]] = {}
     grades: list[Grade | None] = []
     domains: set[tuple[str, ...]] = set()
     for arm in pair.arms:
-        size = choose_size(pair, arm, loss)
-        if size is None:
-            return (), ()
+        size, weighed = chosen[arm]
         runs = {
-            seed: [
-                (point, weight, measure_task(records[point.run_id]))
-                for point, weight in weigh_runs(pair.frontiers[arm, seed].points, size, loss)
-            ]
+            seed: [(point, weight, measure_task(records[point.run_id], kind)) for point, weight in weighed[seed]]
             for seed in pair.seeds
         }
         by_seed[arm] = {
@@ -135,6 +216,20 @@ def compare_tasks(
     return tuple(arms), ratios
 
 
+def compare_kinds(pair: Pair, records: Mapping[str, RunRecord], chosen: Mapping[str, Chosen]) -> tuple[KindTasks, ...]:
+    """Return cost and ratios of each kind of task that all chosen runs answered; empty without kinds."""
+    runs = [records[point.run_id] for _, weighed in chosen.values() for found in weighed.values() for point, _ in found]
+    kinds = set.intersection(*(set(list_kinds(run)) for run in runs)) if runs else set()
+    rows = []
+    for kind in sorted(kinds):
+        tasks, ratios = compare_chosen(pair, records, chosen, kind)
+        readings = [q for run in runs if (q := find_accuracy(run, kind)) is not None]
+        chances = {q.chance for q in readings}
+        chance = max((c for c in chances if c is not None), default=None) if None not in chances else None
+        rows.append(KindTasks(kind=kind, arm_tasks=tasks, task_ratios=ratios, chance=chance))
+    return tuple(rows)
+
+
 def accuracies_at(
     pair: Pair, records: Mapping[str, RunRecord], arm: str, loss: float
 ) -> tuple[list[float | None], set[str]]:
@@ -147,7 +242,7 @@ def accuracies_at(
     for seed in pair.seeds:
         runs = weigh_runs(pair.frontiers[arm, seed].points, size, loss)
         run_ids |= {point.run_id for point, _ in runs}
-        known = [(records[point.run_id].quality_value(ACCURACY_METRIC), weight) for point, weight in runs]
+        known = [(measure_task(records[point.run_id]).accuracy, weight) for point, weight in runs]
         values.append(_mean(known) if known else None)
     return values, run_ids
 
