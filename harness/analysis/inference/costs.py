@@ -9,12 +9,12 @@ from scipy import stats as scipy_stats  # type: ignore[import-untyped, unused-ig
 
 from harness.analysis.boundary import sum_boundary
 from harness.analysis.inference.phases import PhaseSum, sum_phase
-from harness.analysis.inference.results import Metric, RegimeCost
+from harness.analysis.inference.results import ArmRegime, Metric, RegimeCost
 from harness.analysis.results import Interval
 from harness.analysis.stats import LEVEL, Estimate, estimate_mean, t_critical
 from harness.analysis.tasks import MIN_CORRECT, SWEEP, find_accuracy
 from harness.core.inference import Regime
-from harness.core.records import RunRecord, WindowRecord
+from harness.core.records import Grade, RunRecord, WindowRecord, worst_grade
 
 METHOD = "t over repetitions"
 CORRECT_METHOD = "log-delta: t over repetitions, binomial error of the accuracy"
@@ -28,6 +28,38 @@ def measure_regimes(record: RunRecord) -> tuple[RegimeCost, ...]:
     regimes = {window.regime for window in record.windows_of("prefill", "decode", "generate") if window.regime}
     measured = [_measure(record, regime) for regime in sorted(regimes, key=order_of)]
     return tuple(cost for cost in measured if cost is not None)
+
+
+def merge_runs(costs: Sequence[RegimeCost]) -> tuple[ArmRegime, ...]:
+    """Return every arm and size in every regime: means over its runs with a t interval, or its one run's."""
+    groups: dict[tuple[str, str, Regime], list[RegimeCost]] = {}
+    for cost in costs:
+        groups.setdefault((cost.arm, cost.size, cost.regime), []).append(cost)
+    rows = []
+    for (arm, size, regime), found in groups.items():
+        grades: list[Grade] = [cost.grade for cost in found if cost.grade is not None]
+        rows.append(
+            ArmRegime(
+                arm=arm,
+                size=size,
+                regime=regime,
+                figures={name: _over_runs([cost.figures[name] for cost in found]) for name in found[0].figures},
+                num_runs=len(found),
+                grade=worst_grade(*grades) if grades else None,
+                simulated=any(cost.simulated for cost in found),
+                run_ids=tuple(sorted(cost.run_id for cost in found)),
+            )
+        )
+    return tuple(sorted(rows, key=lambda row: (order_of(row.regime), row.arm, row.size)))
+
+
+def _over_runs(found: Sequence[Estimate]) -> Estimate:
+    if len(found) == 1:
+        return found[0]
+    missing = next((estimate.reason for estimate in found if estimate.value is None), None)
+    if missing is not None:
+        return _unknown(missing)
+    return estimate_mean([estimate.value for estimate in found if estimate.value is not None], method="t over runs")
 
 
 def order_of(regime: Regime) -> tuple[bool, str, str, int, int, int]:

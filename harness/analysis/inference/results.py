@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from harness.analysis.results import Check, Interval, TaskRatio
@@ -47,6 +47,20 @@ class RegimeCost:
     grade: Grade | None
     domains: tuple[str, ...]
     simulated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmRegime:
+    """One arm and size in one regime: means over its runs with their interval, or one run's over its repetitions."""
+
+    arm: str
+    size: str
+    regime: Regime
+    figures: dict[Metric, Estimate]
+    num_runs: int
+    grade: Grade | None
+    simulated: bool
+    run_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,10 +277,10 @@ class InferenceDetail:
     """What single runs say of inference, whatever the study: regimes, sums, views, experts by task, servers."""
 
     regimes: tuple[RegimeCost, ...] = ()
+    arm_regimes: tuple[ArmRegime, ...] = ()
     additivity: tuple[Additivity, ...] = ()
     views: Views | None = None
     routing: tuple[KindRouting, ...] = ()
     overlaps: tuple[KindOverlap, ...] = ()
     coverage: tuple[Coverage, ...] = ()
     serving: tuple[ServingSide, ...] = ()
-    notes: tuple[str, ...] = field(default=())
