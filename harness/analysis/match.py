@@ -27,6 +27,7 @@ from harness.analysis.slices import cut_slices
 from harness.analysis.task_pairs import compare_pairs
 from harness.analysis.tasks import choose_runs, compare_kinds, compare_tasks
 from harness.analysis.tuning.search import refuse_tuning
+from harness.core.errors import RecordError
 from harness.core.records import Finding, RunRecord, Severity
 from harness.core.store import Store
 from harness.core.study import MatchRule, StudyInfo, load_study
@@ -51,9 +52,14 @@ def match_study(records: Sequence[RunRecord], study: StudyInfo | None, unreadabl
     family, one seed, no common loss, only failures) gives findings and ``None`` with a reason, never an exception.
 
     Raises:
-        RecordError: finished records differ in a key that decides what their numbers mean, or the study is a search.
+        RecordError: finished records differ in a key that decides what their numbers mean, or the study is a search or
+            trained nothing.
     """
     refuse_tuning(study)
+    if study is not None and study.purpose == "inference":
+        raise RecordError(
+            f"study '{study.study}' trained nothing, so it has no losses to match; type: isojoule tasks FOLDER"
+        )
     findings = [_finding("unreadable_record", "warning", line) for line in unreadable]
     kept, excluded = keep_planned(records, study, findings)
     by_id = {record.run_id: record for record in kept}

@@ -60,9 +60,10 @@ def measure_answered(record: RunRecord, rows: Sequence[TaskResult], kind: str) -
     texts = [row.answer_bytes for row in own if row.answer_bytes is not None]
     reading = find_accuracy(record, kind)
     known = reading is not None and reading.value is not None
+    answered = [row for row in rows if row.status == "answered"]
     served = [w for w in record.windows_of(SERVE) if w.regime is None or w.regime.kind in (kind, "mixed")]
     if served:
-        energy, net, flops, seconds, tokens = _serve_cost(record, served, own, kind)
+        energy, net, flops, seconds, tokens = _serve_cost(record, served, answered, kind)
         boundary = sum_boundary([r for window in served for r in window.energy])
         cost = (boundary.grade, boundary.domains, boundary.simulated)
     else:
@@ -91,23 +92,31 @@ def measure_answered(record: RunRecord, rows: Sequence[TaskResult], kind: str) -
 def _serve_cost(
     record: RunRecord, windows: Sequence[WindowRecord], rows: Sequence[TaskResult], kind: str
 ) -> tuple[float | None, float | None, float | None, float | None, float | None]:
-    """Return joules (gross, net), FLOPs, seconds and new tokens of one answered request of a kind.
+    """Return joules (gross, net), FLOPs, seconds and new tokens of one answered request of a kind; `rows` are of all.
 
-    The energy of a kind is that of its requests where the run has several, since they share one window.
+    Kinds share one window: a kind's energy is the window's times what its requests bear of it.
     """
     whole = sum_phase(windows)
+    own = [row for row in rows if row.kind == kind]
     alone = len({q.task for q in record.quality if q.higher_is_better} | {row.kind for row in rows}) <= 1
     alone = alone or all(w.regime is not None and w.regime.kind == kind for w in windows)
-    made = [row.num_output_tokens for row in rows if row.num_output_tokens is not None]
+    made = [row.num_output_tokens for row in own if row.num_output_tokens is not None]
     tokens = statistics.fmean(made) if made else _known(whole.per_task("num_output_tokens"))
-    energy = _known(whole.per_task("energy_j"))
-    net = _known(whole.per_task("net_j"))
+    part: float | None = 1.0
     if not alone:
-        shares = [row.energy_j for row in rows if row.energy_j is not None]
-        own = math.fsum(shares) / len(rows) if rows and len(shares) == len(rows) else None
-        net = own * net / energy if own is not None and net is not None and energy else None
-        energy = own
-    return energy, net, _known(whole.per_task("flops")), _known(whole.per_task("seconds")), tokens
+        # shares of requests may be of another boundary than the headline's; what they say is who bears how much of it
+        shares = math.fsum(row.energy_j for row in rows if row.energy_j is not None)
+        mine = [row.energy_j for row in own if row.energy_j is not None]
+        complete = bool(own) and len(mine) == len(own) and shares > 0
+        part = (math.fsum(mine) / len(own)) / (shares / len(rows)) if complete else None
+    energy, net = (_known(whole.per_task(name)) for name in ("energy_j", "net_j"))
+    return (
+        energy * part if energy is not None and part is not None else None,
+        net * part if net is not None and part is not None else None,
+        _known(whole.per_task("flops")),
+        _known(whole.per_task("seconds")),
+        tokens,
+    )
 
 
 def _own_tokens(record: RunRecord, kind: str) -> float | None:

@@ -25,7 +25,8 @@ def is_inference(records: Sequence[RunRecord], study: StudyInfo | None) -> bool:
     if study is not None:
         return study.purpose == "inference"
     finished = [record for record in records if record.status == "finished"]
-    return bool(finished) and all(record.path is None for record in finished)
+    answered = any(record.serving is not None or record.model_source is not None for record in records)
+    return answered or (bool(finished) and all(record.path is None for record in finished))
 
 
 def describe_matched(records: Sequence[RunRecord], match: MatchResult, study: StudyInfo | None) -> InferenceDetail:
@@ -65,14 +66,15 @@ def describe_inference(
         for arm in arms
     }
     pairing: Pairing = study.match.interval if study is not None else "paired"
-    return describe_runs(finished, answers, build_views(arms, runs, pairing) if common else None)
+    return describe_runs(records, answers, build_views(arms, runs, pairing) if common else None)
 
 
 def describe_runs(
     records: Sequence[RunRecord], answers: Mapping[str, Sequence[TaskResult]], views: Views | None
 ) -> InferenceDetail:
-    """Return what finished `records` say one by one, beside `views`."""
-    finished = sorted((r for r in records if r.status == "finished"), key=lambda r: (r.arm, r.size, r.seed, r.run_id))
+    """Return what `records` say one by one, beside `views`; of failed ones only what servers did."""
+    ordered = sorted(records, key=lambda r: (r.arm, r.size, r.seed, r.run_id))
+    finished = [record for record in ordered if record.status == "finished"]
     regimes = tuple(cost for record in finished for cost in measure_regimes(record))
     return InferenceDetail(
         regimes=regimes,
@@ -82,5 +84,5 @@ def describe_runs(
         routing=summarise_routing(finished),
         overlaps=compare_kinds_used(finished),
         coverage=summarise_coverage(finished),
-        serving=summarise_serving(finished, answers),
+        serving=summarise_serving(ordered, answers),
     )

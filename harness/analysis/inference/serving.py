@@ -24,11 +24,12 @@ Value = float | str
 def summarise_serving(
     records: Sequence[RunRecord], answers: Mapping[str, Sequence[TaskResult]]
 ) -> tuple[ServingSide, ...]:
-    """Return what the servers of each arm did, means over its repeats; empty without servers."""
+    """Return what the servers of each arm did, means over its repeats; a failed run stands by itself."""
     arms: dict[str, list[RunRecord]] = {}
     for record in records:
         if record.serving is not None:
-            arms.setdefault(record.arm, []).append(record)
+            failed = f"{record.arm}, failed repeat {record.seed}" if record.status == "failed" else record.arm
+            arms.setdefault(failed, []).append(record)
     return tuple(_summarise(arm, runs, answers) for arm, runs in sorted(arms.items()))
 
 
@@ -90,21 +91,32 @@ def _per_token(windows: Sequence[WindowRecord]) -> Value:
 
 
 def _check_shares(runs: Sequence[RunRecord], answers: Mapping[str, Sequence[TaskResult]]) -> str:
-    """Say whether the energies of the requests add up to the run's, in words."""
+    """Say whether the energies of the requests add up to the run's, in words: its boundary's, or all its devices'."""
     worst, told = 0.0, 0
     for record in runs:
         shares = [row.energy_j for row in answers.get(record.run_id, ()) if row.energy_j is not None]
-        whole = sum_phase(record.windows_of("serve")).energy_j
-        if not shares or isinstance(whole, str) or whole <= 0:
+        wholes = _wholes_j(record.windows_of("serve"))
+        if not shares or not wholes:
             continue
         told += 1
-        gap = math.fsum(shares) / whole - 1
+        gap = min((math.fsum(shares) / whole - 1 for whole in wholes), key=abs)
         if abs(gap) >= abs(worst):
             worst = gap
     if not told:
         return "unknown: no run has energies of its requests beside that of the run"
     words = "add up to the run's" if abs(worst) <= SUM_TOLERANCE else "do NOT add up to the run's"
     return f"energies of requests {words} ({told} of {len(runs)} runs, largest gap {worst:+.2g})"
+
+
+def _wholes_j(windows: Sequence[WindowRecord]) -> list[float]:
+    """Return what a run's energy can mean in joules: that of the headline boundary, and that of all its devices."""
+    if not windows:
+        return []
+    headline = sum_phase(windows).energy_j
+    parts = [r.energy_j for window in windows for r in window.energy if r.domain != "system"]
+    known = [part for part in parts if part is not None]
+    every = [math.fsum(known)] if parts and len(known) == len(parts) else []
+    return [whole for whole in ([] if isinstance(headline, str) else [headline]) + every if whole > 0]
 
 
 def _describe_load(stats: ServingStats) -> str:
