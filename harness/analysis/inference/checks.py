@@ -19,6 +19,7 @@ from harness.core.study import StudyInfo
 
 ACCURACY_CODE = "equally_accurate"
 MAX_FAILED = 0.01
+BLOCKING_FAILED = 0.05
 Outcome = Literal["pass", "fail", "unknown"]
 
 
@@ -75,22 +76,23 @@ def _check_repeats(n: int) -> Check:
 
 def _check_work(used: Sequence[RunRecord]) -> Check:
     """Check that both arms did the same work: the same kinds, batch, and limit on answers."""
-    code, title = "same_work", "Same kinds, batches and limits of answers"
-    found: dict[tuple[tuple[str, int, int | None, str], ...], str] = {}
+    code, title = "same_work", "Same kinds, batches, limits of answers and load"
+    found: dict[tuple[tuple[object, ...], ...], str] = {}
     for record in used:
         regimes = {w.regime for w in record.windows_of(*INFERENCE_PHASES) if w.regime and w.regime.kind != SWEEP}
         # how many tokens a prompt or a free answer has is the tokenizer's and the model's affair
-        work = {
+        work: set[tuple[object, ...]] = {
             (r.kind, r.batch_size, r.num_output_tokens if r.answer_length == "fixed" else None, r.answer_length)
             for r in regimes
         }
+        if (served := record.serving) is not None:
+            work.add((served.api, served.concurrency, served.request_rate_per_s, served.burstiness))
         found.setdefault(tuple(sorted(work, key=str)), record.run_id)
     if set(found) == {()}:
         return _check(code, title, "unknown", "no window says how its work was done")
     if len(found) > 1:
         return _check(code, title, "fail", f"runs differ: {', '.join(map(repr, found.values()))}")
-    (same,) = found
-    return _check(code, title, "pass", f"{len({kind for kind, *_ in same})} kinds, batch {same[0][1]}")
+    return _check(code, title, "pass", "all runs agree in them")
 
 
 def _check_prompts(used: Sequence[RunRecord], answers: Mapping[str, Sequence[TaskResult]]) -> Check:
@@ -107,7 +109,7 @@ def _check_prompts(used: Sequence[RunRecord], answers: Mapping[str, Sequence[Tas
 
 
 def _check_failed(used: Sequence[RunRecord], answers: Mapping[str, Sequence[TaskResult]]) -> Check:
-    """Check that questions were answered at all; a failed one counts as wrong."""
+    """Check that questions were answered at all: a failed one counts as wrong, and above 5% failures block."""
     code, title = "answered", f"At most {MAX_FAILED:.0%} of the questions failed"
     worst, text = 0.0, "every question was answered"
     for record in used:
@@ -117,7 +119,8 @@ def _check_failed(used: Sequence[RunRecord], answers: Mapping[str, Sequence[Task
             sent, failed = record.serving.num_sent, record.serving.num_failed
         if sent and failed / sent > worst:
             worst, text = failed / sent, f"up to {failed / sent:.1%} failed ('{record.run_id}': {failed} of {sent})"
-    return _check(code, title, "pass" if worst <= MAX_FAILED else "fail", text)
+    blocking = worst > BLOCKING_FAILED
+    return _check(code, title, "pass" if worst <= MAX_FAILED else "fail", text, blocking=blocking)
 
 
 def _check_repeatable(used: Sequence[RunRecord], answers: Mapping[str, Sequence[TaskResult]]) -> Check:

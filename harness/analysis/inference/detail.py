@@ -8,6 +8,7 @@ from harness.analysis.inference.additivity import check_sums
 from harness.analysis.inference.costs import measure_regimes, merge_runs
 from harness.analysis.inference.results import InferenceDetail, Views
 from harness.analysis.inference.routing import compare_kinds_used, summarise_coverage, summarise_routing
+from harness.analysis.inference.scores import summarise_scores
 from harness.analysis.inference.serving import summarise_serving
 from harness.analysis.inference.views import WeighedRuns, build_views
 from harness.analysis.match import choose_arms
@@ -79,6 +80,7 @@ def describe_runs(
     return InferenceDetail(
         regimes=regimes,
         arm_regimes=merge_runs(regimes),
+        scores=summarise_scores(finished),
         additivity=tuple(check for record in finished for check in check_sums(record)),
         views=views,
         routing=summarise_routing(finished),

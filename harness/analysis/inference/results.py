@@ -64,6 +64,26 @@ class ArmRegime:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KindScore:
+    """How well one arm and size answered one kind of task, a mean over its runs; repeats are no new evidence.
+
+    `num_asked` counts distinct questions of one run, `accuracy_stderr` is the binomial error of one run (of the runs'
+    mean), and `chance` what blind answers would reach.
+    """
+
+    arm: str
+    size: str
+    kind: str
+    accuracy: float | None
+    accuracy_stderr: float | None
+    chance: float | None
+    num_asked: int
+    num_runs: int
+    run_ids: tuple[str, ...]
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Additivity:
     """Whether prefill and decode add up to the whole ``generate`` window, in joules per task.
 
@@ -278,6 +298,7 @@ class InferenceDetail:
 
     regimes: tuple[RegimeCost, ...] = ()
     arm_regimes: tuple[ArmRegime, ...] = ()
+    scores: tuple[KindScore, ...] = ()
     additivity: tuple[Additivity, ...] = ()
     views: Views | None = None
     routing: tuple[KindRouting, ...] = ()

@@ -69,7 +69,9 @@ def _accuracy_line(found: AccuracyDifference) -> str:
         return f"{found.what}, candidate less baseline: unknown ({found.reason})"
     margin = f"margin {found.margin:g}" if found.margin is not None else "no margin"
     power = f", power {found.power:.0%}" if found.power is not None else ""
-    needed = f", {found.num_examples_needed} examples would have 80%" if found.num_examples_needed is not None else ""
+    needed = ""
+    if found.num_examples_needed is not None and found.num_examples_needed > found.num_examples:
+        needed = f", {found.num_examples_needed} examples would have 80%"
     failed = f", {found.num_failed} failed answers count as wrong" if found.num_failed else ""
     return (
         f"{found.what}, candidate less baseline: {found.difference:+.1%} [{_signed(found.interval)}], {margin}: "

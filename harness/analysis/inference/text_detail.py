@@ -21,6 +21,7 @@ from harness.analysis.stats import Estimate
 from harness.core.inference import Regime
 from harness.core.units import format_si
 
+MAX_SHOWN = 6
 VIEW_TITLES = {
     "equal_batch": "equal batch",
     "equal_latency": "equal latency: each arm at its cheapest batch within the limits",
@@ -49,7 +50,7 @@ _HEADS = ("J/task", "J/out tok", "prefill/tok", "decode/tok", "s/task", "TTFT", 
 
 def detail_lines(detail: InferenceDetail) -> list[str]:
     """Return the lines of every part that has data."""
-    lines = _regime_lines(detail.arm_regimes) + _sum_lines(detail.additivity)
+    lines = _score_lines(detail) + _regime_lines(detail.arm_regimes) + _sum_lines(detail.additivity)
     if detail.views is not None:
         lines += _view_lines(detail.views)
     lines += _routing_lines(detail.routing, detail.overlaps) + _coverage_lines(detail.coverage)
@@ -58,13 +59,35 @@ def detail_lines(detail: InferenceDetail) -> list[str]:
     return lines
 
 
+def _score_lines(detail: InferenceDetail) -> list[str]:
+    if not detail.scores:
+        return []
+    costs = {(row.arm, row.size, row.regime.kind, row.regime.answer_length): row.figures for row in detail.arm_regimes}
+    head = f"  {'arm':<8}{'size':<8}{'kind':<20}{'accuracy':>16}{'chance':>9}{'asked':>7}{'runs':>6}{'J/task':>11}"
+    lines = ["", "kinds of tasks", f"{head}{'J/correct':>11}"]
+    for score in detail.scores:
+        told = "unknown" if score.accuracy is None else f"{score.accuracy:.1%}"
+        if score.accuracy is not None and score.accuracy_stderr is not None:
+            told += f" +-{score.accuracy_stderr:.1%}"
+        chance = "unknown" if score.chance is None else f"{score.chance:.1%}"
+        figures = costs.get((score.arm, score.size, score.kind, "fixed")) or costs.get(
+            (score.arm, score.size, score.kind, "free")
+        )
+        cells = [figures[name].value if figures else None for name in ("j_per_task", "j_per_correct")]
+        lines.append(
+            f"  {score.arm:<8}{score.size:<8}{score.kind:<20}{told:>16}{chance:>9}{score.num_asked:>7}"
+            f"{score.num_runs:>6}" + "".join(f"{format_si(cell, 'J'):>11}" for cell in cells)
+        )
+    return lines
+
+
 def _regime_lines(rows: Sequence[ArmRegime]) -> list[str]:
     if not rows:
         return ["", "no window names its regime: nothing to show by batch, context or answer length"]
     lines = ["", "regimes (kind, batch, tokens in > out; +- half of the 95% interval)"]
-    lines.append(f"  {'arm':<8}{'regime':<30}" + "".join(f"{head:>17}" for head in _HEADS) + "  grade")
+    lines.append(f"  {'arm':<8}{'regime':<30}" + "".join(f"{head:>15}" for head in _HEADS) + "  grade")
     for row in rows:
-        cells = "".join(f"{_figure(row.figures[name], unit):>17}" for name, unit in _REGIME_COLUMNS)
+        cells = "".join(f"{_figure(row.figures[name], unit):>15}" for name, unit in _REGIME_COLUMNS)
         word = "simulated" if row.simulated else row.grade or "-"
         lines.append(f"  {row.arm:<8}{describe_regime(row.regime):<30}{cells}  {word}")
     reasons = _reasons((name, row.figures[name]) for row in rows for name, _ in _REGIME_COLUMNS)
@@ -84,10 +107,12 @@ def _sum_lines(checks: Sequence[Additivity]) -> list[str]:
     marks = {"pass": "pass", "fail": "FAIL", "unknown": "?"}
     counts = {word: sum(check.outcome == word for check in checks) for word in marks}
     told = ", ".join(f"{count} {word}" for word, count in counts.items())
-    lines = ["", f"prefill + decode against the whole generation, J/task ({told})"]
-    return lines + [
-        f"  {marks[check.outcome]:<5}{check.run_id}, {describe_regime(check.regime)}: {check.text}" for check in checks
-    ]
+    worst = max((abs(c.relative_gap) for c in checks if c.relative_gap is not None), default=None)
+    largest = f", largest gap {worst:.1%}" if worst is not None else ""
+    lines = ["", f"prefill + decode against the whole generation, J/task: {told}{largest}"]
+    shown = sorted((c for c in checks if c.outcome != "pass"), key=lambda c: c.outcome)
+    lines += [f"  {marks[c.outcome]:<5}{c.run_id}, {describe_regime(c.regime)}: {c.text}" for c in shown[:MAX_SHOWN]]
+    return lines + ([f"  and {len(shown) - MAX_SHOWN} more (--json has all)"] if len(shown) > MAX_SHOWN else [])
 
 
 def _view_lines(views: Views) -> list[str]:
