@@ -46,6 +46,7 @@ from harness.report.blocks import Card, Cell, Section
 
 _TEMPLATES = Path(__file__).parent / "templates"
 VERDICTS_FILE = "verdicts.json"
+_INFERENCE = {"costs-section", "kinds-section", "regimes-section", "serving-section", "models-section"}
 
 
 def build_report(root: Path, out: Path, *, now_utc: str | None = None) -> Path:
@@ -164,7 +165,7 @@ def _render(
         overview=overview,
         cards=cards,
         sections=sections,
-        style=_asset("style.css"),
+        style=_asset("style.css") + (_asset("inference.css") if _INFERENCE & {s.id for s in sections} else ""),
         script=_asset("report.js"),
     )
 

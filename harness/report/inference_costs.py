@@ -111,7 +111,8 @@ def accuracy_section(result: InferenceResult, detail: InferenceDetail) -> Sectio
         title="Equally good answers?",
         lead=(
             "No significant difference is not equality. Arms are called equivalent only where the 90% interval of "
-            "their difference, paired by example, lies wholly inside a margin that was declared before the first run (TOST)."
+            "their difference, paired by example, lies wholly inside a margin that was declared before the first run "
+            "(TOST)."
         ),
         figures=(accuracy_figure(detail.scores, result.baseline_arm, result.candidate_arm),),
         tables=(_table("accuracy-tests", "Two one-sided tests on accuracy", names, rows, words),) if rows else (),

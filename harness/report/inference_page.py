@@ -23,24 +23,24 @@ from harness.report.serving import serving_section
 
 _METHODS = (
     (
-        "Nothing was trained here: models or servers answer as they are. A task is the mean over its kinds, each weighing "
-        "the same. A ratio is candidate over baseline, with its interval over repeats of the whole run."
+        "Nothing was trained here: models or servers answer as they are. A task is the mean over its kinds, each "
+        "weighing the same. A ratio is candidate over baseline, with its interval over repeats of the whole run."
     ),
     (
-        "Tokenizers differ, so energy stands per task, per token of each model's own, and per byte of the answer that was "
-        "judged. Each answers a different question."
+        "Tokenizers differ, so energy stands per task, per token of each model's own, and per byte of the answer that "
+        "was judged. Each answers a different question."
     ),
     (
-        "Accuracy is compared example by example on the same prompts. Repeats of a greedy answer are no new evidence, so n "
-        "counts distinct examples; the 90% interval adds half an observation to each cell (Agresti and Min 2005)."
+        "Accuracy is compared example by example on the same prompts. Repeats of a greedy answer are no new evidence, "
+        "so n counts distinct examples; the 90% interval adds half an observation to each cell (Agresti and Min 2005)."
     ),
     (
-        "A direction in which the candidate needs less is given only where it is not inferior within the margin, one in "
-        "which it needs more only where it is not superior beyond it; otherwise the verdict is inconclusive."
+        "A direction in which the candidate needs less is given only where it is not inferior within the margin, one "
+        "in which it needs more only where it is not superior beyond it; otherwise the verdict is inconclusive."
     ),
     (
-        "Energy is that of whole windows, edges bounded. Grades A and B are measurements; C and D are models and yield no "
-        "verdict on energy. FLOPs are counted by formula, where one knows the model."
+        "Energy is that of whole windows, edges bounded. Grades A and B are measurements; C and D are models and yield "
+        "no verdict on energy. FLOPs are counted by formula, where one knows the model."
     ),
 )
 
@@ -73,7 +73,7 @@ def inference_overview(
     return [
         ("finished runs", n.count(len(finished), source)),
         ("failed", n.count(len(records) - len(finished), n.runs(r.run_id for r in records if r.status == "failed"))),
-        ("unreadable files", n.count(len(unreadable), "files of the store")),
+        *([("unreadable files", n.count(len(unreadable), "files of the store"))] if unreadable else ()),
         ("repeats", n.count(len({record.seed for record in finished}), source)),
         ("kinds of tasks", n.count(len(result.kinds), source)),
         ("distinct questions", n.count(asked, source, "no accuracy is known")),

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from harness.analysis.inference.results import InferenceDetail, KindScore
-from harness.analysis.results import ArmTask, MatchResult, TaskPair, TaskRatio
+from harness.analysis.results import ArmTask, Interval, MatchResult, TaskPair, TaskRatio
+from harness.analysis.stats import Estimate
 from harness.report import numbers as n
 from harness.report.blocks import Cell, Column, Figure, Section, Table
-from harness.report.equality import signed_interval
 from harness.report.evidence import RATIO_WORDS
 from harness.report.plots.registry import draw_plot
 
@@ -94,10 +94,7 @@ def _pair_row(pair: TaskPair) -> tuple[Cell, ...]:
     source = n.runs(pair.run_ids)
     by_metric: dict[str, TaskRatio] = {ratio.metric: ratio for ratio in pair.task_ratios}
     gaps = tuple(
-        Markup("{} {}").format(
-            n.num(value, "" if value is None else f"{value:+.4f}", source, pair.reason or "unknown in some run"),
-            signed_interval(interval, source) if value is not None else "",
-        )
+        _gap_cell(value, interval, source, pair.reason)
         for value, interval in ((pair.loss_gap, pair.loss_interval), (pair.accuracy_gap, pair.accuracy_interval))
     )
     metrics = ("energy_per_task", "energy_per_correct", "seconds_per_task", "flops_per_task")
@@ -110,10 +107,17 @@ def _pair_row(pair: TaskPair) -> tuple[Cell, ...]:
 def _ratio_cell(ratio: TaskRatio | None, reason: str | None) -> Cell:
     if ratio is None:
         return n.unknown(reason or "not compared")
-    source = n.runs(ratio.run_ids)
-    shown = n.digits(ratio.estimate, source, ratio.reason)
-    return (
-        Markup("{} {}").format(shown, n.interval(ratio.interval, source, "")) if ratio.estimate is not None else shown
+    found = Estimate(value=ratio.estimate, interval=ratio.interval, n=ratio.n, reason=ratio.reason)
+    return n.estimate(found, "", n.runs(ratio.run_ids))
+
+
+def _gap_cell(value: float | None, interval: Interval | None, source: str, reason: str | None) -> Cell:
+    shown = n.num(value, "" if value is None else f"{value:+.4f}", source, reason or "unknown in some run")
+    if value is None or interval is None:
+        return shown
+    ends = (n.num(end, f"{end:+.4f}", source) for end in (interval.low, interval.high))
+    return Markup('{} <small class="why" title="{:.0f}%, {}">{} to {}</small>').format(
+        shown, 100 * interval.level, interval.method, *ends
     )
 
 

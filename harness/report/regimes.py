@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from markupsafe import Markup
 
@@ -162,7 +162,7 @@ def _sums_table(checks: Sequence[Additivity]) -> Table | None:
             n.percent(check.relative_gap, check.run_id, "a part or the whole is unknown"),
             n.grade_badge(check.grade),
         )
-        for check in checks
+        for check in sorted(checks, key=lambda check: check.outcome != "fail")
     )
     names = (
         *("Outcome", "Run", "Kind", "Batch", "Tokens in", "Tokens out", "Answers"),
@@ -183,27 +183,33 @@ def _with_half(value: float | None, half: float | None, source: str) -> Cell:
 
 def _view_table(table_id: str, caption: str, rows: Sequence[ViewRow], views: Views) -> Table:
     arms = (views.baseline_arm, views.candidate_arm)
-    show: Callable[[ViewRow, str], Cell] = _value_cell
     body = tuple(
         (
             row.answer_length,
-            n.count(row.num_input_tokens, n.runs(row.run_ids), "prompts differ"),
-            n.count(row.num_output_tokens, n.runs(row.run_ids), "answers differ"),
+            _workload_cell(row),
             _WORDS.get(row.metric, row.metric),
             *(n.count(row.batches[arm], n.runs(row.run_ids), _why(row, arm)) for arm in arms),
-            *(show(row, arm) for arm in arms),
-            n.digits(row.ratio.value, n.runs(row.run_ids), row.ratio.reason),
-            n.interval(row.ratio.interval, n.runs(row.run_ids), ""),
+            *(_value_cell(row, arm) for arm in arms),
+            n.estimate(row.ratio, "", n.runs(row.run_ids)),
             n.count(row.ratio.n, n.runs(row.run_ids)),
             n.grade_badge(row.grade, row.simulated) if "j_per" in row.metric else "",
         )
         for row in rows
     )
-    names = ("Answers", "Tokens in", "Tokens out", "What", *(f"Batch, {arm}" for arm in arms), *arms)
-    names = (*names, "Ratio", "Interval", "n", "Grade")
-    words = {"Answers", "What", "Grade"}
+    names = ("Answers", "Tokens", "What", *(f"Batch, {arm}" for arm in arms), *arms, "Ratio", "n", "Grade")
+    words = {"Answers", "Tokens", "What", "Grade"}
     columns = tuple(Column(name, name not in words) for name in names)
     return Table(id=table_id, caption=caption, columns=columns, rows=body, sortable=True)
+
+
+def _workload_cell(row: ViewRow) -> Cell:
+    source = n.runs(row.run_ids)
+    at_most = "at most " if row.answer_length == "free" else ""
+    return Markup("{} in, {}{} out").format(
+        n.count(row.num_input_tokens, source, "prompts differ"),
+        at_most,
+        n.count(row.num_output_tokens, source, "answers differ"),
+    )
 
 
 def _value_cell(row: ViewRow, arm: str) -> Cell:

@@ -9,10 +9,10 @@ from harness.report import numbers as n
 from harness.report.blocks import Cell, Column, Section, Table
 
 _LATENCIES = (
-    ("ttft", "TTFT: from sending to the first output"),
-    ("tpot", "TPOT: (E2E - TTFT) / (output tokens - 1)"),
-    ("itl", "ITL: gaps between outputs"),
-    ("e2e", "E2E: from sending to the end"),
+    ("ttft", "TTFT"),
+    ("tpot", "TPOT"),
+    ("itl", "ITL"),
+    ("e2e", "E2E"),
 )
 _PARTS = (("mean", "Mean"), ("p50", "p50"), ("p90", "p90"), ("p95", "p95"), ("p99", "p99"))
 _RATES = (
@@ -37,7 +37,8 @@ def serving_section(sides: Sequence[ServingSide]) -> Section:
         lead=(
             "Every request that was sent was answered or failed. Latencies are of answered requests, percentiles of "
             "each run, then means over the runs of an arm with their 95% interval. The energy of a run is that of all "
-            "it did, failures and start included, divided by its answers."
+            "it did, failures and start included, divided by its answers. TTFT: from sending to the first output. "
+            "TPOT: (E2E - TTFT) / (output tokens - 1). ITL: gaps between outputs. E2E: from sending to the end."
         ),
         tables=(_requests_table(sides), _latency_table(sides), _rates_table(sides)),
         notes=tuple(f"{side.arm}: {side.additivity_text}; tokens are those of: {side.token_source}." for side in sides),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -210,10 +211,13 @@ def _ratio(
     if estimate is not None and estimate.n == 1:
         reason = ONE_REPEAT
     grades: list[Grade] = [cost.grade for cost in costs if cost.grade is not None]
+    interval = estimate.interval if estimate else None
+    if interval is not None:
+        interval = dataclasses.replace(interval, method=interval.method.replace("over seeds", "over repeats"))
     return TaskRatio(
         metric=metric,
         estimate=estimate.value if estimate else None,
-        interval=estimate.interval if estimate else None,
+        interval=interval,
         n=estimate.n if estimate else 0,
         grade=worst_grade(*grades) if energetic and grades else None,
         run_ids=tuple(sorted({*costs[0].run_ids, *costs[1].run_ids})),
