@@ -7,6 +7,7 @@ import dataclasses
 import re
 from typing import Any
 
+from harness.experiments.inference import name_size
 from harness.experiments.schema import AppConfig, register_schemas
 from hydra import compose, initialize_config_module
 from hydra.errors import HydraException, MissingConfigException
@@ -54,8 +55,8 @@ def to_app_config(config: DictConfig) -> AppConfig:
 
 
 def to_run_config(app: AppConfig) -> RunConfig:
-    """Return the run inside `app`, validated."""
-    config = RunConfig(**{f.name: getattr(app, f.name) for f in dataclasses.fields(RunConfig)})
+    """Return the run inside `app`, validated and, where it trains nothing, named after its model."""
+    config = name_size(RunConfig(**{f.name: getattr(app, f.name) for f in dataclasses.fields(RunConfig)}))
     validate_run(config)
     return config
 

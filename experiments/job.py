@@ -11,8 +11,7 @@ from omegaconf import DictConfig
 from harness.core.config import RunConfig
 from harness.core.records import RunRecord
 from harness.core.store import Store
-from harness.data import prepare_data
-from harness.run.identity import identify_run
+from harness.run.identity import identify
 from harness.run.isolate import run_isolated
 from harness.run.progress import StudyProgress
 
@@ -31,14 +30,16 @@ class Job:
 
 
 def build_job(composed: DictConfig) -> Job:
-    """Return the job of a composed configuration; prepares the corpus (cached), since its hash is in the run id.
+    """Return the job of a composed configuration.
+
+    A corpus is prepared, and a published model's folder hashed (both cached), since the run id holds their hashes.
 
     Raises:
         HarnessError: a value, corpus or budget that cannot be used.
     """
     app = to_app_config(composed)
     config = to_run_config(app)
-    run_id, _ = identify_run(config, prepare_data(config.data).info.sha256)
+    run_id, _ = identify(config)
     return Job(config, run_id, Store(app.store))
 
 

@@ -26,8 +26,9 @@ def launch(arguments: list[str]) -> int:
     """
     multirun, config_dir, overrides = _split(arguments)
     # Comma lists belong to the sweeper; the first of each shows whether the rest composes.
-    app = compose_app([_first_choice(override) for override in overrides], config_dir)
-    check_before_run(app)
+    first = [_first_choice(override) for override in overrides]
+    app = compose_app(first, config_dir)
+    check_before_run(app, lambda more: compose_app([*first, *more], config_dir))
     multirun = multirun or bool(app.sweep.cells)
     _register_sweeper()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come back to us, and become one line

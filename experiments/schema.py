@@ -19,7 +19,7 @@ class CellConfig:
 
     `overrides` are further settings of this arm alone, e.g. ``[model.attention=mla]`` for an ablation. `learning_rates`
     (and `batch_sizes`) make the cell a grid of a tuning study: a trial of each combination, all of the cell's one
-    budget.
+    budget. A cell of a published model (``model: hf``) or a server (``task.mode=server``) trains nothing and has none.
     """
 
     arm: str

@@ -15,13 +15,22 @@ from harness.experiments.schema import AppConfig, CellConfig, TuningConfig
 from omegaconf import DictConfig
 
 from harness.analysis.divergence import has_diverged
-from harness.core.config import RunConfig
+from harness.core.config import RunConfig, is_inference
 from harness.core.errors import ConfigError, RecordError
 from harness.core.records import Grade
 from harness.core.store import Store
-from harness.core.study import PlannedRun, StudyInfo, TuningNote, load_study, save_study
+from harness.core.study import PlannedRun, Purpose, StudyInfo, TuningNote, load_study, save_study
 from harness.flops.formulas import count_train_flops_per_token
-from harness.run.plan import Cell, Trunk, budgets_in_tokens, expand_grid, lay_out
+from harness.run.plan import (
+    TRAINING_SETTINGS,
+    Cell,
+    Trunk,
+    budgets_in_tokens,
+    build_inference_cell,
+    check_one_purpose,
+    expand_grid,
+    lay_out,
+)
 from harness.train.schedule import fork_step, tokens_per_step
 
 # What a run costs beside its training, as training FLOPs of a small machine: only for the ETA.
@@ -55,8 +64,7 @@ def plan_study(compose: Compose, arguments: Sequence[str]) -> tuple[list[StudyJo
     app = to_app_config(compose(arguments))
     check_promise(app.sweep)
     cells = [part for cell in app.sweep.cells for part in _resolve_cell(compose, arguments, cell)]
-    if len({cell.is_trial for cell in cells}) > 1:
-        raise ConfigError("some cells have a grid (learning_rates) and some have none; a study tunes or it compares.")
+    check_one_purpose(cells)
     trunks = lay_out(cells, list(app.sweep.seeds), app.sweep.order_seed)
     jobs: list[StudyJob] = []
     for trunk in trunks:
@@ -76,7 +84,6 @@ def promise_study(store: Store, app: AppConfig, jobs: Sequence[StudyJob], comman
         ConfigError: the store holds another promise; its records must not mix with this study's.
     """
     sweep = app.sweep
-    is_tuning = any(cell.learning_rates or cell.batch_sizes for cell in sweep.cells)
     info = StudyInfo(
         study=app.study,
         title=sweep.title or app.study,
@@ -92,7 +99,7 @@ def promise_study(store: Store, app: AppConfig, jobs: Sequence[StudyJob], comman
                 size=job.config.model.size,
                 role=job.config.role,
                 seed=job.config.seed,
-                tokens=job.config.train.budget.tokens,
+                tokens=0 if is_inference(job.config) else job.config.train.budget.tokens,
                 block=job.block,
             )
             for job in jobs
@@ -100,7 +107,7 @@ def promise_study(store: Store, app: AppConfig, jobs: Sequence[StudyJob], comman
         claims=tuple(sweep.claims),
         tuning=tuple(_build_note(note) for note in sweep.tuning),
         notes=sweep.notes,
-        purpose="tuning" if is_tuning else "comparison",
+        purpose=_purpose(app, jobs),
     )
     earlier = load_study(store.root)
     if earlier is None:
@@ -112,6 +119,13 @@ def promise_study(store: Store, app: AppConfig, jobs: Sequence[StudyJob], comman
                 f"'{store.root}' holds a study with other {field.name}; give this one a store of its own "
                 f"(study=another_name or store=FOLDER), or remove that folder."
             )
+
+
+def _purpose(app: AppConfig, jobs: Sequence[StudyJob]) -> Purpose:
+    if any(is_inference(job.config) for job in jobs):
+        return "inference"
+    is_tuning = any(cell.learning_rates or cell.batch_sizes for cell in app.sweep.cells)
+    return "tuning" if is_tuning else "comparison"
 
 
 def is_settled(store: Store, run_id: str, *, is_trial: bool) -> bool:
@@ -147,8 +161,11 @@ def _build_note(note: TuningConfig) -> TuningNote:
 
 
 def _resolve_cell(compose: Compose, arguments: Sequence[str], cell: CellConfig) -> list[Cell]:
-    """Return the cell with its budgets, or its trials where it is a grid."""
+    """Return the cell with its budgets, its trials where it is a grid, or as it is where nothing is trained."""
     app = to_app_config(compose([*arguments, f"arm={cell.arm}", f"model={cell.model}", *cell.overrides]))
+    if is_inference(app):
+        given = [name for name in TRAINING_SETTINGS if getattr(cell, name) not in (None, [])]
+        return [build_inference_cell(Cell(cell.arm, cell.model, None, (), tuple(cell.overrides)), given)]
     model = app.model
     if model.vocab_size == 0:
         vocab = 256 if app.data.tokenizer == "byte" else app.data.vocab_size
@@ -179,6 +196,8 @@ def _trunk_jobs(
         job = build_job(compose(overrides))
         return StudyJob(job.run_id, overrides, job.config, trunk.block, _weight(job.config))
 
+    if cell.is_inference:
+        return [make(first_index)]
     if cell.is_trial:
         return [make(first_index, f"train.budget.tokens={trunk.branches[0]}")]
     budgets = ",".join(str(tokens) for tokens in sorted(trunk.branches))
@@ -192,6 +211,8 @@ def _trunk_jobs(
 
 
 def _weight(config: RunConfig) -> float:
+    if is_inference(config):
+        return 1.0  # all runs of such a study are alike, as far as can be told beforehand
     train = config.train
     steps = fork_step(train, train.budget.tokens)
     if config.role != "trunk":

@@ -21,7 +21,9 @@ class TaskResult:
     `index` numbers the examples of a kind, `repetition` the times it was asked. `correct` is ``None`` where there is no
     answer to judge (`status` ``failed``, and `reason` says why). `energy_j` is the task's share of its window's gross
     energy by `energy_share` (``equal``: all tasks of the window cost the same; ``tokens``: by input and output tokens);
-    the shares of a window add up to it. `seconds` is the task's own time where it has one (a server's request, from
+    the shares of a window add up to it. An engine answers all questions again and again until its windows are long
+    enough: the row is then one of these passes, its share of the prefill window and of the decode window together.
+    `seconds` is the task's own time where it has one (a server's request, from
     sending to the end), else its share of the window. `num_output_tokens` counts the tokens that were made,
     `answer_bytes` the bytes of UTF-8 of the text that was judged. The last fields belong to servers; `sent_s` counts
     from the start of the run.

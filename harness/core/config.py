@@ -12,7 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.core.errors import ConfigError
-from harness.core.model_config import HuggingFaceConfig, ModelConfig, MoEConfig, RopeScaling, validate_model
+from harness.core.model_config import (
+    HuggingFaceConfig,
+    ModelConfig,
+    MoEConfig,
+    RopeScaling,
+    name_model,
+    validate_model,
+)
 from harness.core.task_config import (
     KindConfig,
     RegimeConfig,
@@ -25,6 +32,10 @@ from harness.core.task_config import (
 CONFIG_HASH_LENGTH = 8
 # Where and how often a run reports changes nothing that it computes, so it is not part of the run's identity.
 _NOT_IDENTITY = ("plan_position",)
+# Where a model, a server or a file of questions stands says nothing of what it is: an id holds their contents or names,
+# and a record the last part of a path.
+_FOLDERS = ("path", "dense", "moe")
+_ADDRESSES = ("base_url", "dense", "moe", "api_key_env")
 # Fields that came after run ids were published, and the value that does what was done before: there they leave an id as
 # it was.
 ADDED_LATER: dict[tuple[str, ...], Any] = {
@@ -210,9 +221,33 @@ def sensor_config_from_dict(values: dict[str, Any]) -> SensorConfig:
     return SensorConfig(external=ExternalMeterConfig(**fields.pop("external", {})), **fields)
 
 
+def is_inference(config: RunConfig) -> bool:
+    """Return whether the run trains nothing: a published model or a server answers as it is."""
+    return isinstance(config.model, HuggingFaceConfig) or config.task.mode == "server"
+
+
+def config_without_places(config: RunConfig) -> dict[str, Any]:
+    """Return `config_to_dict` with the last part of each path of a model or of a file of questions only."""
+    values = config_to_dict(config)
+    for name in _FOLDERS:
+        if values["model"].get(name):
+            values["model"][name] = name_model(values["model"][name])
+    for options in _options_with_path(values):
+        options["path"] = str(options["path"]).replace("\\", "/").rstrip("/").rpartition("/")[2]
+    return values
+
+
 def hash_config(config: RunConfig, data_sha256: str, formula_version: int) -> str:
-    """Return the SHA-256 over the canonical configuration, the data and the FLOP formulas."""
+    """Return the SHA-256 over the canonical configuration, the data and the FLOP formulas.
+
+    `data_sha256` covers all that is read: the corpus, the files of questions, the weights of a published model. Where
+    they stand, and a server's address, are left out.
+    """
     identity = {key: value for key, value in config_to_dict(config).items() if key not in _NOT_IDENTITY}
+    for part, names in (("model", _FOLDERS), ("server", _ADDRESSES)):
+        identity[part].update({name: "" for name in names if name in identity[part]})
+    for options in _options_with_path(identity):
+        del options["path"]
     for (*path, name), before in ADDED_LATER.items():
         section = identity
         for part in path:
@@ -223,10 +258,19 @@ def hash_config(config: RunConfig, data_sha256: str, formula_version: int) -> st
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _options_with_path(values: dict[str, Any]) -> list[dict[str, Any]]:
+    return [kind["options"] for kind in values["task"]["kinds"].values() if "path" in kind["options"]]
+
+
 def make_run_id(config: RunConfig, config_hash: str) -> str:
-    """Return ``<study>-<arm>-<size>-<budget>-s<seed>-<hash>``; a trunk says ``trunk`` in place of its budget."""
-    tokens = config.train.budget.tokens
-    budget = "trunk" if config.role == "trunk" else f"{tokens / 1e6:g}M"
+    """Return ``<study>-<arm>-<size>-<budget>-s<seed>-<hash>``.
+
+    In place of its budget a trunk says ``trunk``, and a run that trains nothing ``hf`` or ``server``.
+    """
+    if is_inference(config):
+        budget = "server" if config.task.mode == "server" else "hf"
+    else:
+        budget = "trunk" if config.role == "trunk" else f"{config.train.budget.tokens / 1e6:g}M"
     return "-".join(
         (config.study, config.arm, config.model.size, budget, f"s{config.seed}", config_hash[:CONFIG_HASH_LENGTH])
     )
@@ -272,6 +316,11 @@ def validate_run(config: RunConfig) -> None:
         f"train.budget.tokens is {train.budget.tokens}, less than one step of {per_step} tokens "
         "(train.batch_size x train.context_length).",
     )
+    if is_inference(config):
+        _require(config.role == "single", f"role is '{config.role}'; a run that trains nothing is single.")
+        _require(
+            not config.save_model, "save_model=true keeps trained weights, and this run trains nothing; leave it out."
+        )
     _require(config.role in ("single", "trunk", "branch"), f"role is '{config.role}'; it is single, trunk or branch.")
     for name in ("study", "arm"):
         value = getattr(config, name)

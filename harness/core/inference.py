@@ -55,7 +55,8 @@ class ExpertCoverage:
     """Distinct experts that one decode step of a batch touched, a mean over steps and expert layers.
 
     `expected_even` is E (1 - (1 - k/E)^b), what an even and independent router would touch; `expected_load` the same
-    with the loads that were measured, layer by layer. `kind` is a task kind, or ``mixed``: a batch of all kinds.
+    with the loads that these steps had, layer by layer. `kind` is a task kind, ``sweep``, or ``mixed``: a batch of all
+    kinds.
     """
 
     __pydantic_config__ = _STRICT

@@ -6,6 +6,7 @@ config is checked without torch (a contract test compares).
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from harness.core.errors import ConfigError, did_you_mean
@@ -154,6 +155,17 @@ def head_dims(config: ModelConfig) -> HeadDims:
     return HeadDims(
         d_head + d_rope, d_rope, config.d_value or d_head, config.kv_lora_rank or 4 * d_head, config.q_lora_rank
     )
+
+
+def name_model(place: str) -> str:
+    """Return the own name of a model from its folder's path or a repository's name, fit for file names.
+
+    A snapshot in the cache of `huggingface_hub` (``models--org--name/snapshots/...``) has the repository's name.
+    """
+    parts = [part for part in place.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+    if len(parts) > 2 and parts[-2] == "snapshots" and parts[-3].startswith("models--"):
+        parts = [parts[-3].rpartition("--")[2]]
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", parts[-1]).strip("._-") or "model" if parts else "model"
 
 
 def is_sparse(config: ModelConfig, layer: int) -> bool:

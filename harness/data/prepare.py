@@ -1,4 +1,4 @@
-"""From a corpus to three token arrays: read, near-duplicates out, split by path, tokenise, cache.
+"""From a corpus to three token arrays: read, near-duplicates out, split by path, exercises mixed in, tokenise, cache.
 
 The cache (``$ISOJOULE_CACHE`` or ``~/.cache/isojoule``) is keyed by the configuration, the versions of Python and of
 `tokenizers`, and the files' sizes and times; checked by content hashes when loaded; rebuilt when it does not hold.
@@ -26,6 +26,7 @@ from harness.core.errors import DataError
 from harness.core.records import DataInfo
 from harness.data.corpus import SourceFile, list_files
 from harness.data.dedup import find_near_duplicates
+from harness.data.mixture import build_exercise_documents, mix_hash, validate_mixture
 from harness.data.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
 
 _FORMAT_VERSION = 2
@@ -59,9 +60,11 @@ def prepare_data(config: DataConfig) -> Dataset:
     """Return the corpus of `config`, from the cache where it holds.
 
     Raises:
+        ConfigError: a kind of exercises that is not generated, in this version or with these options.
         DataError: no file, too little text to split, a value out of range, or a cache that cannot be written.
     """
     _validate(config)
+    validate_mixture(config)
     files = list_files(config)
     folder = cache_root() / "corpora" / _cache_key(config, files)
     cached = _load(folder, config)
@@ -128,6 +131,8 @@ def _build(config: DataConfig, files: Sequence[SourceFile], folder: Path) -> Non
     kept = [item for index, item in enumerate(read) if index not in duplicates]
     kept = sorted(_limit(kept, config.max_bytes), key=lambda item: _hash_name(item[0]))
     documents = {split: [item for item in kept if split_of(item[0], config) == split] for split in _SPLITS}
+    exercises = build_exercise_documents(config, sum(len(text.encode()) + 1 for _, text in documents["train"]))
+    documents["train"] = sorted([*documents["train"], *exercises], key=lambda item: _hash_name(item[0]))
     tokenizer = train_tokenizer(config.tokenizer, config.vocab_size, (text for _, text in documents["train"]))
     tokens = {split: _tokenise(documents[split], tokenizer) for split in _SPLITS}
     for split in _SPLITS:
@@ -137,10 +142,11 @@ def _build(config: DataConfig, files: Sequence[SourceFile], folder: Path) -> Non
                 f"{MIN_SPLIT_TOKENS} are needed; give more files (a file is wholly in one split)."
             )
     tokenizer_text = tokenizer.to_json()
+    sha256 = _content_hash(kept, config)
     num_bytes = {split: int(tokenizer.token_num_bytes[tokens[split]].sum()) for split in _SPLITS}
     info = DataInfo(
         corpus=config.corpus,
-        sha256=_content_hash(kept, config),
+        sha256=mix_hash(sha256, exercises, config) if exercises else sha256,
         tokenizer=config.tokenizer,
         tokenizer_sha256=hashlib.sha256(f"{config.tokenizer}:{tokenizer_text}".encode()).hexdigest(),
         vocab_size=tokenizer.vocab_size,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 from collections.abc import Callable
@@ -95,8 +96,17 @@ def synchroniser(device: torch.device) -> Callable[[], None] | None:
     return None if device.type == "cpu" else lambda: torch.cuda.synchronize(device)
 
 
+def reset_peak_memory(device: torch.device) -> None:
+    """Let the peak begin anew from what is held now; where an operating system has no such thing it stays."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak of the resident size alone, see proc(5)
+
+
 def peak_memory_bytes(device: torch.device) -> int:
-    """Return the peak so far: allocated GPU memory, or the resident size of this process on a CPU."""
+    """Return the peak since the start or the last reset: allocated GPU memory, or a CPU process's resident size."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -3,37 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 from harness.core.config import RunConfig
 from harness.core.model_config import MoEConfig
-from harness.core.records import Finding, FlopCount, QualityReading, RoutingStats, WindowRecord
+from harness.core.records import Finding, FlopCount, QualityReading
 from harness.data import Dataset
 from harness.measure import Meter
 from harness.models.transformer import Transformer
-from harness.run.device import peak_memory_bytes, synchroniser
+from harness.run.answering import Asked, answer_own
+from harness.run.outcome import Outcome
 from harness.run.pretrain import Emit, Pretraining
-from harness.tasks.answer import WorkSlot, answer_examples
-from harness.tasks.line_completion import TASK_NAME, TASK_VERSION, binomial_stderr, build_examples
 from harness.train.evaluate import Evaluation, evaluate
 from harness.train.schedule import tokens_per_step
 
 FLOP_GAP_LIMIT = 0.01
 EPOCH_LIMIT = 4.0
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What a run has gathered so far."""
-
-    windows: list[WindowRecord] = field(default_factory=list)
-    quality: list[QualityReading] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
-    routing: RoutingStats | None = None
-    training_routing: RoutingStats | None = None
-    eval_batch_size: int | None = None
 
 
 def judge(  # noqa: PLR0917 - the runner calls it, once
@@ -44,13 +28,13 @@ def judge(  # noqa: PLR0917 - the runner calls it, once
     outcome: Outcome,
     emit: Emit,
     eval_batch_size: int,
+    asked: Asked,
 ) -> None:
     """Add quality on held-out text and, where the task is asked, answers with their windows to `outcome`."""
     emit({"event": "phase", "phase": "evaluate"})
     _judge_quality(config, model, data, outcome, eval_batch_size)
     if config.task.answer:
-        emit({"event": "phase", "phase": "answer"})
-        _answer(config, model, data, meter, outcome)
+        answer_own(config, model, data, asked, meter, outcome, emit)
 
 
 def add_findings(outcome: Outcome, flops: FlopCount, epochs: float) -> None:
@@ -124,37 +108,5 @@ def _judge_quality(
             task_version=1,
             data_sha256=data.info.sha256,
             reason=None if math.isfinite(evaluation.bits_per_byte) else "the validation loss is not finite",
-        )
-    )
-
-
-def _answer(config: RunConfig, model: Transformer, data: Dataset, meter: Meter, outcome: Outcome) -> None:
-    device = model.embedding.weight.device
-
-    @contextmanager
-    def open_window(phase: str) -> Iterator[WorkSlot]:
-        slot = WorkSlot()
-        with meter.window(phase, repetition=0, sync=synchroniser(device)) as window:
-            yield slot
-        outcome.windows.append(window.to_record(work=slot.work, peak_memory_bytes=peak_memory_bytes(device)))
-        outcome.findings.extend(window.findings)
-
-    examples = build_examples(
-        data.test_documents,
-        data.tokenizer,
-        num_examples=config.task.num_examples,
-        context_length=config.task.context_length,
-    )
-    answers = answer_examples(model, examples, data.tokenizer, config.task, open_window)
-    outcome.quality.append(
-        QualityReading(
-            metric="exact_match",
-            value=answers.num_correct / answers.num_examples,
-            stderr=binomial_stderr(answers.num_correct, answers.num_examples),
-            num_samples=answers.num_examples,
-            higher_is_better=True,
-            task=TASK_NAME,
-            task_version=TASK_VERSION,
-            data_sha256=data.info.sha256,
         )
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from harness.core.config import CONFIG_HASH_LENGTH, RunConfig, config_to_dict
+from harness.core.config import CONFIG_HASH_LENGTH, RunConfig, config_without_places
 from harness.core.records import SCHEMA_VERSION, PlanPosition, RunRecord
 
 
@@ -26,7 +26,7 @@ def begin_record(config: RunConfig, run_id: str, config_hash: str, started_utc: 
         seed=config.seed,
         status="finished",
         started_utc=started_utc,
-        config=config_to_dict(config),
+        config=config_without_places(config),
         config_hash=config_hash,
         plan_position=_plan_position(config),
     )

@@ -19,12 +19,15 @@ from harness.core.model_config import ModelConfig
 from harness.flops.formulas import count_train_flops_per_token
 from harness.train.schedule import tokens_per_step
 
+TRAINING_SETTINGS = ("tokens", "flops", "learning_rate", "learning_rates", "batch_sizes")
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:
     """One arm and size of a study with its budgets in tokens, smallest first; `overrides` are its own settings.
 
-    A trial of a tuning study (`is_trial`) has one budget and trains to it in one go, with a `batch_size` of its own.
+    A trial of a tuning study (`is_trial`) has one budget and trains to it in one go, with a `batch_size` of its own. A
+    cell in which nothing is trained (`is_inference`) has no budget: a seed is a repeat.
     """
 
     arm: str
@@ -34,11 +37,15 @@ class Cell:
     overrides: tuple[str, ...] = ()
     batch_size: int | None = None
     is_trial: bool = False
+    is_inference: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Trunk:
-    """One trunk of the plan: its cell, seed and block; `branches` are its budgets in shuffled order."""
+    """One trunk of the plan: its cell, seed and block; `branches` are its budgets in shuffled order.
+
+    Where nothing is trained there are none, and the trunk is one run.
+    """
 
     cell: Cell
     seed: int
@@ -57,7 +64,7 @@ def lay_out(cells: list[Cell], seeds: list[int], order_seed: int) -> list[Trunk]
     if not seeds:
         raise ConfigError("the study has no seeds; give sweep.seeds=[0,1,2].")
     for cell in cells:
-        if not cell.budgets:
+        if not cell.budgets and not cell.is_inference:
             raise ConfigError(f"cell {cell.arm}/{cell.model} has no budgets; give tokens or flops.")
     trunks = []
     for block, seed in enumerate(seeds):
@@ -66,6 +73,38 @@ def lay_out(cells: list[Cell], seeds: list[int], order_seed: int) -> list[Trunk]
             branches = tuple(rng.sample(cell.budgets, len(cell.budgets)))
             trunks.append(Trunk(cell, seed, block, branches))
     return trunks
+
+
+def build_inference_cell(cell: Cell, settings: Sequence[str]) -> Cell:
+    """Return `cell` as one in which nothing is trained; `settings` are the names of all that the study gave it.
+
+    Raises:
+        ConfigError: a setting that only training has.
+    """
+    wrong = next((name for name in settings if name in TRAINING_SETTINGS), None)
+    if wrong is not None:
+        raise ConfigError(
+            f"cell {cell.arm}/{cell.model} has {wrong}, but nothing is trained in it; leave that out (sweep.seeds "
+            "number its repeats)."
+        )
+    return dataclasses.replace(cell, budgets=(), is_inference=True)
+
+
+def check_one_purpose(cells: Sequence[Cell]) -> None:
+    """Check that all cells compare, all are trials, or all train nothing.
+
+    Raises:
+        ConfigError: they do not.
+    """
+    resting = [cell for cell in cells if cell.is_inference]
+    if resting and len(resting) < len(cells):
+        other = next(cell for cell in cells if not cell.is_inference)
+        raise ConfigError(
+            f"cell {resting[0].arm}/{resting[0].model} trains nothing and cell {other.arm}/{other.model} trains; a "
+            "study trains its models, or asks models as they are: make two studies."
+        )
+    if len({cell.is_trial for cell in cells}) > 1:
+        raise ConfigError("some cells have a grid (learning_rates) and some have none; a study tunes or it compares.")
 
 
 def expand_grid(cell: Cell, learning_rates: Sequence[float], batch_sizes: Sequence[int]) -> list[Cell]:

@@ -47,6 +47,11 @@ class Pretraining:
     path: PathCost
     findings: list[Finding] = field(default_factory=list)
 
+    def give_back(self) -> None:
+        """Free gradients and optimiser state: what comes after training is measured without them."""
+        self.state.optimizer.zero_grad(set_to_none=True)
+        self.state.optimizer.state.clear()
+
 
 class Pretrainer:
     """Trains one run of any role and keeps account of what it cost."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import shutil
+from typing import Any
 
 from harness.core.clock import utc_label
 from harness.core.config import RunConfig, validate_run
@@ -19,17 +20,19 @@ from harness.data import Dataset, prepare_data
 from harness.data.batches import num_epochs
 from harness.measure import Meter, check_idle_drift, measure_idle
 from harness.models import count_params
+from harness.run.answering import Asked, build_asked
 from harness.run.batches import describe_batches, find_parts, fit_batch, fit_windows
 from harness.run.device import autocast_dtype, prepare_device
 from harness.run.environment import describe_environment
 from harness.run.identity import identify_run
-from harness.run.judging import Outcome, add_findings, judge, judge_training
+from harness.run.judging import add_findings, judge, judge_training
+from harness.run.outcome import Outcome
 from harness.run.outline import begin_record
-from harness.run.peak import peak_of
+from harness.run.peak import bandwidth_of, peak_of
 from harness.run.preparation import add_executed, build, build_forward, check_flops, warm_up
 from harness.run.pretrain import Emit, Pretrainer, Pretraining
 from harness.run.weights import keep_model
-from harness.tasks.line_completion import require_task_version
+from harness.tasks.suite import check_suite
 
 MAX_CURVE_POINTS = 200
 
@@ -41,13 +44,14 @@ def execute(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
         HarnessError: a configuration, corpus or sensor that cannot be used; nothing is written.
     """
     validate_run(config)
-    require_task_version(config.task)
+    check_suite(config.task)
     started = utc_label()
     device = prepare_device(config)
     environment = describe_environment(device)
     emit({"event": "phase", "phase": "data"})
     data = prepare_data(config.data)
     run_id, config_hash = identify_run(config, data.info.sha256)
+    asked = Asked() if config.role == "trunk" else build_asked(config.task, data.test_documents, data.tokenizer.encode)
     outcome = Outcome()
     samples = store.samples_dir(run_id)
     with Meter(config.measure, folder=samples) as meter:
@@ -72,9 +76,10 @@ def execute(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
         judge_training(config, training, outcome)
         outcome.findings.extend(find_parts(fit.micro, model.config))
         flops = add_executed(flops, config, model, training)
+        training.give_back()
 
         if config.role != "trunk":
-            judge(config, model, data, meter, outcome, emit, fit_windows(fit, config.train, device))
+            judge(config, model, data, meter, outcome, emit, fit_windows(fit, config.train, device), asked)
         after = measure_idle(meter, config.measure.idle_s, "idle_after")
         outcome.windows.append(after.to_record())
         outcome.findings.extend(check_idle_drift(resident, after))
@@ -82,6 +87,7 @@ def execute(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
         outcome.findings.extend(meter.findings)
         trace = meter.trace() if config.measure.trace else None
     speed = _train_speed(training)
+    bandwidth = bandwidth_of(device) if asked != Asked() else None
     epochs = num_epochs(training.path.tokens, data.train)
     add_findings(outcome, flops, epochs)
     record = dataclasses.replace(
@@ -102,16 +108,27 @@ def execute(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
         mfu=None if speed is None else speed / peak.flops_per_s,
         peak_flops_per_s=peak.flops_per_s,
         peak_source=peak.source,
+        peak_bytes_per_s=None if bandwidth is None else bandwidth.bytes_per_s,
+        peak_bytes_source=None if bandwidth is None else bandwidth.source,
         batches=describe_batches(fit, config.train.precision, device, outcome.eval_batch_size),
+        task_routing=tuple(outcome.task_routing),
+        expert_coverage=tuple(outcome.expert_coverage),
         findings=tuple(outcome.findings),
     )
-    if trace is not None:
-        store.write_trace(run_id, trace)
     if config.save_model and config.role != "trunk":
         keep_model(model, config, data, store.model_dir(run_id))
-    store.write_record(record)
+    _write(store, record, outcome, trace)
     shutil.rmtree(samples, ignore_errors=True)  # the record and its trace hold what they say; a crash leaves them
     return record
+
+
+def _write(store: Store, record: RunRecord, outcome: Outcome, trace: dict[str, Any] | None) -> None:
+    """Write what a run leaves, the record last: with it the run counts as finished."""
+    if trace is not None:
+        store.write_trace(record.run_id, trace)
+    if outcome.answers:
+        store.write_answers(record.run_id, outcome.answers)
+    store.write_record(record)
 
 
 def _train_bytes_per_token(data: Dataset) -> float:

@@ -1,106 +1,196 @@
-"""Answer the task's examples: prefill and decode apart, each repeated until it is long enough to measure."""
+"""Ask questions and judge the answers, whoever runs the model: repeated windows, one row for each question asked."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import TypeVar
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-import torch
+from harness.core.answers import TaskResult
+from harness.core.inference import Regime
+from harness.core.records import Finding, QualityReading, worst_grade
+from harness.tasks.engine import AnswerEngine
+from harness.tasks.line_completion import binomial_stderr
+from harness.tasks.passes import (
+    Answered,
+    Job,
+    OpenWindow,
+    Prompt,
+    WindowSlot,
+    decode_once,
+    measure_decode,
+    measure_prefill,
+    split_batches,
+    text_of,
+    warm_up,
+)
+from harness.tasks.questions import Question, cut_answer, estimate_chance, is_correct
 
-from harness.core.clock import now_s
-from harness.core.config import TaskConfig
-from harness.core.records import Work
-from harness.flops.formulas import count_decode_flops, count_prefill_flops
-from harness.infer.engine import decode, prefill
-from harness.models.transformer import Transformer
-from harness.tasks.line_completion import Example, Tokenizer, count_correct
-
-T = TypeVar("T")
-# Opens a measurement window for a phase; the work done is set on what it yields before the window closes.
-OpenWindow = Callable[[str], AbstractContextManager["WorkSlot"]]
+# Batches smaller than this share of what was asked for are worth a word: another batch, another energy.
+SMALL_BATCH_SHARE = 0.75
 
 
-@dataclass(slots=True)
-class WorkSlot:
-    """Where a phase leaves the work that it did inside its window."""
+@dataclass(frozen=True, slots=True)
+class AnswerSettings:
+    """How a kind is asked: `kind` names its regime, ``None`` for line completion on its own, whose windows have none.
 
-    work: Work | None = None
+    Windows last `min_window_s` at least and are repeated `repetitions` times. With `free` answers each repetition has
+    two more windows, in which answers end where they end (never after more than `num_new_tokens`).
+    """
+
+    kind: str | None
+    batch_size: int
+    num_new_tokens: int
+    repetitions: int = 1
+    min_window_s: float = 2.0
+    free: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Outcome over the distinct examples (repeats of a greedy answer are no new evidence)."""
+    """What came of the questions of one kind: one row for each question and repetition, in order, and findings.
 
-    num_correct: int
-    num_examples: int
-
-
-def answer_examples(
-    model: Transformer,
-    examples: Sequence[Example],
-    tokenizer: Tokenizer,
-    task: TaskConfig,
-    open_window: OpenWindow,
-) -> Answers:
-    """Answer all `examples` in batches; one ``prefill`` and one ``decode`` window of at least `min_window_s` each.
-
-    Answers are of fixed length, so the energy of a task does not depend on what a model says. Decode windows hold
-    nothing but decode steps: their caches were filled before the window opened.
+    Windows are where `open_window` left them. `num_correct` is that of the distinct questions (repeats of a greedy
+    answer are no new evidence).
     """
-    model.eval()
-    device = model.embedding.weight.device
-    prompts = torch.tensor([example.prompt for example in examples], device=device)
-    batches = list(prompts.split(task.batch_size))
-    warmup = prefill(model, batches[0], task.max_answer_tokens)
-    decode(model, warmup, min(4, task.max_answer_tokens))
 
-    with open_window("prefill") as slot:
-        prefilled, num_passes = _repeat(
-            lambda: [prefill(model, batch, task.max_answer_tokens) for batch in batches], task.min_window_s, device
-        )
-        slot.work = _prefill_work(model, examples, num_passes)
-    with open_window("decode") as slot:
-        outputs, num_passes = _repeat(
-            lambda: [decode(model, batch, task.max_answer_tokens) for batch in prefilled], task.min_window_s, device
-        )
-        slot.work = _decode_work(model, examples, task.max_answer_tokens, num_passes)
-    num_correct = count_correct(tokenizer, torch.cat(outputs).tolist(), examples)
-    return Answers(num_correct, len(examples))
+    results: tuple[TaskResult, ...]
+    num_correct: int
+    num_questions: int
+    findings: tuple[Finding, ...] = ()
 
 
-def _repeat(do_pass: Callable[[], list[T]], min_seconds: float, device: torch.device) -> tuple[list[T], int]:
-    """Repeat a pass until `min_seconds` are over; return the last pass's results and the number of passes."""
-    began = now_s()
-    num_passes = 0
-    while num_passes == 0 or now_s() - began < min_seconds:
-        results = do_pass()
-        num_passes += 1
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-    return results, num_passes
+def answer_questions(
+    engine: AnswerEngine, prompts: Sequence[Prompt], settings: AnswerSettings, open_window: OpenWindow
+) -> Answers:
+    """Answer all `prompts` in batches, in a ``prefill`` and a ``decode`` window for each repetition.
+
+    A window holds whole passes over all prompts, so that every question weighs the same. Answers are of fixed length:
+    the energy of a task does not depend on what a model says; what is judged is the text up to an answer's own end.
+    Each row has the cost of one pass: an equal share of the prefill window and of the decode window.
+    """
+    batches = split_batches(prompts, settings.batch_size, equal_lengths=engine.needs_equal_lengths)
+    job = Job(
+        engine=engine,
+        batches=batches,
+        num_new_tokens=settings.num_new_tokens,
+        min_window_s=settings.min_window_s,
+        open_window=open_window,
+        regime=_regime(prompts, settings, free=False),
+    )
+    warm_up(job)
+    results: list[TaskResult] = []
+    for repetition in range(settings.repetitions):
+        states, prefilled = measure_prefill(job, repetition)
+        if settings.num_new_tokens > 1:
+            outputs, decoded = measure_decode(job, states, repetition)
+        else:
+            outputs, decoded = decode_once(job, states), None
+        results += _rows(job, outputs, repetition, [slot for slot in (prefilled, decoded) if slot is not None])
+        del states
+        if settings.free and settings.kind is not None:
+            _answer_freely(job, prompts, settings, repetition)
+    num_correct = sum(row.correct is True for row in results if row.repetition == 0)
+    return Answers(tuple(results), num_correct, len(prompts), _find_small_batches(batches, prompts, settings))
 
 
-def _prefill_work(model: Transformer, examples: Sequence[Example], num_passes: int) -> Work:
-    num_tasks = num_passes * len(examples)
-    num_tokens = len(examples[0].prompt)
-    return Work(
-        unit="task",
-        amount=num_tasks,
-        flops=num_tasks * count_prefill_flops(model.config, num_tokens),
-        num_input_tokens=num_tasks * num_tokens,
-        num_tasks=num_tasks,
+def judge_answers(answers: Answers, prompts: Sequence[Prompt], *, task: str, task_version: int) -> QualityReading:
+    """Return the share of right answers with its standard error and what chance would reach.
+
+    Its `data_sha256` is that of the questions themselves: readings are of the same data where the same was asked.
+    """
+    questions = [prompt.question for prompt in prompts]
+    return QualityReading(
+        metric="exact_match",
+        value=answers.num_correct / answers.num_questions,
+        stderr=binomial_stderr(answers.num_correct, answers.num_questions),
+        num_samples=answers.num_questions,
+        higher_is_better=True,
+        task=task,
+        task_version=task_version,
+        data_sha256=hash_questions(questions),
+        chance=estimate_chance(questions),
     )
 
 
-def _decode_work(model: Transformer, examples: Sequence[Example], num_new_tokens: int, num_passes: int) -> Work:
-    num_tasks = num_passes * len(examples)
-    num_steps = num_new_tokens - 1
-    return Work(
-        unit="task",
-        amount=num_tasks,
-        flops=num_tasks * count_decode_flops(model.config, len(examples[0].prompt), num_steps),
-        num_output_tokens=num_tasks * num_steps,
-        num_tasks=num_tasks,
+def hash_questions(questions: Sequence[Question]) -> str:
+    """Return the hash of prompts and expected answers: equal only where the same was asked."""
+    digest = hashlib.sha256()
+    for question in questions:
+        digest.update(f"{question.prompt_sha256}\0{question.answer}\0{question.scoring}\0".encode(errors="replace"))
+    return digest.hexdigest()
+
+
+def _answer_freely(job: Job, prompts: Sequence[Prompt], settings: AnswerSettings, repetition: int) -> None:
+    free = replace(job, regime=_regime(prompts, settings, free=True), free=True)
+    states, _ = measure_prefill(free, repetition)
+    measure_decode(free, states, repetition)
+
+
+def _regime(prompts: Sequence[Prompt], settings: AnswerSettings, *, free: bool) -> Regime | None:
+    if settings.kind is None:
+        return None
+    lengths = {len(prompt.ids) for prompt in prompts}
+    return Regime(
+        kind=settings.kind,
+        batch_size=min(settings.batch_size, len(prompts)),
+        num_input_tokens=lengths.pop() if len(lengths) == 1 else None,
+        num_output_tokens=settings.num_new_tokens,
+        answer_length="free" if free else "fixed",
     )
+
+
+def _rows(job: Job, outputs: Sequence[Answered], repetition: int, slots: Sequence[WindowSlot]) -> list[TaskResult]:
+    """Return the rows of one repetition in the order of the questions; a window's cost is shared equally."""
+    energy_j = _share([slot.energy_j for slot in slots], slots)
+    seconds = _share([slot.duration_s for slot in slots], slots)
+    grades = [slot.energy_grade for slot in slots if slot.energy_grade is not None]
+    rows = []
+    for batch, answers in zip(job.batches, outputs, strict=True):
+        for prompt, ids in zip(batch, answers, strict=True):
+            question = prompt.question
+            text = text_of(job.engine, question, ids)
+            given = cut_answer(question, text)
+            row = TaskResult(
+                kind=question.kind,
+                index=question.index,
+                repetition=repetition,
+                status="answered",
+                prompt_sha256=question.prompt_sha256,
+                expected=question.answer,
+                answer=given,
+                correct=is_correct(question, text),
+                num_input_tokens=len(prompt.ids),
+                num_output_tokens=len(ids),
+                answer_bytes=len(given.encode(errors="replace")),
+                energy_j=energy_j,
+                energy_grade=worst_grade(*grades) if energy_j is not None and grades else None,
+                energy_share="equal" if energy_j is not None else None,
+                seconds=seconds,
+                reason=None if energy_j is not None else "the energy of a window is unknown",
+            )
+            rows.append(row)
+    return sorted(rows, key=lambda row: row.index)
+
+
+def _share(totals: Sequence[float | None], slots: Sequence[WindowSlot]) -> float | None:
+    """Return one task's part of several windows; ``None`` where one of them is unknown."""
+    parts = [
+        total / slot.work.num_tasks
+        for total, slot in zip(totals, slots, strict=True)
+        if total is not None and slot.work is not None
+    ]
+    return math.fsum(parts) if len(parts) == len(slots) else None
+
+
+def _find_small_batches(
+    batches: Sequence[Sequence[Prompt]], prompts: Sequence[Prompt], settings: AnswerSettings
+) -> tuple[Finding, ...]:
+    """Return a finding where prompts of unequal length left batches much smaller than asked for."""
+    mean = len(prompts) / len(batches)
+    limit = SMALL_BATCH_SHARE * min(settings.batch_size, len(prompts))
+    if settings.kind is None or mean >= limit:
+        return ()
+    text = f"{settings.kind}: batches were smaller than asked for on average, since prompts of one are equally long"
+    return (Finding(code="small_batches", severity="info", text=text, value=mean, limit=settings.batch_size),)

@@ -41,7 +41,7 @@ class AnswerEngine(Protocol):
         """Return the text of new tokens, special tokens left out."""
 
     def is_stop(self, ids: Sequence[int], stop: str) -> bool:
-        """Return whether an answer has ended: the model's own end token, or `stop` in the text of `ids`."""
+        """Return whether an answer has ended: the model's own end token, or a `stop` that is not empty in its text."""
 
     def prefill(self, prompts: Sequence[Sequence[int]], num_new_tokens: int) -> Any:
         """Run a batch of prompts once and choose the first new token of each, greedily; leave room for the rest."""
@@ -50,7 +50,11 @@ class AnswerEngine(Protocol):
         """Return (B, N) new tokens, the one from prefill first: N - 1 steps, whatever the answers say."""
 
     def decode_free(self, state: Any, num_new_tokens: int, stops: Sequence[str]) -> list[list[int]]:
-        """Return the new tokens of each answer up to its own end; stops when all have ended, or at `num_new_tokens`."""
+        """Return the new tokens of each answer up to its own end, the token that ended it among them.
+
+        `stops` holds the stop of each prompt of the batch, in its order; an empty one stops nothing. Steps are taken
+        for the whole batch until every answer has ended, or has `num_new_tokens`.
+        """
 
     def count_prefill(self, batch_size: int, num_prompt_tokens: int) -> StepCost:
         """Return the cost of one prefill of a batch of prompts of that length."""

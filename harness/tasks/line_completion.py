@@ -9,17 +9,19 @@ from __future__ import annotations
 import math
 import random
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from harness.core.config import TaskConfig
 from harness.core.errors import ConfigError, DataError
+from harness.core.task_config import TaskConfig
 
 TASK_NAME = "line_completion"
 TASK_VERSION = 1
 MIN_ANSWER_CHARS = 2
 MAX_ANSWER_CHARS = 24
+# More text than the tokens of a context ever need: what is cut off there is never seen.
+CHARS_PER_TOKEN = 12
 _EXAMPLES_PER_FILE = 8
 _PIECE = re.compile(r"\s?\w+|\s?[^\s\w]+")
 
@@ -61,21 +63,27 @@ def build_examples(
         DataError: the held-out files do not give `num_examples` of them.
     """
     examples: list[Example] = []
-    ordered = sorted(documents)
-    random.Random(TASK_VERSION).shuffle(ordered)
-    for path, text in ordered:
-        rng = random.Random(f"{TASK_VERSION}:{path}")
-        cuts = [cut for cut in _cuts(text) if cut[0] >= 2 * context_length]
-        for cut, answer in rng.sample(cuts, min(_EXAMPLES_PER_FILE, len(cuts))):
-            prompt = tokenizer.encode(text[max(0, cut - 12 * context_length) : cut])[-context_length:]
-            if len(prompt) == context_length:
-                examples.append(Example(tuple(prompt), answer))
-            if len(examples) == num_examples:
-                return examples
+    for text, cut, answer in choose_cuts(documents, 2 * context_length):
+        prompt = tokenizer.encode(text[max(0, cut - CHARS_PER_TOKEN * context_length) : cut])[-context_length:]
+        if len(prompt) == context_length:
+            examples.append(Example(tuple(prompt), answer))
+        if len(examples) == num_examples:
+            return examples
     raise DataError(
         f"the held-out files give {len(examples)} line completions of {context_length} tokens context, "
         f"{num_examples} were asked for; lower task.num_examples or use a larger corpus."
     )
+
+
+def choose_cuts(documents: Iterable[tuple[str, str]], min_chars: int) -> Iterator[tuple[str, int, str]]:
+    """Yield (text of a file, where it is cut, rest of the line), at least `min_chars` characters before the cut."""
+    ordered = sorted(documents)
+    random.Random(TASK_VERSION).shuffle(ordered)
+    for path, text in ordered:
+        rng = random.Random(f"{TASK_VERSION}:{path}")
+        cuts = [cut for cut in _cuts(text) if cut[0] >= min_chars]
+        for cut, answer in rng.sample(cuts, min(_EXAMPLES_PER_FILE, len(cuts))):
+            yield text, cut, answer
 
 
 def _cuts(text: str) -> list[tuple[int, str]]:

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Scoring = Literal["exact", "regex", "choice"]
+Scoring = Literal["exact", "regex", "choice", "word", "verbatim"]
 STOP = "\n"
+_FIRST_WORD = re.compile(r"\s*(\w+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,9 @@ class Question:
 
     `prompt` holds at least as much text as any engine takes of its end. The answer that is judged is the text up to the
     first `stop`, spaces at its ends left out. With ``exact`` it must be `answer`, with ``regex`` match it as a whole,
-    with ``choice`` be one of `choices`, and `answer` is the right one.
+    with ``choice`` be one of `choices`, and `answer` is the right one. With ``word`` its first word (letters, digits,
+    underscores) must be `answer`, whatever follows; with ``verbatim`` spaces at its start count. Without the last
+    `needed_chars` characters of the prompt nobody can answer, so they are never cut away.
     """
 
     kind: str
@@ -30,6 +33,7 @@ class Question:
     scoring: Scoring = "exact"
     choices: tuple[str, ...] = ()
     stop: str = STOP
+    needed_chars: int = 0
 
     @property
     def prompt_sha256(self) -> str:
@@ -40,7 +44,12 @@ class Question:
 def cut_answer(question: Question, text: str) -> str:
     """Return what is judged of `text`: up to the first stop, without the spaces that its scoring leaves out."""
     before = text.split(question.stop, 1)[0] if question.stop else text
-    return before.rstrip() if question.scoring == "exact" else before.strip()
+    if question.scoring == "verbatim":
+        return before.rstrip()
+    if question.scoring == "word":
+        word = _FIRST_WORD.match(before)
+        return word.group(1) if word else ""
+    return before.strip()
 
 
 def is_correct(question: Question, text: str) -> bool:
@@ -48,9 +57,7 @@ def is_correct(question: Question, text: str) -> bool:
     given = cut_answer(question, text)
     if question.scoring == "regex":
         return re.fullmatch(question.answer, given) is not None
-    if question.scoring == "choice":
-        return given == question.answer.strip()
-    return given == question.answer
+    return given == (question.answer if question.scoring == "verbatim" else question.answer.strip())
 
 
 def estimate_chance(questions: Sequence[Question]) -> float | None:

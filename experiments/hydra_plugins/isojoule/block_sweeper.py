@@ -23,6 +23,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from harness.core.clock import utc_label
+from harness.core.config import is_inference
 from harness.core.errors import ConfigError
 from harness.core.store import Store
 from harness.run.outline import failed_record
@@ -66,7 +67,7 @@ class BlockSweeper(Sweeper):
     def _run_all(self, jobs: Sequence[StudyJob], store: Store, display: StudyProgress) -> None:
         for index, job in enumerate(jobs):
             branches = [other for other in jobs if other.trunk_id == job.run_id]
-            is_trial = job.config.role == "single"
+            is_trial = job.config.role == "single" and not is_inference(job.config)
             settled = is_settled(store, job.run_id, is_trial=is_trial)
             needed = trunk_is_needed(store, job, branches) if branches else not settled
             if not needed:
