@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 
 from harness.experiments.compose import to_app_config, to_run_config
+from harness.experiments.served import resolve_served
 from omegaconf import DictConfig
 
 from harness.core.config import RunConfig
@@ -38,7 +39,7 @@ def build_job(composed: DictConfig) -> Job:
         HarnessError: a value, corpus or budget that cannot be used.
     """
     app = to_app_config(composed)
-    config = to_run_config(app)
+    config = resolve_served(to_run_config(app))
     run_id, _ = identify(config)
     return Job(config, run_id, Store(app.store))
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from harness.experiments.compose import to_run_config
 from harness.experiments.inference import check_places
 from harness.experiments.schema import AppConfig
+from harness.experiments.served import check_served
 
 from harness.core.config import RunConfig, is_inference
 from harness.core.model_config import HuggingFaceConfig
@@ -37,6 +38,7 @@ def check_before_run(app: AppConfig, compose: Callable[[list[str]], AppConfig]) 
 def _check_run(config: RunConfig) -> None:
     if config.task.answer:
         check_suite(config.task)
+    check_served(config)
     _check_device(config)
     if config.measure.sensor.names != ["auto"]:
         for sensor in open_sensors(config.measure.sensor):

@@ -25,6 +25,8 @@ from harness.core.task_config import (
     RegimeConfig,
     ServerConfig,
     TaskConfig,
+    hide_host,
+    name_served,
     task_config_from_dict,
     validate_task,
 )
@@ -35,7 +37,8 @@ _NOT_IDENTITY = ("plan_position",)
 # Where a model, a server or a file of questions stands says nothing of what it is: an id holds their contents or names,
 # and a record the last part of a path.
 _FOLDERS = ("path", "dense", "moe")
-_ADDRESSES = ("base_url", "dense", "moe", "api_key_env")
+_ADDRESSES = ("base_url", "dense", "moe", "dense_model", "moe_model", "api_key_env")
+_SERVED_NAMES = ("model", "dense_model", "moe_model")
 # Fields that came after run ids were published, and the value that does what was done before: there they leave an id as
 # it was.
 ADDED_LATER: dict[tuple[str, ...], Any] = {
@@ -227,13 +230,21 @@ def is_inference(config: RunConfig) -> bool:
 
 
 def config_without_places(config: RunConfig) -> dict[str, Any]:
-    """Return `config_to_dict` with the last part of each path of a model or of a file of questions only."""
+    """Return `config_to_dict` with the last part of each path of a model or of a file of questions only.
+
+    Of a server's address only one of this machine itself (a loopback address) is kept.
+    """
     values = config_to_dict(config)
     for name in _FOLDERS:
         if values["model"].get(name):
             values["model"][name] = name_model(values["model"][name])
     for options in _options_with_path(values):
         options["path"] = str(options["path"]).replace("\\", "/").rstrip("/").rpartition("/")[2]
+    server = values["server"]
+    for name in ("base_url", "dense", "moe"):
+        server[name] = hide_host(server[name])
+    for name in _SERVED_NAMES:
+        server[name] = name_served(server[name])
     return values
 
 
@@ -246,6 +257,7 @@ def hash_config(config: RunConfig, data_sha256: str, formula_version: int) -> st
     identity = {key: value for key, value in config_to_dict(config).items() if key not in _NOT_IDENTITY}
     for part, names in (("model", _FOLDERS), ("server", _ADDRESSES)):
         identity[part].update({name: "" for name in names if name in identity[part]})
+    identity["server"]["model"] = name_served(identity["server"]["model"])
     for options in _options_with_path(identity):
         del options["path"]
     for (*path, name), before in ADDED_LATER.items():
@@ -283,7 +295,8 @@ def validate_run(config: RunConfig) -> None:
         ConfigError: the first thing that is wrong, and what would be right.
     """
     model, train = config.model, config.train
-    validate_model(model)
+    if config.task.mode != "server":  # a server has a model of its own; what stands here is not used
+        validate_model(model)
     validate_task(config.task, config.server)
     for name, value in (
         ("train.budget.tokens", train.budget.tokens),

@@ -119,6 +119,8 @@ class ServingStats:
     answered requests. Token counts are the server's own where it reports usage, and `token_source` says so.
     `steady_begin_s` and `steady_end_s` bound the stretch in which the load was full (from the start of the run);
     ``None`` with `steady_reason`. `goodput_per_s` counts answers within every limit of the configuration.
+    `send_lateness_s` is how much later than planned the client itself got ready to send (open loop; ``None`` without a
+    plan of arrivals).
     """
 
     __pydantic_config__ = _STRICT
@@ -148,3 +150,4 @@ class ServingStats:
     steady_end_s: float | None = None
     steady_reason: str | None = None
     max_in_flight: int | None = None
+    send_lateness_s: Percentiles | None = None

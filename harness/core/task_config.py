@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.core.errors import ConfigError, did_you_mean
+from harness.core.model_config import name_model
 
 MODES = ("engine", "server")
 APIS = ("completions", "chat")
@@ -82,13 +83,16 @@ class ServerConfig:
     below 1 burstier), at most `concurrency` under way (0: no limit). `num_requests` 0: every question once. A request
     has `timeout_s` in all and `max_retries` more tries after 429, 5xx or a connection that failed before any token.
     Goodput counts answers within every limit that is given. The key is read from the environment variable
-    `api_key_env`. `dense` and `moe` are what ``experiment=pair_serve`` puts in place of `base_url`.
+    `api_key_env`. `dense` and `moe` are what ``experiment=pair_serve`` puts in place of `base_url`, `dense_model` and
+    `moe_model` in place of `model`. Without a model's name the server's only one is asked.
     """
 
     base_url: str = ""
     model: str = ""
     dense: str = ""
     moe: str = ""
+    dense_model: str = ""
+    moe_model: str = ""
     api: str = "completions"
     concurrency: int = 4
     request_rate: float | None = None
@@ -153,10 +157,35 @@ def _validate_server(server: ServerConfig) -> None:
         server.api in APIS, f"server.api is '{server.api}'; it is {' or '.join(APIS)}.{did_you_mean(server.api, APIS)}"
     )
     _positive("server", server, "timeout_s", "max_run_s", "burstiness")
+    _require(
+        "@" not in server.base_url.partition("://")[2].partition("/")[0],
+        "server.base_url holds a user or password; put the key into an environment variable and give "
+        "server.api_key_env=ITS_NAME (nothing secret is recorded).",
+    )
     for name in ("num_requests", "num_warmup", "max_retries"):
         _require(getattr(server, name) >= 0, f"server.{name} is {getattr(server, name)}; give 0 or more.")
-    _require(server.concurrency > 0 or server.request_rate is not None, "server.concurrency must be above 0.")
+    _require(
+        server.concurrency > 0 or (server.concurrency == 0 and server.request_rate is not None),
+        f"server.concurrency is {server.concurrency}; it must be above 0 (0 is no limit, with server.request_rate).",
+    )
     _optional("server", server, "request_rate", "max_ttft_s", "max_tpot_s", "max_e2e_s")
+
+
+def name_served(model: str) -> str:
+    """Return what a server calls a model, of a path its last part only."""
+    is_path = model.startswith(("/", "./", "../", "~")) or "\\" in model
+    return name_model(model) if is_path else model
+
+
+def hide_host(url: str) -> str:
+    """Return a server's address where it is this machine's own loopback, else its scheme alone."""
+    if not url:
+        return url
+    scheme, _, rest = url.partition("://")
+    host = rest.partition("/")[0]
+    if host.startswith(("127.", "localhost", "[::1]")):
+        return f"{scheme}://{host}"
+    return f"{scheme}://(another host)"
 
 
 def _positive(where: str, config: object, *names: str) -> None:

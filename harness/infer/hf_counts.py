@@ -16,6 +16,7 @@ from harness.flops.published.readers import shape_from_config
 from harness.flops.published.shape import ExpertFeedForward, Shape
 from harness.flops.published.steps import StepCounter
 from harness.flops.published.storage import BYTES_PER_ELEMENT
+from harness.flops.traffic import COUNTED_SOURCE, DENSE_SOURCE, EVEN_SOURCE
 from harness.infer.hf_experts import find_experts
 from harness.infer.hf_load import LoadedModel
 
@@ -28,8 +29,6 @@ _TOP_K_NAMES = (
     "top_k_experts",
     "top_k",
 )
-DENSE_SOURCE = "formula: all weights and the KV cache"
-EVEN_SOURCE = "formula: experts as an even router would touch them, all other weights and the KV cache"
 Cost = tuple[float | None, float | None, str | None]
 
 
@@ -42,31 +41,35 @@ class CountedSteps:
     params: ParamCount | None
     findings: tuple[Finding, ...]
 
-    @property
-    def bytes_source(self) -> str:
-        """Return how bytes were counted."""
-        is_sparse = self.shape is not None and any(
-            isinstance(layer.feed_forward, ExpertFeedForward) for layer in self.shape.layers
-        )
-        return EVEN_SOURCE if is_sparse else DENSE_SOURCE
-
     def count_prefill(self, batch_size: int, num_prompt_tokens: int) -> Cost:
         """Return FLOPs, bytes and their source of one prefill of a batch."""
         if self.counter is None:
             return None, None, None
         num_bytes = self.counter.prefill_bytes(batch_size, num_prompt_tokens)
-        return batch_size * self.counter.prefill_flops(num_prompt_tokens), num_bytes, self._source(num_bytes)
+        flops = batch_size * self.counter.prefill_flops(num_prompt_tokens)
+        return flops, num_bytes, self._source(num_bytes, None)
 
-    def count_decode(self, batch_size: int, num_prompt_tokens: int, num_steps: int) -> Cost:
-        """Return FLOPs, bytes and their source of `num_steps` decode steps of a batch."""
+    def count_decode(
+        self, batch_size: int, num_prompt_tokens: int, num_steps: int, distinct_experts: float | None = None
+    ) -> Cost:
+        """Return FLOPs, bytes and their source of `num_steps` decode steps of a batch.
+
+        `distinct_experts` is how many experts of a layer such a step touches, where that was counted.
+        """
         if self.counter is None:
             return None, None, None
         flops = self.counter.decode_flops(num_prompt_tokens, num_steps)
-        num_bytes = self.counter.decode_bytes(batch_size, num_prompt_tokens, num_steps)
-        return None if flops is None else batch_size * flops, num_bytes, self._source(num_bytes)
+        num_bytes = self.counter.decode_bytes(batch_size, num_prompt_tokens, num_steps, distinct_experts)
+        total = None if flops is None else batch_size * flops
+        return total, num_bytes, self._source(num_bytes, distinct_experts)
 
-    def _source(self, num_bytes: float | None) -> str | None:
-        return None if num_bytes is None else self.bytes_source
+    def _source(self, num_bytes: float | None, distinct_experts: float | None) -> str | None:
+        layers = self.shape.layers if self.shape is not None else ()
+        if num_bytes is None:
+            return None
+        if not any(isinstance(layer.feed_forward, ExpertFeedForward) for layer in layers):
+            return DENSE_SOURCE
+        return EVEN_SOURCE if distinct_experts is None else COUNTED_SOURCE
 
 
 def count_steps(loaded: LoadedModel) -> CountedSteps:
@@ -121,7 +124,7 @@ def count_loaded_params(model: Any) -> tuple[ParamCount | None, str | None]:
             break
         own = sum(weight.numel() for weight in module.parameters() if weight.shape[0] == module.num_experts)
         idle += own * (1 - top_k / module.num_experts)
-    if reason is None and not find_experts(model) and _names_experts(model.config):
+    if reason is None and not find_experts(model) and names_experts(model.config):
         reason = "its experts are not stacked in one module, so that they cannot be told from other weights"
     if reason is not None:
         return None, reason
@@ -138,7 +141,8 @@ def _top_k(config: Any) -> int | None:
     return next((value for value in found if isinstance(value, int) and not isinstance(value, bool)), None)
 
 
-def _names_experts(config: Any) -> bool:
+def names_experts(config: Any) -> bool:
+    """Return whether a configuration of `transformers` says that there are experts to choose from."""
     text = config.get_text_config()
     names = ("num_experts", "num_local_experts", "n_routed_experts")
     return any((getattr(text, name, None) or 0) > 1 for name in names)

@@ -31,43 +31,49 @@ def _holds_experts(module: nn.Module) -> bool:
 
 @dataclass(slots=True)
 class ChoiceCounter:
-    """Counts choices while `watch` is on. `counts` holds one (L, E) tensor for each pass through the model.
+    """Keeps choices while `watch_choices` is on: one (L, R, K) tensor for each pass through the model.
 
-    `keep_R` says which rows of the pass to come are tokens; ``None``: all. Padding is routed too, and is not counted.
+    `keep_R` says which rows of the pass to come are tokens; ``None``: all. Padding is routed too, and is not kept.
     """
 
     num_layers: int
+    num_experts: int
     keep_R: Tensor | None = None
-    counts: list[Tensor] = field(default_factory=list)
-    num_tokens: int = 0
-    top_k: int | None = None
+    passes: list[Tensor] = field(default_factory=list)
     _pass: list[Tensor] = field(default_factory=list)
 
-    def add(self, chosen_RK: Tensor, num_experts: int) -> None:
-        """Count one layer's choices; after the last layer the pass is complete."""
-        kept = chosen_RK if self.keep_R is None else chosen_RK[self.keep_R]
-        self._pass.append(torch.bincount(kept.reshape(-1), minlength=num_experts)[:num_experts].cpu())
+    @property
+    def num_tokens(self) -> int:
+        """Return the tokens of all passes."""
+        return sum(chosen_LRK.shape[1] for chosen_LRK in self.passes)
+
+    def count_load(self) -> Tensor:
+        """Return (L, E), how often each expert was chosen in all passes."""
+        chosen_LN = torch.cat([chosen_LRK.flatten(1) for chosen_LRK in self.passes], dim=1)
+        return torch.stack([torch.bincount(row_N, minlength=self.num_experts) for row_N in chosen_LN])
+
+    def add(self, chosen_RK: Tensor) -> None:
+        """Keep one layer's choices; after the last layer the pass is complete."""
+        self._pass.append((chosen_RK if self.keep_R is None else chosen_RK[self.keep_R]).cpu())
         if len(self._pass) == self.num_layers:
-            self.counts.append(torch.stack(self._pass))
-            self.num_tokens += kept.shape[0]
-            self.top_k = kept.shape[1]
+            self.passes.append(torch.stack(self._pass))
             self._pass = []
 
 
 @contextlib.contextmanager
 def watch_choices(model: nn.Module) -> Iterator[ChoiceCounter]:
-    """Count whom the routers of `model` choose, in every pass inside the block; without experts nothing is counted.
+    """Keep whom the routers of `model` choose, in every pass inside the block; without experts nothing is kept.
 
-    What was counted stays empty where the experts are not called with indices.
+    Nothing is kept either where the experts are not called with indices.
     """
     modules = find_experts(model)
-    counter = ChoiceCounter(len(modules))
+    counter = ChoiceCounter(len(modules), max((int(module.num_experts) for module in modules), default=0))
 
-    def see(module: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+    def see(_: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
         given = [*arguments, *named.values()]
         chosen = next((x for x in given if isinstance(x, Tensor) and x.dim() == 2 and not x.is_floating_point()), None)
         if chosen is not None:
-            counter.add(chosen, module.num_experts)
+            counter.add(chosen)
 
     handles = [module.register_forward_pre_hook(see, with_kwargs=True) for module in modules]
     try:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +50,11 @@ class HFState:
 
 
 class HuggingFaceEngine:
-    """Fits `harness.tasks.engine.AnswerEngine`; `counter`, where one is set, is told which rows are padding."""
+    """Fits `harness.tasks.engine.AnswerEngine`.
+
+    `counter`, where one is set, is told which rows are padding. `coverage` may be set to how many distinct experts of a
+    layer a decode step touched, by batch size; bytes of decode steps then count those in place of an even router's.
+    """
 
     needs_equal_lengths = False
 
@@ -59,6 +63,7 @@ class HuggingFaceEngine:
         self.model = loaded.model
         self.text = loaded.text
         self.counter: ChoiceCounter | None = None
+        self.coverage: Mapping[int, float] = {}
         self.steps: CountedSteps = count_steps(loaded)
         self._end_ids = frozenset(find_end_ids(self.model, self.text.tokenizer))
         self._pad_id = _first_id(self.text.tokenizer.pad_token_id, *sorted(self._end_ids), 0)
@@ -134,7 +139,8 @@ class HuggingFaceEngine:
 
     def count_decode(self, batch_size: int, num_prompt_tokens: int, num_steps: int) -> StepCost:
         """Return the cost of `num_steps` decode steps of a batch after prompts padded to that length."""
-        return StepCost(*self.steps.count_decode(batch_size, num_prompt_tokens, num_steps))
+        distinct = self.coverage.get(batch_size)
+        return StepCost(*self.steps.count_decode(batch_size, num_prompt_tokens, num_steps, distinct))
 
     def _steps(self, state: HFState) -> Iterator[Tensor]:
         """Yield (B,) new tokens: the one from prefill, then one for each step, from the state as prefill left it."""

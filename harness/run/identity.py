@@ -39,9 +39,11 @@ def identify_run(config: RunConfig, data_sha256: str) -> tuple[str, str]:
 
 
 def needs_corpus(config: RunConfig) -> bool:
-    """Return whether a run reads held-out documents: to be trained, or since a kind of its tasks is cut from them.
+    """Return whether a run reads held-out documents: to be trained, or since prompts are cut from them.
 
-    Line completion, which is asked where no kinds are given, is such a kind.
+    Those of line completion are, which is asked where no kinds are given, and those of a sweep of regimes.
     """
-    kinds = config.task.kinds.values()
-    return not is_inference(config) or not kinds or any(kind.name in CORPUS_KINDS for kind in kinds)
+    task = config.task
+    is_swept = bool(task.regimes.batch_sizes) and task.mode == "engine"
+    is_cut = not task.kinds or any(kind.name in CORPUS_KINDS for kind in task.kinds.values())
+    return not is_inference(config) or is_swept or is_cut

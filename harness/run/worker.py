@@ -32,11 +32,14 @@ def main(job_path: str) -> int:
     store = Store(job["store"])
     started = utc_label()
     try:
-        from harness.run.runner import execute  # noqa: PLC0415 - an import that fails is a failed run too
+        from harness.run.execute import execute_run  # noqa: PLC0415 - an import that fails is a failed run too
 
-        record = execute(config, store, emit)
+        record = execute_run(config, store, emit)
         if record.run_id != job["run_id"]:
             return _fail(config, store, job["run_id"], started, f"ran as {record.run_id}: the data changed meanwhile")
+        if record.status == "failed":
+            print(record.error, file=sys.stderr)
+            return EXIT_RUN_FAILED
     except HarnessError as error:
         print(error, file=sys.stderr)
         return max(EXIT_RUN_FAILED, _fail(config, store, job["run_id"], started, str(error)))

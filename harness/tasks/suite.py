@@ -80,7 +80,8 @@ def encode_prompt(encode: Encode, question: Question, context_length: int) -> li
 def cut_prompt(question: Question, context_bytes: int) -> str:
     """Return at most the last `context_bytes` bytes of the prompt, from the start of a line where there is one.
 
-    A prompt whose last line is longer is cut between two characters; one that cannot be answered when cut is refused.
+    A prompt whose last line is longer, or that cannot be answered from whole lines, is cut between two characters; one
+    that cannot be answered then either is refused.
 
     Raises:
         DataError: what the question cannot be answered without is longer than `context_bytes`.
@@ -97,6 +98,8 @@ def cut_prompt(question: Question, context_bytes: int) -> str:
     elif newline and lines:
         text = lines.decode(errors="surrogateescape")
     else:
+        text = tail.decode(errors="ignore")
+    if len(text) < question.needed_chars:
         text = tail.decode(errors="ignore")
     if len(text) < question.needed_chars:
         raise DataError(

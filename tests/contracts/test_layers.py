@@ -12,7 +12,17 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 VENDORS = {"pynvml": "nvml.py", "codecarbon": "codecarbon.py"}
-TORCH_FREE = ("core", "data", "sensors", "measure", "analysis", "report", "flops.formulas", "flops.published")
+TORCH_FREE = (
+    "core",
+    "data",
+    "sensors",
+    "measure",
+    "analysis",
+    "report",
+    "serving",
+    "flops.formulas",
+    "flops.published",
+)
 _IMPORT_ALL = """
 import importlib, pkgutil, sys
 layer = importlib.import_module(sys.argv[1])

@@ -56,18 +56,22 @@ class StepCounter:
         )
         return float(num_steps * (body + head) + pairs)
 
-    def weight_bytes(self, num_tokens: int) -> float | None:
-        """Return bytes of the weights that a pass over `num_tokens` tokens reads, experts as an even router would.
+    def weight_bytes(self, num_tokens: int, distinct_experts: float | None = None) -> float | None:
+        """Return bytes of the weights that a pass over `num_tokens` tokens reads.
 
-        ``None`` where the checkpoint's storage is not known.
+        `distinct_experts` is the mean over layers of how many are touched; ``None``: as an even router would. The
+        result is ``None`` where the checkpoint's storage is not known.
         """
         total = self._bytes(self._weights_beside_experts())
         for layer, number in self._layers().items():
             if not isinstance(layer.feed_forward, ExpertFeedForward):
                 continue
-            share = count_coverage(layer.feed_forward.num_experts, layer.feed_forward.top_k, num_tokens)
-            experts = [tensor for tensor in list_layer_tensors(layer, self.shape.d_model) if _is_routed(tensor)]
-            part = self._bytes(experts)
+            experts = layer.feed_forward
+            even = count_coverage(experts.num_experts, experts.top_k, num_tokens)
+            share = even if distinct_experts is None else distinct_experts / experts.num_experts
+            part = self._bytes(
+                [tensor for tensor in list_layer_tensors(layer, self.shape.d_model) if _is_routed(tensor)]
+            )
             total = None if total is None or part is None else total + number * share * part
         return total
 
@@ -75,9 +79,11 @@ class StepCounter:
         """Return bytes that the prefill of a batch reads: weights alone, since its cache is still empty."""
         return self.weight_bytes(batch_size * num_tokens)
 
-    def decode_bytes(self, batch_size: int, num_prompt_tokens: int, num_steps: int) -> float | None:
+    def decode_bytes(
+        self, batch_size: int, num_prompt_tokens: int, num_steps: int, distinct_experts: float | None = None
+    ) -> float | None:
         """Return bytes that `num_steps` decode steps of a batch read: weights each step, and the cache so far."""
-        weights = self.weight_bytes(batch_size)
+        weights = self.weight_bytes(batch_size, distinct_experts)
         if weights is None:
             return None
         cached = sum(

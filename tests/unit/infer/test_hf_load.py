@@ -157,14 +157,14 @@ def test_choices_of_routers_are_counted_for_tokens_and_not_for_padding(olmoe, ll
         engine.counter = counter
         engine.decode(engine.prefill(prompts, 4), 4)
     assert counter.num_tokens == 8 + 3 + 3 * 2
-    assert counter.top_k == 2
-    assert [int(count.sum()) for count in counter.counts] == [2 * 2 * 11, *[2 * 2 * 2] * 3]
+    assert [tuple(chosen.shape) for chosen in counter.passes] == [(2, 11, 2), *[(2, 2, 2)] * 3]
+    assert counter.count_load().sum(dim=1).tolist() == [2 * counter.num_tokens] * 2
     with watch_choices(engine.model) as alone:
         engine.counter = alone
         for prompt in prompts:
             engine.prefill([prompt], 1)
-    assert torch.equal(sum(alone.counts), counter.counts[0]), "padding changed whom tokens choose"
+    assert torch.equal(torch.cat(alone.passes, dim=1), counter.passes[0]), "padding changed whom tokens choose"
     dense = HuggingFaceEngine(load_model(_config(llama), CPU))
     with watch_choices(dense.model) as nothing:
         dense.prefill([dense.encode("abc")], 1)
-    assert nothing.counts == []
+    assert nothing.passes == []
