@@ -20,7 +20,7 @@ from harness.analysis.inference.results import AccuracyDifference, ArmCost, Infe
 from harness.analysis.match import choose_arms, keep_planned
 from harness.analysis.pooling import INFERENCE_KEYS, require_poolable
 from harness.analysis.results import Interval, TaskMetric, TaskRatio
-from harness.analysis.stats import Estimate, Pairing, estimate_mean, estimate_ratio_of
+from harness.analysis.stats import Estimate, Pairing, estimate_mean, estimate_ratio_of, floor_at_zero
 from harness.analysis.tasks import MIN_CORRECT, find_accuracy
 from harness.core.answers import TaskResult
 from harness.core.records import Finding, Grade, RunRecord, worst_grade
@@ -164,6 +164,7 @@ def _summarise(arm: str, found: Sequence[Answered]) -> ArmCost:
             figures[metric] = Estimate(value=None, interval=None, n=0, reason=f"{metric} is unknown in some repeat")
             continue
         estimate = estimate_mean(known, method=METHOD)
+        estimate = estimate if metric == "net_energy_per_task" else floor_at_zero(estimate)
         reason = ONE_REPEAT if estimate.n == 1 else estimate.reason
         figures[metric] = Estimate(value=estimate.value, interval=estimate.interval, n=estimate.n, reason=reason)
     short = _too_few_correct(found)

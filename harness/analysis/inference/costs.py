@@ -11,7 +11,7 @@ from harness.analysis.boundary import sum_boundary
 from harness.analysis.inference.phases import PhaseSum, sum_phase
 from harness.analysis.inference.results import ArmRegime, Metric, RegimeCost
 from harness.analysis.results import Interval
-from harness.analysis.stats import LEVEL, Estimate, estimate_mean, t_critical
+from harness.analysis.stats import LEVEL, Estimate, estimate_mean, floor_at_zero, t_critical
 from harness.analysis.tasks import MIN_CORRECT, SWEEP, find_accuracy
 from harness.core.inference import Regime
 from harness.core.records import Grade, RunRecord, WindowRecord, worst_grade
@@ -43,7 +43,7 @@ def merge_runs(costs: Sequence[RegimeCost]) -> tuple[ArmRegime, ...]:
                 arm=arm,
                 size=size,
                 regime=regime,
-                figures={name: _over_runs([cost.figures[name] for cost in found]) for name in found[0].figures},
+                figures={name: _cut(name, _over_runs([c.figures[name] for c in found])) for name in found[0].figures},
                 num_runs=len(found),
                 grade=worst_grade(*grades) if grades else None,
                 simulated=any(cost.simulated for cost in found),
@@ -114,7 +114,7 @@ def _build(record: RunRecord, regime: Regime, phases: Mapping[str, Sequence[Wind
         for number in numbers
     ]
     figures: dict[Metric, Estimate] = {
-        name: over_repetitions([values[name] for values in per_repetition]) for name in per_repetition[0]
+        name: _cut(name, over_repetitions([values[name] for values in per_repetition])) for name in per_repetition[0]
     }
     figures["j_per_correct"] = _per_correct(record, regime, [values["j_per_task"] for values in per_repetition])
     boundary = sum_boundary([reading for window in used for reading in window.energy])
@@ -213,6 +213,11 @@ def over_repetitions(values: Sequence[Value]) -> Estimate:
     if estimate.n == 1:
         return Estimate(value=estimate.value, interval=None, n=1, reason=ONE_REPETITION)
     return estimate
+
+
+def _cut(name: Metric, estimate: Estimate) -> Estimate:
+    """Return the estimate within what the figure can be: only net energy falls below zero, where idle power drifts."""
+    return estimate if name == "net_j_per_task" else floor_at_zero(estimate)
 
 
 def half_width(values: Sequence[float]) -> float | None:

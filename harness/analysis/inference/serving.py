@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from harness.analysis.boundary import sum_boundary
 from harness.analysis.inference.phases import sum_phase
 from harness.analysis.inference.results import ServingSide
-from harness.analysis.stats import Estimate, estimate_mean
+from harness.analysis.stats import Estimate, estimate_mean, floor_at_zero
 from harness.core.answers import TaskResult
 from harness.core.inference import Percentiles, ServingStats
 from harness.core.records import Grade, RunRecord, WindowRecord, worst_grade
@@ -131,7 +131,8 @@ def _over_repeats(values: Sequence[Value]) -> Estimate:
     reasons = [value for value in values if isinstance(value, str)]
     if reasons:
         return Estimate(value=None, interval=None, n=0, reason=reasons[0])
-    estimate = estimate_mean([float(value) for value in values if not isinstance(value, str)], method=METHOD)
+    known = [float(value) for value in values if not isinstance(value, str)]
+    estimate = floor_at_zero(estimate_mean(known, method=METHOD))
     reason = "one repeat gives no interval" if estimate.n == 1 else estimate.reason
     return Estimate(value=estimate.value, interval=estimate.interval, n=estimate.n, reason=reason)
 

@@ -22,6 +22,7 @@ from harness.core.inference import Regime
 from harness.core.units import format_si
 
 MAX_SHOWN = 6
+MIXED = "mixed"
 VIEW_TITLES = {
     "equal_batch": "equal batch",
     "equal_latency": "equal latency: each arm at its cheapest batch within the limits",
@@ -165,11 +166,14 @@ def _coverage_lines(rows: Sequence[Coverage]) -> list[str]:
     if not rows:
         return []
     head = f"  {'arm':<8}{'kind':<20}{'batch':>6}{'measured':>10}{'by load':>9}{'if even':>9}{'experts':>9}"
-    lines = ["", "distinct experts that one decode step touches", head]
+    shown = [row for row in rows if row.kind == MIXED] or list(rows)
+    rest = f" (batches of all kinds mixed; {len(rows) - len(shown)} rows of single kinds with --json)"
+    told = rest if len(shown) < len(rows) else ""
+    lines = ["", f"distinct experts that one decode step touches{told}", head]
     return lines + [
         f"  {row.arm:<8}{row.kind:<20}{row.batch_size:>6}{format_short(row.measured.value):>10}"
         f"{row.expected_load:>9.3g}{row.expected_even:>9.3g}{row.num_experts:>9}"
-        for row in rows
+        for row in shown
     ]
 
 

@@ -12,6 +12,8 @@ from harness.analysis.inference.results import Coverage
 from harness.core.units import format_digits
 from harness.report.plots import style
 
+MIXED = "mixed"
+
 
 def expert_coverage(rows: Sequence[Coverage]) -> Markup | None:
     """Return measured and expected experts over batch, a line for each arm and kind; ``None`` without any count."""
@@ -27,20 +29,24 @@ def expert_coverage(rows: Sequence[Coverage]) -> Markup | None:
         f"{row.arm}, {row.kind}, batch {row.batch_size}: {format_digits(row.measured.value)} of {row.num_experts}"
         for row in known
     )
-    colours = (style.CANDIDATE, style.BASELINE, style.THIRD, style.FOURTH)
 
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot()
-        for number, (line, found) in enumerate(sorted(lines.items())):
+        alone = "each kind alone"
+        for (arm, kind), found in sorted(lines.items()):
             ordered = sorted(found, key=lambda row: row.batch_size)
             sizes = [row.batch_size for row in ordered]
-            colour, marker = colours[number % len(colours)], style.MARKERS[number % len(style.MARKERS)]
-            name = f"{style.clip(line[0], 10)}, {style.clip(line[1], 16)}"
             measured = [row.measured.value or 0.0 for row in ordered]
-            axes.plot(sizes, measured, color=colour, marker=marker, markersize=6, label=name)
-            axes.plot(sizes, [row.expected_load for row in ordered], color=colour, linestyle=(0, (4, 2)), linewidth=1)
-        first = max(lines.values(), key=len)
-        even = sorted(first, key=lambda row: row.batch_size)
+            if kind != MIXED and len(lines) > 1:
+                axes.plot(sizes, measured, color=style.BASELINE, linewidth=0.9, label=alone)
+                alone = "_"  # one entry of the legend stands for all
+                continue
+            name = f"{style.clip(arm, 10)}, {'all kinds mixed' if kind == MIXED else style.clip(kind, 16)}"
+            axes.plot(sizes, measured, color=style.CANDIDATE, marker="o", markersize=6, linewidth=2, label=name)
+            loads = [row.expected_load for row in ordered]
+            axes.plot(sizes, loads, color=style.CANDIDATE, linestyle=(0, (4, 2)), linewidth=1)
+        longest = max(lines.values(), key=lambda found: max(row.batch_size for row in found))
+        even = sorted(longest, key=lambda row: row.batch_size)
         axes.plot(
             [row.batch_size for row in even],
             [row.expected_even for row in even],
@@ -61,12 +67,11 @@ def expert_coverage(rows: Sequence[Coverage]) -> Markup | None:
         axes.set_ylabel("Distinct experts")
         style.place_legend(axes, columns=1)
 
-    rest = 0.22 * len(lines)
     return style.draw(
         "coverage",
         "Distinct experts per decode step",
         f"{described}.",
         paint,
         wide=(8.4, 3.6),
-        narrow=(4.2, 4.2 + rest),
+        narrow=(4.2, 4.4),
     )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from harness.analysis.equivalence import estimate_power, check_equivalence
+from harness.analysis.equivalence import check_equivalence, estimate_power
 from harness.analysis.match import match_study
 from harness.core.study import MatchRule
 from tests.unit.analysis.factory import BUDGETS, make_records, make_study
