@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -18,6 +20,7 @@ from harness.core.records import RunRecord
 from harness.core.study import StudyInfo
 
 ACCURACY_CODE = "equally_accurate"
+NORMAL_95 = 1.959964
 MAX_FAILED = 0.01
 BLOCKING_FAILED = 0.05
 Outcome = Literal["pass", "fail", "unknown"]
@@ -38,6 +41,7 @@ def check_inference(  # noqa: PLR0917 - the parts of a study, once
     pair = Pair(arms[0], arms[1], tuple(seeds), {}, {})
     return (
         _check_accuracy(accuracy),
+        _check_above_chance(used, arms),
         _check_repeats(len(seeds)),
         _check_work(used),
         _check_prompts(used, answers),
@@ -67,6 +71,23 @@ def _check_accuracy(accuracy: AccuracyDifference | None) -> Check:
     return _check(
         ACCURACY_CODE, title, outcome, f"{found}, margin {accuracy.margin:g}: {accuracy.outcome}", blocking=False
     )
+
+
+def _check_above_chance(used: Sequence[RunRecord], arms: tuple[str, str]) -> Check:
+    """Check that both arms answer better than blindly over all kinds: two models that know nothing are equal, too."""
+    code, title = "above_chance", "Both arms answer better than blindly"
+    told, blind = [], []
+    for arm in arms:
+        record = next(record for record in used if record.arm == arm)
+        readings = [q for q in record.quality if q.higher_is_better]
+        known = [(q.value, q.chance, q.stderr) for q in readings if None not in (q.value, q.chance, q.stderr)]
+        if not readings or len(known) < len(readings):
+            return _check(code, title, "unknown", f"the accuracy of {arm} or its chance is unknown in some kind")
+        value, chance = (statistics.fmean(entry[part] or 0.0 for entry in known) for part in (0, 1))
+        low = value - NORMAL_95 * math.hypot(*(entry[2] or 0.0 for entry in known)) / len(known)
+        told.append(f"{arm} {value:.1%} (chance {chance:.1%})")
+        blind += [arm] if low <= chance else []
+    return _check(code, title, "fail" if blind else "pass", "; ".join(told))
 
 
 def _check_repeats(n: int) -> Check:

@@ -64,7 +64,7 @@ def _score_lines(detail: InferenceDetail) -> list[str]:
     if not detail.scores:
         return []
     costs = {(row.arm, row.size, row.regime.kind, row.regime.answer_length): row.figures for row in detail.arm_regimes}
-    head = f"  {'arm':<8}{'size':<8}{'kind':<20}{'accuracy':>16}{'chance':>9}{'asked':>7}{'runs':>6}{'J/task':>11}"
+    head = f"  {'arm':<8}{'size':<14}{'kind':<20}{'accuracy':>16}{'chance':>9}{'asked':>7}{'runs':>6}{'J/task':>11}"
     lines = ["", "kinds of tasks", f"{head}{'J/correct':>11}"]
     for score in detail.scores:
         told = "unknown" if score.accuracy is None else f"{score.accuracy:.1%}"
@@ -76,7 +76,7 @@ def _score_lines(detail: InferenceDetail) -> list[str]:
         )
         cells = [figures[name].value if figures else None for name in ("j_per_task", "j_per_correct")]
         lines.append(
-            f"  {score.arm:<8}{score.size:<8}{score.kind:<20}{told:>16}{chance:>9}{score.num_asked:>7}"
+            f"  {score.arm:<8}{score.size[:13]:<14}{score.kind:<20}{told:>16}{chance:>9}{score.num_asked:>7}"
             f"{score.num_runs:>6}" + "".join(f"{format_si(cell, 'J'):>11}" for cell in cells)
         )
     return lines

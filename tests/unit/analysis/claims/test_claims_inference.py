@@ -84,6 +84,13 @@ def test_modelled_energy_is_not_measured_and_stands_beside() -> None:
     assert judge(0.4, grade="C", claim=counted).verdict == "not supported at the tested scale"
 
 
+def test_two_models_that_know_nothing_are_not_equally_good() -> None:
+    verdict = judge(0.4, correct=(8, 8))
+    assert verdict.verdict == "inconclusive"
+    assert verdict.blocking == ("above_chance",)
+    assert "dense 12.5% (chance 10.0%)" in verdict.text
+
+
 def test_two_repeats_are_too_few_and_a_failing_check_blocks() -> None:
     verdict = judge(0.4, seeds=(0, 1))
     assert verdict.verdict == "inconclusive"

@@ -159,13 +159,11 @@ def make_model_record(
             total=4_000_000 if sparse else 1_000_000, active=1_000_000, embedding=1, active_non_embedding=999_999
         ),
         "config": {"model": {"family": "hf"}, "task": {"mode": "engine", "regimes": {"max_ttft_s": 0.05}}},
-        "windows": tuple(
-            [
-                window("idle_resident", [reading(20.0, grade)]),
-                window("idle_after", [reading(20.0, grade)]),
-                *kind_windows(arm, joules, grade=grade, noise=lambda a, r: noise(a, 10 * seed + r)),
-                *sweep,
-            ]
+        "windows": (
+            window("idle_resident", [reading(20.0, grade)]),
+            window("idle_after", [reading(20.0, grade)]),
+            *kind_windows(arm, joules, grade=grade, noise=lambda a, r: noise(a, 10 * seed + r)),
+            *sweep,
         ),
         "quality": tuple(accuracy(kind, value) for kind, value in accuracies.items()),
         "model_source": ModelSource(
