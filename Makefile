@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 QUICK := runs/iso_loss_quick
 STUDY := runs/iso_loss_cpu
 # Layers that import no torch are typed strictly.
-TYPED := harness/core harness/data harness/sensors harness/measure harness/analysis harness/report \
+TYPED := harness/core harness/data harness/sensors harness/measure harness/serving harness/analysis harness/report \
 	harness/flops/published harness/cli/model.py
 
 .DEFAULT_GOAL := help

@@ -73,11 +73,23 @@ def explain(error: Exception) -> str:
     override = re.search(r"Could not override '([^']+)'", text)
     if (override or full_key) and re.search(r"Key '[^']+' (?:is )?not in", f"{text} {error.__cause__}"):
         wanted = (override or full_key).group(1)
-        return f"unknown key '{wanted}'.{did_you_mean(wanted, _known_keys())} (isojoule ls shows the configs)"
+        at, beside = _keys_beside(error)
+        guess = did_you_mean(at or wanted, [*_known_keys(), *beside])
+        return f"unknown key '{wanted}'.{guess} (isojoule ls shows the configs)"
     first = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
     cause = f" {error.__cause__}".splitlines()[0] if error.__cause__ and first.startswith("Error merging") else ""
     where = f" (at {full_key.group(1)})" if full_key else ""
     return f"{first}{cause}{where}"
+
+
+def _keys_beside(error: Exception) -> tuple[str, list[str]]:
+    """Return the missing key and those in its place, which only the composed tree knows (options of a kind)."""
+    cause = next((e for e in (error, error.__cause__) if isinstance(e, OmegaConfBaseException)), None)
+    if cause is None or not isinstance(cause.parent_node, DictConfig):
+        return "", []
+    missing = cause.full_key or ""
+    prefix = missing.rpartition(".")[0]
+    return missing, [f"{prefix}.{key}" if prefix else str(key) for key in cause.parent_node]
 
 
 def _known_keys() -> list[str]:

@@ -49,6 +49,10 @@ def _check_run(config: RunConfig) -> None:
         from harness.infer.hf_checks import check_model  # noqa: PLC0415 - brings transformers in, only when needed
 
         check_model(config.model)
+    if config.task.lm_eval:
+        from harness.run.lm_eval_tasks import check_lm_eval  # noqa: PLC0415 - brings torch in, only when needed
+
+        check_lm_eval(config.task)
 
 
 def _check_device(config: RunConfig) -> None:

@@ -39,6 +39,7 @@ _NOT_IDENTITY = ("plan_position",)
 _FOLDERS = ("path", "dense", "moe")
 _ADDRESSES = ("base_url", "dense", "moe", "dense_model", "moe_model", "api_key_env")
 _SERVED_NAMES = ("model", "dense_model", "moe_model")
+_PLACES = {"model": _FOLDERS, "server": _ADDRESSES, "task": ("lm_eval_dir",)}
 # Fields that came after run ids were published, and the value that does what was done before: there they leave an id as
 # it was.
 ADDED_LATER: dict[tuple[str, ...], Any] = {
@@ -48,6 +49,8 @@ ADDED_LATER: dict[tuple[str, ...], Any] = {
     ("task", "repetitions"): 1,
     ("task", "kinds"): {},
     ("task", "regimes"): dataclasses.asdict(RegimeConfig()),
+    ("task", "lm_eval"): [],
+    ("task", "lm_eval_dir"): "",
     ("data", "kinds"): {},
     ("data", "kinds_share"): 0.0,
     ("model", "mtp_normed"): False,
@@ -235,9 +238,8 @@ def config_without_places(config: RunConfig) -> dict[str, Any]:
     Of a server's address only one of this machine itself (a loopback address) is kept.
     """
     values = config_to_dict(config)
-    for name in _FOLDERS:
-        if values["model"].get(name):
-            values["model"][name] = name_model(values["model"][name])
+    for part, names in (("model", _FOLDERS), ("task", _PLACES["task"])):
+        values[part].update({name: name_model(values[part][name]) for name in names if values[part].get(name)})
     for options in _options_with_path(values):
         options["path"] = str(options["path"]).replace("\\", "/").rstrip("/").rpartition("/")[2]
     server = values["server"]
@@ -255,7 +257,7 @@ def hash_config(config: RunConfig, data_sha256: str, formula_version: int) -> st
     they stand, and a server's address, are left out.
     """
     identity = {key: value for key, value in config_to_dict(config).items() if key not in _NOT_IDENTITY}
-    for part, names in (("model", _FOLDERS), ("server", _ADDRESSES)):
+    for part, names in _PLACES.items():
         identity[part].update({name: "" for name in names if name in identity[part]})
     identity["server"]["model"] = name_served(identity["server"]["model"])
     for options in _options_with_path(identity):
@@ -334,6 +336,10 @@ def validate_run(config: RunConfig) -> None:
         _require(
             not config.save_model, "save_model=true keeps trained weights, and this run trains nothing; leave it out."
         )
+    _require(
+        not config.task.lm_eval or (isinstance(model, HuggingFaceConfig) and config.task.mode == "engine"),
+        "task.lm_eval judges published models only; give model=hf model.path=FOLDER, or leave it out.",
+    )
     _require(config.role in ("single", "trunk", "branch"), f"role is '{config.role}'; it is single, trunk or branch.")
     for name in ("study", "arm"):
         value = getattr(config, name)

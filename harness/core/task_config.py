@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,6 +61,9 @@ class TaskConfig:
     `kinds` (name -> kind) each kind is asked with settings of its own, `repetitions` times, and `num_examples`,
     `context_length` and `max_answer_tokens` of this level are not used. Windows last `min_window_s` at least.
     `mode` is ``engine`` (this process runs the model) or ``server`` (see `ServerConfig`).
+
+    A published model (``model=hf``) is judged as well, outside every window, by the tasks `lm_eval` of
+    lm-evaluation-harness whose YAML and data files lie in `lm_eval_dir`.
     """
 
     answer: bool = True
@@ -73,6 +77,8 @@ class TaskConfig:
     repetitions: int = 1
     kinds: dict[str, KindConfig] = field(default_factory=dict)
     regimes: RegimeConfig = field(default_factory=RegimeConfig)
+    lm_eval: list[str] = field(default_factory=list)
+    lm_eval_dir: str = ""
 
 
 @dataclass(kw_only=True)
@@ -81,7 +87,8 @@ class ServerConfig:
 
     Open loop: `request_rate` requests a second (mean), gaps gamma-distributed with shape `burstiness` (1: Poisson,
     below 1 burstier), at most `concurrency` under way (0: no limit). `num_requests` 0: every question once. A request
-    has `timeout_s` in all and `max_retries` more tries after 429, 5xx or a connection that failed before any token.
+    has `timeout_s` in all and `max_retries` more tries after 429, 5xx or a connection that failed before any token; the
+    run has `max_run_s`, warm-up and idle windows counted. `num_warmup` requests are made before and not counted.
     Goodput counts answers within every limit that is given. The key is read from the environment variable
     `api_key_env`. `dense` and `moe` are what ``experiment=pair_serve`` puts in place of `base_url`, `dense_model` and
     `moe_model` in place of `model`. Without a model's name the server's only one is asked.
@@ -144,6 +151,10 @@ def validate_task(task: TaskConfig, server: ServerConfig) -> None:
         _require(all(value > 0 for value in values), f"task.regimes.{name} is {values}; each must be above 0.")
         _require(len(set(values)) == len(values), f"task.regimes.{name} is {values}; name each once.")
     _optional("task.regimes", regimes, "max_ttft_s", "max_itl_s")
+    _require(
+        not task.lm_eval or bool(task.lm_eval_dir),
+        "task.lm_eval names tasks and task.lm_eval_dir is empty; give the folder of their YAML and data files.",
+    )
     if task.mode == "server":
         _validate_server(server)
 
@@ -183,7 +194,7 @@ def hide_host(url: str) -> str:
         return url
     scheme, _, rest = url.partition("://")
     host = rest.partition("/")[0]
-    if host.startswith(("127.", "localhost", "[::1]")):
+    if re.fullmatch(r"(127(\.\d+){3}|localhost|\[::1\])(:\d+)?", host):
         return f"{scheme}://{host}"
     return f"{scheme}://(another host)"
 

@@ -20,7 +20,8 @@ COUNTED_SOURCE = "formula, experts as decode steps of this batch size touched th
 
 def estimate_distinct_experts(num_experts: int, top_k: int, num_tokens: float) -> float:
     """Return how many of a layer's experts `num_tokens` touch under an even and independent router, on average."""
-    return num_experts * (1.0 - (1.0 - top_k / num_experts) ** num_tokens)
+    untouched: float = (1.0 - top_k / num_experts) ** num_tokens
+    return num_experts * (1.0 - untouched)
 
 
 @dataclass(frozen=True, slots=True)

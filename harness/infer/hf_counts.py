@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.core.errors import ConfigError
 from harness.core.records import Finding, ParamCount
-from harness.flops.published.count import count_model
+from harness.flops.published.count import ModelCount, count_model
 from harness.flops.published.readers import shape_from_config
 from harness.flops.published.shape import ExpertFeedForward, Shape
 from harness.flops.published.steps import StepCounter
@@ -75,23 +75,26 @@ class CountedSteps:
 def count_steps(loaded: LoadedModel) -> CountedSteps:
     """Return what steps of the loaded model cost by its shape, and its parameters by the module itself."""
     params, reason = count_loaded_params(loaded.model)
-    findings = (
-        [] if params is not None else [_info("params_unknown", f"parameters that a token uses are unknown: {reason}")]
-    )
+    unknown = () if params is not None else (_info("params_unknown", f"parameters in use are unknown: {reason}"),)
     try:
         shape = shape_from_config(loaded.folder.config, f"config.json of '{loaded.folder.name}'")
     except ConfigError as error:
         text = f"FLOPs and bytes of its steps are unknown, since no formula here knows the model: {error}"
-        return CountedSteps(None, None, params, (*findings, _info("no_flop_formula", text)))
+        return CountedSteps(None, None, params, (*unknown, _info("no_flop_formula", text)))
     published = count_model(shape)
-    if params is not None and (params.total, params.active) != (published.total_params, published.active_params):
+    findings: list[Finding] = []
+    if params is None:
+        text = f"parameters are those of its config.json, not counted in the loaded model: {reason}"
+        findings.append(_info("params_of_config", text))
+        params = _params_of(published)
+    elif (params.total, params.active) != (published.total_params, published.active_params):
         text = (
             f"the loaded model has {params.total} parameters, {params.active} active, and its config.json says "
             f"{published.total_params}, {published.active_params} active; FLOPs and bytes by formula are left out"
         )
         gap = params.total / published.total_params - 1
         disagree = Finding(code="param_counts_disagree", severity="warning", text=text, value=gap, limit=0.0)
-        return CountedSteps(None, None, params, (*findings, disagree))
+        return CountedSteps(None, None, params, (disagree,))
     dtype = str(loaded.model.dtype).removeprefix("torch.")
     is_quantized = getattr(loaded.model.config, "quantization_config", None) is not None
     if dtype not in BYTES_PER_ELEMENT:
@@ -103,6 +106,15 @@ def count_steps(loaded: LoadedModel) -> CountedSteps:
             _info("no_decode_flop_formula", f"FLOPs of decode steps are unknown: {counter.decode_flops_reason}")
         )
     return CountedSteps(counter, shape, params, tuple(findings))
+
+
+def _params_of(published: ModelCount) -> ParamCount:
+    return ParamCount(
+        total=published.total_params,
+        active=published.active_params,
+        embedding=published.embedding_params,
+        active_non_embedding=published.active_non_embedding_params,
+    )
 
 
 def count_loaded_params(model: Any) -> tuple[ParamCount | None, str | None]:

@@ -7,6 +7,7 @@ from harness.core.model_config import HuggingFaceConfig
 from harness.data import prepare_data
 from harness.flops.formulas import FORMULA_VERSION
 from harness.infer.hf_folder import find_hf_folder
+from harness.tasks.lm_eval_files import identify_lm_eval
 from harness.tasks.suite import identify_files
 
 # Kinds of tasks whose examples are cut from held-out documents.
@@ -31,9 +32,9 @@ def identify_run(config: RunConfig, data_sha256: str) -> tuple[str, str]:
         ConfigError: a file of questions or a model's folder cannot be read.
     """
     files_sha256 = identify_files(config.task.kinds) if config.task.answer else ""
-    model_sha256 = ""
+    model_sha256 = identify_lm_eval(config.task)
     if isinstance(config.model, HuggingFaceConfig) and config.task.mode == "engine":
-        model_sha256 = find_hf_folder(config.model.path).contents_sha256
+        model_sha256 += find_hf_folder(config.model.path).contents_sha256
     config_hash = hash_config(config, data_sha256 + files_sha256 + model_sha256, FORMULA_VERSION)
     return make_run_id(config, config_hash), config_hash
 

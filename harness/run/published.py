@@ -1,7 +1,8 @@
 """Executes one run of a published model, as it is: from a folder to one immutable record; nothing is trained.
 
 Order: tokenizer and questions, idle window before the model is loaded, the model (counts checked, whom the routers
-choose), warm-up, idle window with everything resident (the baseline of net energy), answering windows, idle again.
+choose), warm-up, idle window with everything resident (the baseline of net energy), answering windows, idle again; at
+last, outside every window, tasks of lm-evaluation-harness where they are asked for.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from harness.run.environment import describe_environment
 from harness.run.hf_routing import record_routing
 from harness.run.identity import identify_run, needs_corpus
 from harness.run.judging import FLOP_GAP_LIMIT
+from harness.run.lm_eval_tasks import check_lm_eval, judge_by_lm_eval
 from harness.run.outcome import Outcome
 from harness.run.outline import begin_record
 from harness.run.peak import bandwidth_of, peak_of
@@ -56,6 +58,7 @@ def execute_published(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
     """
     validate_run(config)
     check_suite(config.task)
+    check_lm_eval(config.task)
     if not isinstance(config.model, HuggingFaceConfig):
         raise ConfigError(f"model.family is '{config.model.family}'; a published model is model=hf model.path=FOLDER.")
     written, config = config, dataclasses.replace(config, task=_resolve_task(config.task))
@@ -94,6 +97,9 @@ def execute_published(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
         sensors = tuple(meter.sensors)
         outcome.findings.extend(meter.findings)
         trace = meter.trace() if config.measure.trace else None
+    if config.task.lm_eval:
+        emit({"event": "phase", "phase": "lm_eval"})
+        outcome.quality.extend(judge_by_lm_eval(loaded, config.task))
     bandwidth = bandwidth_of(engine.device)
     record = dataclasses.replace(
         begin_record(written, run_id, config_hash, started),

@@ -1,8 +1,8 @@
 """Executes one run: from a configuration to one immutable record.
 
-Order: environment, idle window before the model exists, data, model (parameter and FLOP formulas checked), warm-up,
-idle window with everything resident (the baseline of net energy), training windows, quality outside any window,
-answering windows, idle again.
+Order: environment, data and all that will be asked, idle window before the model exists, model (parameter and FLOP
+formulas checked), warm-up, idle window with everything resident (the baseline of net energy), training windows, quality
+and routing outside any window, answering windows, idle again, memory bandwidth.
 """
 
 from __future__ import annotations

@@ -19,10 +19,11 @@ import torch
 
 from harness.core.clock import now_s, utc_label
 from harness.core.config import RunConfig, validate_run
+from harness.core.errors import ConfigError
 from harness.core.inference import Regime
 from harness.core.records import Environment, Finding, RunRecord, SensorInfo, WindowRecord, Work
 from harness.core.store import Store
-from harness.core.task_config import name_served
+from harness.core.task_config import ServerConfig, hide_host, name_served
 from harness.data import prepare_data
 from harness.measure import Meter, Window, check_idle_drift, measure_idle
 from harness.run.environment import describe_environment
@@ -69,7 +70,7 @@ def execute_serving(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
     """
     validate_run(config)
     started = utc_label()
-    model = check_server(config.server)
+    model = _find_model(config.server)
     emit({"event": "phase", "phase": "data"})
     data = prepare_data(config.data) if needs_corpus(config) else None
     data_sha256 = data.info.sha256 if data is not None else ""
@@ -117,6 +118,14 @@ def execute_serving(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
     return record
 
 
+def _find_model(server: ServerConfig) -> str:
+    """Return the name to ask for; a record of what is wrong names no other machine."""
+    try:
+        return check_server(server)
+    except ConfigError as error:
+        raise ConfigError(str(error).replace(server.base_url, hide_host(server.base_url))) from error
+
+
 def _measure(
     config: RunConfig,
     target: Target,
@@ -149,7 +158,8 @@ def _measure(
         windows.append(serve.to_record())
         after = measure_idle(meter, config.measure.idle_s, "idle_after")
         windows.append(after.to_record())
-        steady = _find_steady(config, result, find_sensor_period_s(meter, config.measure.poll_interval_s))
+        period_s = find_sensor_period_s(meter.sensors, serve.readings, config.measure.poll_interval_s)
+        steady = _find_steady(config, result, period_s)
         steady_window, steady_findings = read_steady_window(meter, result, steady)
         if steady_window is not None:
             windows.append(steady_window)
@@ -164,7 +174,7 @@ def _measure(
             *meter.findings,
         ]
         measured.sensors = tuple(meter.sensors)
-        measured.trace = meter.trace() if config.measure.trace else None
+        measured.trace = _build_trace(meter, steady_window) if config.measure.trace else None
     return measured
 
 
@@ -183,6 +193,16 @@ def _build_target(config: RunConfig, model: str) -> Target:
 def _left_s(config: RunConfig, began_s: float) -> float:
     """Return what is left of the run's time, warm-up and idle windows counted."""
     return max(0.0, config.server.max_run_s - (now_s() - began_s))
+
+
+def _build_trace(meter: Meter, steady: WindowRecord | None) -> dict[str, Any]:
+    """Return the power trace with the steady window among its windows, which the meter did not open itself."""
+    trace = meter.trace()
+    if steady is not None:
+        end_s = steady.begin_s + steady.duration_s
+        window = {"phase": steady.phase, "repetition": 0, "begin_s": steady.begin_s, "end_s": end_s}
+        trace["windows"].append(window)
+    return trace
 
 
 def _count_warmup(warmed: LoadResult) -> Work:

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from harness.core.boundary import sum_boundary
+from harness.core.boundary import select_boundary, sum_boundary
 from harness.core.config import RunConfig
-from harness.core.records import EnergyReading, Finding, Grade, WindowRecord, Work
+from harness.core.records import EnergyReading, Finding, Grade, SensorInfo, WindowRecord, Work
 from harness.measure import Meter
-from harness.sensors.overlap import domains_to_sum
 from harness.serving.load import LoadResult
 from harness.serving.outcome import Outcome
 from harness.serving.probe import is_local
@@ -90,10 +89,12 @@ def share_energy(outcomes: Sequence[Outcome], readings: Sequence[EnergyReading])
     return EnergyShares(energies, total.grade, share, _UNSHARED, findings)
 
 
-def find_sensor_period_s(meter: Meter, poll_interval_s: float) -> float | None:
-    """Return the longest update period of the sensors that a total counts, in seconds; ``None`` without sensors."""
-    counts = domains_to_sum(meter.sensors)
-    counted = [info for info, counted in zip(meter.sensors, counts, strict=True) if counted]
+def find_sensor_period_s(
+    sensors: Sequence[SensorInfo], readings: Sequence[EnergyReading], poll_interval_s: float
+) -> float | None:
+    """Return the longest update period of the sensors in the energy of the run, in seconds; ``None`` without any."""
+    chosen = {(reading.sensor, reading.domain, reading.device_index) for reading in select_boundary(readings)}
+    counted = [info for info in sensors if (info.name, info.domain, info.device_index) in chosen]
     periods = [max(info.update_period_s or 0.0, info.power_period_s or 0.0, poll_interval_s) for info in counted]
     return max(periods, default=None)
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from harness.core.config import RunConfig
 from harness.core.inference import ServingStats
 from harness.core.records import Finding
+from harness.core.task_config import hide_host
 from harness.run.serving_plan import PlannedRequest
 from harness.serving.load import LoadResult
 from harness.serving.outcome import CONNECTION_CAUSES
@@ -36,7 +37,7 @@ def judge_load(config: RunConfig, result: LoadResult) -> str | None:
     if result.stopped is not None:
         return f"{result.stopped} ({came}; {causes})" if failed else f"{result.stopped} ({came})"
     if failed and any(outcome.cause in CONNECTION_CAUSES for outcome in failed) and not is_reachable(config.server):
-        return f"the server at {config.server.base_url} is gone ({came}; {causes}{last})"
+        return f"the server at {hide_host(config.server.base_url)} is gone ({came}; {causes}{last})"
     if answered == 0:
         return f"no request was answered ({causes}{last})"
     if len(failed) > MAX_FAILED_SHARE * len(outcomes):

@@ -36,6 +36,8 @@ _FIRST_BACKOFF_S = 0.5
 _LONGEST_BACKOFF_S = 8.0
 _ERROR_BYTES = 4096
 _DRAIN_S = 1.0
+# What a server sends that took no notice of `stream`, or is none; other types are read, since some name theirs wrongly.
+_NO_STREAM = ("application/json", "text/html")
 # Shorter than servers keep idle connections, so that none is closed just when a request goes out on it.
 _KEEP_ALIVE_S = 2.0
 
@@ -131,7 +133,7 @@ async def _try_once(client: httpx.AsyncClient, target: Target, ask: Ask, result:
             if response.status_code != httpx.codes.OK:
                 raise await _refusal(response)
             kind = response.headers.get("content-type", "")
-            if kind and not kind.startswith("text/event-stream"):
+            if kind.startswith(_NO_STREAM):
                 raise _TryError(causes.NOT_A_STREAM, f"the answer is {shorten(kind)}, not text/event-stream")
             await _read_stream(response, target.api, result)
     except httpx.ConnectError as error:

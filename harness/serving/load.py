@@ -7,6 +7,7 @@ when they arrive, whatever the answers do; with a `concurrency` they wait for a 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -67,8 +68,9 @@ async def drive(
     try:
         await driver.run(client)
     finally:
-        async with asyncio.timeout(_CLOSE_S):
-            await client.aclose()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_S):
+                await client.aclose()
     return driver.result
 
 
@@ -152,7 +154,8 @@ class _Driver:
         if self._on_end is not None:
             self._on_end(self._num_ended)
         self._failed_in_row = 0 if result.cause is None else self._failed_in_row + 1
-        if self._failed_in_row >= self._load.give_up_after and len(self.result.outcomes) < len(self._asks):
+        is_over = self._stop.is_set() or len(self.result.outcomes) == len(self._asks)
+        if self._failed_in_row >= self._load.give_up_after and not is_over:
             self.result.stopped = (
                 f"the server was given up after {self._failed_in_row} failures in a row, the last: {result.reason}"
             )

@@ -12,7 +12,7 @@ import httpx
 import psutil
 
 from harness.core.errors import ConfigError, RunFailedError, did_you_mean
-from harness.core.task_config import ServerConfig
+from harness.core.task_config import ServerConfig, hide_host
 from harness.serving import outcome as causes
 from harness.serving.client import Target, answer, open_client
 from harness.serving.outcome import Outcome
@@ -120,7 +120,8 @@ async def learn_dialect(target: Target, ask: Ask) -> Target:
     finally:
         await client.aclose()
     raise RunFailedError(
-        f"the server at {target.base_url} answered no request before the measurement ({result.cause}): {result.reason}"
+        f"the server at {hide_host(target.base_url)} answered no request before the measurement ({result.cause}): "
+        f"{result.reason}"
     )
 
 

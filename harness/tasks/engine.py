@@ -31,8 +31,11 @@ class StepCost:
 class AnswerEngine(Protocol):
     """A model with its tokenizer. A state that `prefill` made may be decoded any number of times."""
 
-    device: torch.device
     needs_equal_lengths: bool
+
+    @property
+    def device(self) -> torch.device:
+        """Return where the model is."""
 
     def encode(self, text: str) -> list[int]:
         """Return the token ids of a prompt, special tokens or a chat template as the model's own configuration says."""

@@ -114,10 +114,8 @@ class OwnEngine:
 
     def _take_unused(self, shape: _Shape) -> Prefilled | None:
         """Return an earlier batch of this shape whose state nobody holds; forget unused ones of other shapes."""
-        held, unused = [], []
-        for entry in self._used:
-            (unused if entry[0]() is None else held).append(entry)
-        unused = [entry for entry in unused if entry[1] == shape]
+        held = [entry for entry in self._used if entry[0]() is not None]
+        unused = [entry for entry in self._used if entry[0]() is None and entry[1] == shape]
         taken = unused.pop()[2] if unused else None
         self._used = held + unused
         return taken

@@ -5,6 +5,7 @@ Nothing here opens a measurement itself: `open_window` comes from whoever measur
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from harness.tasks.questions import Question, is_correct
 T = TypeVar("T")
 # New token ids of each answer of a batch, in its order; lengths of all answers of a pass, batch by batch.
 Answered = list[list[int]]
-Lengths = list[list[int]]
+Lengths = tuple[tuple[int, ...], ...]
 _WARMUP_TOKENS = 4
 
 
@@ -165,7 +166,7 @@ def _decode_one(job: Job, state: Any, batch: Sequence[Prompt]) -> Tensor | Answe
 def _note(job: Job, outputs: list[Tensor | Answered], made: list[Lengths]) -> list[Tensor | Answered]:
     """Keep how long the answers of a pass were, where that is up to them."""
     if job.free:
-        made.append([[len(ids) for ids in answers] for answers in outputs])
+        made.append(tuple(tuple(len(ids) for ids in answers) for answers in outputs))
     return outputs
 
 
@@ -203,9 +204,9 @@ def _describe(
         for batch in job.batches:
             count.add(job.engine.count_prefill(len(batch), _longest(batch)), num_steps=1, times=num_passes)
     if outputs is not None:
-        fixed = [[job.num_new_tokens] * len(batch) for batch in job.batches]
-        passes = [(lengths, 1) for lengths in made] if job.free else [(fixed, num_passes)]
-        for lengths, times in passes:
+        fixed = tuple((job.num_new_tokens,) * len(batch) for batch in job.batches)
+        passes = Counter(made) if job.free else {fixed: num_passes}
+        for lengths, times in passes.items():
             for batch, own in zip(job.batches, lengths, strict=True):
                 steps = max(own) - 1
                 count.add(job.engine.count_decode(len(batch), _longest(batch), steps), num_steps=steps, times=times)

@@ -22,7 +22,8 @@ class Question:
     `prompt` holds at least as much text as any engine takes of its end. The answer that is judged is the text up to the
     first `stop`, spaces at its ends left out. With ``exact`` it must be `answer`, with ``regex`` match it as a whole,
     with ``choice`` be one of `choices`, and `answer` is the right one. With ``word`` its first word (letters, digits,
-    underscores) must be `answer`, whatever follows; with ``verbatim`` spaces at its start count. Without the last
+    underscores) must be `answer`, whatever follows; with ``verbatim`` spaces at its start count. `choices` of another
+    scoring are answers that a guess would be drawn from (the values of a line of pairs). Without the last
     `needed_chars` characters of the prompt nobody can answer, so they are never cut away.
     """
 

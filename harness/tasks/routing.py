@@ -1,8 +1,8 @@
 """Only the parts needed: whom the routers chose while tasks were answered, and how many experts a decode step touched.
 
-Outside every window: each question is answered once more, and prompt and answer go through the model in one pass whose
-routers choose as they did in prefill and decode. What a batch of a decode step touched is counted from the choices of
-its members, since neither a router nor an expert knows of the others in a batch.
+Outside every window: each question is answered once more, and prompt and answer go through the model in one pass, whose
+routers choose as in prefill and decode (but for rounding between two near-equal experts). What a batch of a decode step
+touched is counted from the choices of its members, since neither a router nor an expert knows of the others in a batch.
 
 Shape suffixes: Q questions, B batch, T prompt length, L expert layers, S decode steps, k chosen experts, E experts.
 """

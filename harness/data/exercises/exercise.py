@@ -14,11 +14,13 @@ class Exercise:
     """A question and its answer; together one line. Signs stand apart, so that every tokenizer cuts at the same places.
 
     `question` ends without a space, `answer` begins without one: the space between them belongs to the answer's first
-    token in tokenizers that put spaces in front of words.
+    token in tokenizers that put spaces in front of words. `choices` are the answers among which someone would guess who
+    sees the question and cannot solve it, where there are such.
     """
 
     question: str
     answer: str
+    choices: tuple[str, ...] = ()
 
     @property
     def line(self) -> str:

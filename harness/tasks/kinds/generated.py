@@ -52,6 +52,7 @@ def build_questions(
             index=index,
             prompt=_earlier_lines(exercises, rng, num_chars, where) + exercise.question,
             answer=exercise.answer,
+            choices=exercise.choices,
             needed_chars=len(exercise.question),
         )
         for index, exercise in enumerate(asked)

@@ -42,6 +42,22 @@ def test_a_file_of_questions_may_move_too() -> None:
     assert _hash(asked("a.jsonl", field="question")) != _hash(asked("a.jsonl"))
 
 
+def test_tasks_of_lm_eval_count_by_name_and_their_folder_does_not() -> None:
+    def judged(folder: str, *names: str) -> RunConfig:
+        return dataclasses.replace(HF, task=TaskConfig(lm_eval=list(names), lm_eval_dir=folder))
+
+    assert _hash(judged("/a/tasks", "x")) == _hash(judged("b", "x"))
+    assert _hash(judged("b", "x")) != _hash(judged("b", "x", "y"))
+    assert config_without_places(judged("/a/tasks", "x"))["task"]["lm_eval_dir"] == "tasks"
+    validate_run(judged("b", "x"))
+    for config, words in (
+        (judged("", "x"), "task.lm_eval_dir is empty"),
+        (RunConfig(task=TaskConfig(lm_eval=["x"], lm_eval_dir="b")), "published models only"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            validate_run(config)
+
+
 def test_a_servers_address_is_a_place_and_its_models_name_is_not() -> None:
     def served(**changes: str) -> RunConfig:
         return RunConfig(task=TaskConfig(mode="server"), server=ServerConfig(model="m", **changes))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from harness.flops.peaks import find_peak
-from harness.run.peak import measure_peak
+from harness.flops.peaks import _DEVICES, find_bandwidth, find_peak
+from harness.run import peak as peak_module
+from harness.run.peak import bandwidth_of, measure_bandwidth, measure_peak
 
 
 @pytest.mark.parametrize(
@@ -44,3 +45,53 @@ def test_a_measured_peak_says_so() -> None:
     assert peak.measured
     assert "measured" in peak.source
     assert 1e9 < peak.flops_per_s < 1e14
+
+
+@pytest.mark.parametrize(
+    ("name", "gigabytes"),
+    [
+        ("NVIDIA H100 80GB HBM3", 3350),
+        ("NVIDIA H100 PCIe", 2000),
+        ("NVIDIA H100 NVL", 3900),
+        ("NVIDIA H200", 4800),
+        ("NVIDIA A100-SXM4-80GB", 2039),
+        ("NVIDIA A100 80GB PCIe", 1935),
+        ("NVIDIA A100-SXM4-40GB", 1555),
+        ("NVIDIA A100-PCIE-40GB", 1555),
+        ("NVIDIA L40S", 864),
+        ("NVIDIA L4", 300),
+        ("NVIDIA GeForce RTX 4090", 1008),
+    ],
+)
+def test_a_listed_device_has_the_bandwidth_of_its_data_sheet(name: str, gigabytes: float) -> None:
+    bandwidth = find_bandwidth(name)
+    assert bandwidth is not None
+    assert bandwidth.bytes_per_s == pytest.approx(gigabytes * 1e9)
+    assert "memory bandwidth" in bandwidth.source
+    assert not bandwidth.measured
+
+
+def test_cards_with_a_peak_have_a_bandwidth_or_are_ambiguous() -> None:
+    """A name that fits several cards of different memory has none; a name that tells them apart has one."""
+    assert find_bandwidth("NVIDIA A100") is None
+    assert find_bandwidth("NVIDIA A1000") is None
+    for pattern, *_ in _DEVICES:
+        name = pattern.replace(r"\b", "").replace("A100", "A100-SXM4-40GB").replace("V100", "V100-SXM2-32GB")
+        assert find_bandwidth(f"NVIDIA {name}") is not None, name
+
+
+def test_a_measured_bandwidth_says_how_and_with_how_many_threads() -> None:
+    bandwidth = measure_bandwidth(torch.device("cpu"))
+    assert bandwidth.measured
+    assert bandwidth.source.startswith("measured: ")
+    assert f"with {torch.get_num_threads()} threads" in bandwidth.source
+    assert 1e8 < bandwidth.bytes_per_s < 1e13
+
+
+def test_arrays_exceed_the_cache_and_respect_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peak_module, "_cache_bytes", lambda: 1 << 23)
+    monkeypatch.setattr(peak_module, "_MIN_BYTES", 1 << 20)
+    monkeypatch.setattr(peak_module, "free_memory_bytes", lambda _: 1 << 33)
+    assert "32 MiB" in bandwidth_of(torch.device("cpu")).source
+    monkeypatch.setattr(peak_module, "free_memory_bytes", lambda _: 1 << 27)
+    assert "8 MiB" in bandwidth_of(torch.device("cpu")).source

@@ -168,3 +168,19 @@ def test_choices_of_routers_are_counted_for_tokens_and_not_for_padding(olmoe, ll
     with watch_choices(dense.model) as nothing:
         dense.prefill([dense.encode("abc")], 1)
     assert nothing.passes == []
+
+
+def test_packed_or_unstacked_weights_leave_parameters_to_the_config_and_say_so(olmoe, monkeypatch):
+    loaded = load_model(_config(olmoe), CPU)
+    counted = count_steps(loaded)
+    assert counted.findings == ()
+    monkeypatch.setattr("harness.infer.hf_counts.find_experts", lambda _: [])
+    unstacked = count_steps(loaded)
+    assert [finding.code for finding in unstacked.findings] == ["params_of_config"]
+    assert unstacked.params == counted.params
+    monkeypatch.setattr(loaded.model.config, "quantization_config", {"quant_method": "fp8"}, raising=False)
+    packed = count_steps(loaded)
+    assert packed.params == counted.params
+    assert "quantised" in packed.findings[0].text
+    loaded.folder.config["model_type"] = "nobody_knows"
+    assert [finding.code for finding in count_steps(loaded).findings] == ["params_unknown", "no_flop_formula"]

@@ -246,6 +246,8 @@ def test_the_steady_window_is_read_afterwards_inside_the_run(tmp_path: Path, mon
     assert steady.begin_s + steady.duration_s < serve.begin_s + serve.duration_s
     assert steady.energy[0].energy_j == pytest.approx(100 * steady.duration_s, rel=0.02)
     assert 0 < steady.work.num_output_tokens < serve.work.num_output_tokens
+    trace = Store(tmp_path).load_trace(record.run_id)
+    assert trace["windows"][-1]["phase"] == "serve_steady"
 
 
 def test_no_energy_of_another_machine_is_claimed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

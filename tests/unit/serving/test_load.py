@@ -129,6 +129,46 @@ def test_a_mistake_of_this_client_is_a_failure_of_its_own(monkeypatch: pytest.Mo
     assert [outcome.cause for outcome in result.outcomes] == ["client_error"] * 3
 
 
+async def _misbehave(reply: Reply, sort: str) -> None:
+    if sort.startswith("http"):
+        await reply.status(int(sort[-3:]), {"error": sort}, {"Retry-After": "0"})
+        return
+    await reply.begin()
+    if sort == "empty_stream":
+        await reply.event("[DONE]")
+    elif sort == "malformed_chunk":
+        await reply.part("data: {no json}\n\n")
+    else:
+        await reply.word("half")
+    if sort == "dropped_stream":
+        await asyncio.sleep(0.02)
+        reply.drop()
+        return
+    if sort == "timeout":
+        await asyncio.sleep(30)
+    await reply.end()
+
+
+@pytest.mark.parametrize(("concurrency", "rate"), [(6, None), (0, 200.0)])
+def test_every_request_of_a_mixed_load_ends_with_its_own_cause(concurrency: int, rate: float | None) -> None:
+    """Good answers and seven sorts of failure at once; none is lost, and none takes another along."""
+    sorts = ("good", "http_429", "good", "http_500", "empty_stream", "good", "malformed_chunk", "missing_done", "good",
+             "dropped_stream", "good", "timeout", "good", "http_404")  # fmt: skip
+    causes = {"good": None, "http_500": "http_5xx", "http_404": "http_4xx"}
+
+    async def script(reply: Reply) -> None:
+        sort = sorts[int(reply.body["prompt"].split()[1]) % len(sorts)]
+        await (answer_well(reply) if sort == "good" else _misbehave(reply, sort))
+
+    arrivals = tuple(draw_arrivals(56, rate, 0.5, seed=2)) if rate is not None else None
+    with ScriptedServer(script) as server:
+        result = _drive(server, 56, Load(concurrency, 60, arrivals), timeout_s=1.5)
+    assert {outcome.index for outcome in result.outcomes} == set(range(56))
+    for outcome in result.outcomes:
+        sort = sorts[outcome.index % len(sorts)]
+        assert outcome.cause == causes.get(sort, sort), outcome
+
+
 @pytest.mark.parametrize("burstiness", [0.25, 1.0, 4.0])
 def test_gaps_have_the_spread_that_the_burstiness_asks_for(burstiness: float) -> None:
     """The coefficient of variation of a gamma distribution is one over the root of its shape."""

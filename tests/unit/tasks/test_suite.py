@@ -72,7 +72,14 @@ def test_questions_are_the_same_for_everyone_and_none_comes_twice() -> None:
         assert [q.index for q in questions] == list(range(64))
         chance = estimate_chance(questions)
         assert chance is not None
-        assert chance < 0.3
+        assert chance < 0.4
+
+
+def test_chance_of_recall_is_a_guess_among_the_values_that_are_shown() -> None:
+    questions = _questions("key_value_recall", num_examples=64, options={"num_pairs": 2})
+    chance = estimate_chance(questions)
+    assert chance is not None
+    assert 0.5 <= chance < 0.6
 
 
 def test_a_question_that_does_not_fit_is_refused_by_both_cuts() -> None:

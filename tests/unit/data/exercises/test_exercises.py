@@ -34,12 +34,15 @@ def test_a_sum_is_what_python_says(options: dict) -> None:
 
 
 def test_a_value_is_the_one_beside_its_key() -> None:
-    for exercise in _draw("key_value_recall", num_pairs=6, num_values=3):
-        *pairs, colon, asked = exercise.question.removeprefix("recall ").split(" ")
-        table = dict(zip(pairs[::2], pairs[1::2], strict=True))
-        assert (len(table), colon) == (6, ":")
+    for exercise in _draw("key_value_recall", num_pairs=6, num_values=3, num_lookups=3):
+        shown, _, looked_up = exercise.question.removeprefix("recall ").partition(" : ")
+        table = dict(zip(shown.split(" ")[::2], shown.split(" ")[1::2], strict=True))
+        assert len(table) == 6
+        *earlier, asked = looked_up.split(" ")
+        assert [table[key] for key in earlier[::2]] == earlier[1::2]
+        assert len(earlier) == 4
         assert exercise.answer == table[asked]
-        assert set(table.values()) <= set("ABC")
+        assert set(exercise.choices) == set(table.values()) <= set("ABC")
 
 
 def test_a_list_is_sorted_by_value() -> None:
