@@ -207,7 +207,7 @@ def _sections(  # noqa: PLR0917 - the same parts
 def _inference_sections(match: MatchResult, detail: InferenceDetail) -> list[Section]:
     """Return what the runs say of kinds of tasks and regimes; nothing where their windows carry none."""
     sections = []
-    if match.kinds:
+    if match.kinds or detail.scores:
         sections.append(kinds.kinds_section(match, detail))
     if match.task_pairs:
         sections.append(kinds.pairs_section(match))

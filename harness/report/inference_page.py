@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from harness.analysis.inference.checks import ABOVE_CHANCE
 from harness.analysis.inference.results import InferenceDetail, InferenceResult, KindCost
 from harness.analysis.verdicts import ClaimVerdict
 from harness.core.records import RunRecord
@@ -157,6 +158,8 @@ def _accuracy_sentence(result: InferenceResult, suite: KindCost) -> Cell:
     sentence = Markup("They answered {} of the questions rightly, the {} models {}").format(
         n.percent(known[1], source), result.baseline_arm, n.percent(known[0], source)
     )
+    if any(check.code == ABOVE_CHANCE and check.outcome == "fail" for check in result.checks):
+        return sentence + ": not better than blind answers would be, so whether they are equally good cannot be told."
     words = {
         "equivalent": "within the margin that was declared, so they count as equally good",
         "different": "further apart than the margin that was declared",

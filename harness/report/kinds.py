@@ -33,15 +33,16 @@ def kinds_section(match: MatchResult, detail: InferenceDetail) -> Section:
     titles = ("Kind", "Candidate over baseline", "Ratio", "Interval", "n", "Grade")
     caption = "Ratios by kind, below 1: the candidate needs less"
     tables.append(_table("kind-ratios", caption, titles, ratios, {"Kind", "Candidate over baseline", "Grade"}))
+    lead = (
+        "The task above is the mean over these kinds, each weighing the same. Chance is what blind answers would "
+        "reach: the commonest answer to all, or one of the choices."
+    )
     return Section(
         id="kinds-section",
         title="Each kind of task",
-        lead=(
-            "The task above is the mean over these kinds, each weighing the same. Chance is what blind answers would "
-            "reach: the commonest answer to all, or one of the choices."
-        ),
+        lead=lead if match.kinds else "The families are not compared; this is what single runs answered.",
         figures=(accuracy_figure(detail.scores, match.baseline_arm, match.candidate_arm),),
-        tables=tuple(tables),
+        tables=tuple(tables) if match.kinds else (),
     )
 
 

@@ -20,6 +20,7 @@ from harness.core.records import RunRecord
 from harness.core.study import StudyInfo
 
 ACCURACY_CODE = "equally_accurate"
+ABOVE_CHANCE = "above_chance"
 NORMAL_95 = 1.959964
 MAX_FAILED = 0.01
 BLOCKING_FAILED = 0.05
@@ -75,7 +76,7 @@ def _check_accuracy(accuracy: AccuracyDifference | None) -> Check:
 
 def _check_above_chance(used: Sequence[RunRecord], arms: tuple[str, str]) -> Check:
     """Check that both arms answer better than blindly over all kinds: two models that know nothing are equal, too."""
-    code, title = "above_chance", "Both arms answer better than blindly"
+    code, title = ABOVE_CHANCE, "Both arms answer better than blindly"
     told, blind = [], []
     for arm in arms:
         record = next(record for record in used if record.arm == arm)

@@ -150,3 +150,11 @@ def test_a_trained_suite_adds_its_sections_and_line_completion_alone_none(tmp_pa
     assert "A task is the mean over the kinds arithmetic, sorting" in page
     assert Page(page).rows["t-pairs"]
     assert len(Page(page).ids) == len(ids(page))
+
+
+def test_a_trained_arm_alone_shows_its_kinds_without_a_comparison(tmp_path: Path) -> None:
+    alone = with_everything([with_suite(make_records(2.0)[0], dict.fromkeys(KINDS, 1.0), dict.fromkeys(KINDS, 0.8))])
+    page = build(tmp_path, alone)
+    assert {"kinds-section", "regimes-section"} <= ids(page)
+    assert "t-kinds" not in ids(page)
+    assert "The families are not compared" in page
