@@ -43,8 +43,13 @@ POOL_KEYS: dict[str, Callable[[RunRecord], Any]] = {
     "task.version": lambda r: read_config(r, "task.version"),
     "task version of the validation loss": _read_task_version("validation_bits_per_byte"),
     "task version of exact_match": _read_task_version("exact_match"),
-    "task versions by kind": _read_task_versions,
+    "task versions": _read_task_versions,
+    "prompts": lambda r: _by_kind(r, lambda q: q.data_sha256) if _read_task_versions(r) else None,
     "flops.formula_version": lambda r: r.flops.formula_version if r.flops else None,
+}
+_ADVICE = {
+    "model_source.precision": "load both in one precision, e.g. model.dtype=bf16.",
+    "prompts": "ask both with the same task settings and data.",
 }
 # Models that were not trained here have tokenizers of their own; what they were asked decides whether they compare.
 INFERENCE_KEYS: dict[str, Callable[[RunRecord], Any]] = {
@@ -54,8 +59,8 @@ INFERENCE_KEYS: dict[str, Callable[[RunRecord], Any]] = {
     "environment.num_threads": lambda r: r.environment.num_threads if r.environment else None,
     "model_source.precision": lambda r: r.model_source.precision if r.model_source else None,
     "task.mode": lambda r: read_config(r, "task.mode"),
-    "task versions by kind": lambda r: _by_kind(r, lambda q: q.task_version),
-    "prompts by kind (quality.data_sha256)": lambda r: _by_kind(r, lambda q: q.data_sha256),
+    "task versions": lambda r: _by_kind(r, lambda q: q.task_version),
+    "prompts": lambda r: _by_kind(r, lambda q: q.data_sha256),
     "flops.formula_version": lambda r: r.flops.formula_version if r.flops else None,
 }
 
@@ -74,11 +79,20 @@ def require_poolable(records: Sequence[RunRecord], keys: Mapping[str, Callable[[
                 continue
             if first is None:
                 first = record
-            elif value != read(first):
+            elif (difference := _find_difference(read(first), value)) is not None:
+                place, before, after = difference
                 raise RecordError(
-                    f"records that differ in {key} are not pooled: '{first.run_id}' has {_short(read(first))}, "
-                    f"'{record.run_id}' has {_short(value)}; put them in folders of their own."
+                    f"records that differ in {key}{place} are not pooled: '{first.run_id}' has {_short(before)}, "
+                    f"'{record.run_id}' has {_short(after)}; {_ADVICE.get(key, 'put them in folders of their own.')}"
                 )
+
+
+def _find_difference(before: Any, after: Any) -> tuple[str, Any, Any] | None:
+    """Return where two values differ and both sides, ``None`` where they agree; kinds that one lacks do not count."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        kind = next((name for name in sorted(set(before) & set(after)) if before[name] != after[name]), None)
+        return None if kind is None else (f", kind {kind},", before[kind], after[kind])
+    return None if before == after else ("", before, after)
 
 
 def _short(value: Any) -> str:

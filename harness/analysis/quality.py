@@ -10,7 +10,8 @@ from harness.analysis.equivalence import check_equivalence
 from harness.analysis.multipliers import Pair, build_pair, find_common_losses, match_at
 from harness.analysis.points import RESOURCES, build_points
 from harness.analysis.results import AccuracyMatch, BudgetGap, Equivalence
-from harness.analysis.tasks import ACCURACY_METRIC, accuracies_at, compare_tasks, list_kinds, measure_task
+from harness.analysis.task_costs import ACCURACY_METRIC, list_kinds, measure_task
+from harness.analysis.tasks import accuracies_at, compare_tasks
 from harness.core.records import QualityReading, RunRecord
 from harness.core.study import MatchRule
 

@@ -13,7 +13,8 @@ from harness.analysis.axes import SAME_PARAMS, SAME_TOKENS, is_near, list_cells
 from harness.analysis.multipliers import Pair
 from harness.analysis.results import FrontierPoint, PairCode, TaskPair
 from harness.analysis.stats import Estimate, estimate_difference
-from harness.analysis.tasks import Chosen, choose_runs, compare_chosen, measure_task
+from harness.analysis.task_costs import measure_task
+from harness.analysis.tasks import Chosen, choose_runs, compare_chosen
 from harness.core.records import RunRecord
 
 Cell = list[FrontierPoint]

@@ -40,6 +40,8 @@ def match_to_text(match: MatchResult) -> str:
     else:
         lines.append(f"matched loss: {match.matched_loss:.4f} bits per byte")
     lines += _multiplier_lines(match.headline, match) + task_lines(match.arm_tasks, match.task_ratios)
+    if match.kinds:
+        lines.append(f"  (a task is the mean over {len(match.kinds)} kinds; isojoule tasks shows each)")
     lines += _curve_lines(match.curve) + _budget_lines(_largest(match.budget_gaps), match)
     lines += _equivalence_lines(match.equivalence) + _accuracy_lines(match)
     lines += _axis_lines(match.axes) + _slice_lines(match.slices)

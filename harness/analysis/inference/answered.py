@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from harness.analysis.boundary import sum_boundary
 from harness.analysis.inference.phases import PhaseSum, sum_phase
-from harness.analysis.tasks import SWEEP, find_accuracy, list_kinds, measure_task, task_windows
+from harness.analysis.task_costs import find_accuracy, list_kinds, measure_task, task_windows
 from harness.core.answers import TaskResult
 from harness.core.inference import Regime
 from harness.core.records import Grade, RunRecord, WindowRecord, worst_grade
@@ -148,11 +148,6 @@ def _mean_over_kinds(parts: Sequence[Answered], record: RunRecord) -> Answered:
         domains=tuple(sorted({domain for part in parts for domain in part.domains})),
         simulated=any(part.simulated for part in parts),
     )
-
-
-def is_sweep(window: WindowRecord) -> bool:
-    """Return whether the window is of a sweep, in which nothing is judged."""
-    return window.regime is not None and window.regime.kind == SWEEP
 
 
 def _known(value: float | str) -> float | None:

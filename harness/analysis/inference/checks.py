@@ -14,7 +14,7 @@ from harness.analysis.fairness.energy import INFERENCE_PHASES, check_boundary, c
 from harness.analysis.inference.results import AccuracyDifference
 from harness.analysis.multipliers import Pair
 from harness.analysis.results import Check
-from harness.analysis.tasks import SWEEP
+from harness.analysis.task_costs import SWEEP
 from harness.core.answers import TaskResult
 from harness.core.records import RunRecord
 from harness.core.study import StudyInfo

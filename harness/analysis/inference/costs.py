@@ -12,7 +12,8 @@ from harness.analysis.inference.phases import PhaseSum, sum_phase
 from harness.analysis.inference.results import ArmRegime, Metric, RegimeCost
 from harness.analysis.results import Interval
 from harness.analysis.stats import LEVEL, Estimate, estimate_mean, floor_at_zero, t_critical
-from harness.analysis.tasks import MIN_CORRECT, SWEEP, find_accuracy
+from harness.analysis.task_costs import SWEEP, find_accuracy
+from harness.analysis.tasks import MIN_CORRECT
 from harness.core.inference import Regime
 from harness.core.records import Grade, RunRecord, WindowRecord, worst_grade
 

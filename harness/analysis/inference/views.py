@@ -14,7 +14,7 @@ from harness.analysis.inference.costs import measure_regimes, order_of
 from harness.analysis.inference.results import Metric, RegimeCost, View, ViewRow, Views
 from harness.analysis.pooling import read_config
 from harness.analysis.stats import Estimate, Pairing, estimate_ratio_of
-from harness.analysis.tasks import SWEEP
+from harness.analysis.task_costs import SWEEP
 from harness.core.inference import Regime
 from harness.core.records import Grade, RunRecord, worst_grade
 

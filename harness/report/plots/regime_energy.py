@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from harness.analysis.inference.results import ArmRegime
-from harness.analysis.tasks import SWEEP
+from harness.analysis.task_costs import SWEEP
 from harness.core.units import format_si
 from harness.report.numbers import energy_word, warning_word
 from harness.report.plots import style

@@ -10,7 +10,7 @@ import pytest
 from harness.analysis.claims import judge_all, load_claims, verdicts_to_json
 from harness.analysis.match import match_study
 from harness.analysis.results import MatchResult
-from harness.analysis.tasks import measure_task
+from harness.analysis.task_costs import measure_task
 from harness.core import records as c
 from tests.unit.analysis.factory import make_record, make_records, make_study
 from tests.unit.analysis.inference.factory import sweep_windows, with_suite

@@ -103,8 +103,8 @@ def test_energy_per_correct_answer_is_less_sure_than_per_task() -> None:
         ({"model_source": None, "config": {"task": {"mode": "server"}}}, "task.mode"),
         ({"precision": "fp32"}, "model_source.precision"),
         ({"device_name": "another card"}, "environment.device_name"),
-        ({"task_version": 2}, "task versions by kind"),
-        ({"data_sha256": "f" * 64}, "prompts by kind"),
+        ({"task_version": 2}, "task versions, kind arithmetic,"),
+        ({"data_sha256": "f" * 64}, "prompts, kind arithmetic,"),
     ],
 )
 def test_records_that_do_not_compare_are_refused_by_the_name_of_the_key(changes: dict, key: str) -> None:
