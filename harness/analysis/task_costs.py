@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.analysis.boundary import sum_boundary
+from harness.core.inference import AnswerLength
 from harness.core.records import Grade, QualityReading, RunRecord, WindowRecord
 
 PHASES = ("prefill", "decode")
@@ -41,18 +42,18 @@ VALUES = ("energy_j", "net_energy_j", "prefill_j", "decode_j", "flops", "seconds
 Values = dict[str, float | None]
 
 
-def measure_task(record: RunRecord, kind: str | None = None) -> RunTask:
+def measure_task(record: RunRecord, kind: str | None = None, length: AnswerLength | None = None) -> RunTask:
     """Return the cost of one task in `record`: per phase the sum over windows divided by the tasks in them.
 
     With kinds of tasks it is the mean over them, each weighing the same, or that of `kind` alone. Windows of a sweep
-    (regime ``sweep``) and of whole generations are no part of it.
+    (regime ``sweep``) and of whole generations are no part of it. `length` asks for answers of that length alone.
     """
-    kinds = list_kinds(record)
+    kinds = list_kinds(record, length)
     if not kinds or kind is not None:
-        windows = task_windows(record, kind)
+        windows = task_windows(record, kind, length)
         return _measure(record, windows, find_accuracy(record, kind))
-    parts = [measure_task(record, each) for each in kinds]
-    windows = [window for each in kinds for window in task_windows(record, each)]
+    parts = [measure_task(record, each, length) for each in kinds]
+    windows = [window for each in kinds for window in task_windows(record, each, length)]
     boundary = sum_boundary([reading for window in windows for reading in window.energy])
     means = {name: weigh([(getattr(part, name), 1 / len(parts)) for part in parts]) for name in VALUES}
     stderrs = [part.accuracy_stderr for part in parts]
@@ -69,22 +70,23 @@ def measure_task(record: RunRecord, kind: str | None = None) -> RunTask:
     )
 
 
-def list_kinds(record: RunRecord) -> tuple[str, ...]:
+def list_kinds(record: RunRecord, length: AnswerLength | None = None) -> tuple[str, ...]:
     """Return the kinds of tasks whose windows `record` holds, by name; empty where windows carry no regime."""
-    return tuple(sorted({w.regime.kind for w in record.windows_of(*PHASES) if w.regime and w.regime.kind != SWEEP}))
+    regimes = {window.regime for window in record.windows_of(*PHASES) if window.regime is not None}
+    return tuple(sorted({r.kind for r in regimes if r.kind != SWEEP and length in (None, r.answer_length)}))
 
 
-def task_windows(record: RunRecord, kind: str | None = None) -> list[WindowRecord]:
+def task_windows(record: RunRecord, kind: str | None = None, length: AnswerLength | None = None) -> list[WindowRecord]:
     """Return the windows of prefill and decode in which tasks of `kind` were answered; ``None``: those of no regime.
 
-    Where answers of both fixed and free length were measured, those of fixed length are the task: its work does not
-    depend on what a model says.
+    Where answers of both fixed and free length were measured, those of fixed length are the task, unless `length` asks
+    for the others: its work does not depend on what a model says.
     """
     if kind is None:
         return [window for window in record.windows_of(*PHASES) if window.regime is None]
     own = [window for window in record.windows_of(*PHASES) if window.regime and window.regime.kind == kind]
-    fixed = [window for window in own if window.regime and window.regime.answer_length == "fixed"]
-    return fixed or own
+    wanted = [window for window in own if window.regime and window.regime.answer_length == (length or "fixed")]
+    return wanted if wanted or length else own
 
 
 def find_accuracy(record: RunRecord, kind: str | None = None) -> QualityReading | None:

@@ -17,7 +17,7 @@ from harness.report.kinds import accuracy_figure
 
 def costs_section(result: InferenceResult, suite: KindCost) -> Section:
     """Return what a task costs each arm: all kinds together, then one by one."""
-    rows = tuple(_cost_row(kind, arm) for kind in (suite, *result.kinds) for arm in kind.arms)
+    rows = tuple(_cost_row(name, kind, arm) for name, kind in _list_kinds(result, suite) for arm in kind.arms)
     names = (
         *("Kind", "Arm", "Energy per task", "per token of the answer", "per byte of the answer"),
         *("per correct answer", "net of idle, per task", "Seconds per task", "FLOPs per task", "Tokens of an answer"),
@@ -32,7 +32,13 @@ def costs_section(result: InferenceResult, suite: KindCost) -> Section:
     )
 
 
-def _cost_row(kind: KindCost, arm: ArmCost) -> tuple[Cell, ...]:
+def _list_kinds(result: InferenceResult, suite: KindCost) -> list[tuple[str, KindCost]]:
+    """Return all kinds together, each kind, then the same where answers ended where they ended."""
+    named = [(_name_kind(kind), kind) for kind in (suite, *result.kinds)]
+    return named + [(f"{_name_kind(kind)}, free answers", kind) for kind in result.free]
+
+
+def _cost_row(name: str, kind: KindCost, arm: ArmCost) -> tuple[Cell, ...]:
     source = n.runs(arm.run_ids)
     metrics = ("energy_per_task", "energy_per_token", "energy_per_byte", "energy_per_correct", "net_energy_per_task")
     stderr: Cell = ""
@@ -40,7 +46,7 @@ def _cost_row(kind: KindCost, arm: ArmCost) -> tuple[Cell, ...]:
         stderr = Markup(" ± {}").format(n.percent(arm.accuracy_stderr, source))
     blind = "chance is told kind by kind" if kind.kind == SUITE else "no chance can be told for these answers"
     return (
-        _name_kind(kind),
+        name,
         arm.arm,
         *(n.estimate(arm.figures[metric], "J", source) for metric in metrics),
         n.estimate(arm.figures["seconds_per_task"], "s", source),
@@ -57,14 +63,14 @@ def ratios_section(result: InferenceResult, suite: KindCost) -> Section:
     """Return candidate over baseline in every unit."""
     rows = tuple(
         (
-            _name_kind(kind),
+            name,
             RATIO_WORDS[ratio.metric],
             n.digits(ratio.estimate, n.runs(ratio.run_ids), ratio.reason),
             n.interval(ratio.interval, n.runs(ratio.run_ids), ""),
             n.count(ratio.n, n.runs(ratio.run_ids)),
             n.grade_badge(ratio.grade, any(arm.simulated for arm in kind.arms)) if "energy" in ratio.metric else "",
         )
-        for kind in (suite, *result.kinds)
+        for name, kind in _list_kinds(result, suite)
         for ratio in kind.ratios
     )
     names = ("Kind", "Candidate over baseline", "Ratio", "Interval", "n", "Grade")

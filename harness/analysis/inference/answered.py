@@ -11,7 +11,7 @@ from harness.analysis.boundary import sum_boundary
 from harness.analysis.inference.phases import PhaseSum, sum_phase
 from harness.analysis.task_costs import find_accuracy, list_kinds, measure_task, task_windows
 from harness.core.answers import TaskResult
-from harness.core.inference import Regime
+from harness.core.inference import AnswerLength, Regime
 from harness.core.records import Grade, RunRecord, WindowRecord, worst_grade
 
 SERVE = "serve"
@@ -42,20 +42,26 @@ class Answered:
     simulated: bool
 
 
-def name_kinds(record: RunRecord, rows: Sequence[TaskResult]) -> tuple[str, ...]:
+def name_kinds(record: RunRecord, rows: Sequence[TaskResult], length: AnswerLength | None = None) -> tuple[str, ...]:
     """Return the kinds of tasks of a run by name: from its windows, else its answers, else what it was judged on."""
-    kinds = list_kinds(record)
-    if kinds:
+    kinds = list_kinds(record, length)
+    if kinds or length is not None:
         return kinds
     if rows:
         return tuple(sorted({row.kind for row in rows}))
     return tuple(sorted({q.task for q in record.quality if q.higher_is_better}))
 
 
-def measure_answered(record: RunRecord, rows: Sequence[TaskResult], kind: str) -> Answered:
-    """Return what a task of `kind` cost in `record`; ``suite`` is the mean over its kinds, each weighing the same."""
+def measure_answered(
+    record: RunRecord, rows: Sequence[TaskResult], kind: str, length: AnswerLength | None = None
+) -> Answered:
+    """Return what a task of `kind` cost in `record`; ``suite`` is the mean over its kinds, each weighing the same.
+
+    `length` asks for answers of that length alone, in runs that measured both.
+    """
     if kind == SUITE:
-        return _mean_over_kinds([measure_answered(record, rows, each) for each in name_kinds(record, rows)], record)
+        kinds = name_kinds(record, rows, length)
+        return _mean_over_kinds([measure_answered(record, rows, each, length) for each in kinds], record)
     own = [row for row in rows if row.kind == kind and row.status == "answered"]
     texts = [row.answer_bytes for row in own if row.answer_bytes is not None]
     reading = find_accuracy(record, kind)
@@ -67,9 +73,9 @@ def measure_answered(record: RunRecord, rows: Sequence[TaskResult], kind: str) -
         boundary = sum_boundary([r for window in served for r in window.energy])
         cost = (boundary.grade, boundary.domains, boundary.simulated)
     else:
-        task = measure_task(record, kind if kind in list_kinds(record) else None)
+        task = measure_task(record, kind if kind in list_kinds(record) else None, length)
         energy, net, flops, seconds = task.energy_j, task.net_energy_j, task.flops, task.seconds
-        tokens = _own_tokens(record, kind)
+        tokens = _own_tokens(record, kind, length)
         cost = (task.grade, task.domains, task.simulated)
     return Answered(
         run_id=record.run_id,
@@ -119,9 +125,9 @@ def _serve_cost(
     )
 
 
-def _own_tokens(record: RunRecord, kind: str) -> float | None:
+def _own_tokens(record: RunRecord, kind: str, length: AnswerLength | None) -> float | None:
     """Return the new tokens of one answer, the one that prefill makes included."""
-    windows = task_windows(record, kind if kind in list_kinds(record) else None)
+    windows = task_windows(record, kind if kind in list_kinds(record) else None, length)
     regime: Regime | None = next((w.regime for w in windows if w.regime is not None), None)
     if regime is not None and regime.answer_length == "fixed" and regime.num_output_tokens is not None:
         return float(regime.num_output_tokens)

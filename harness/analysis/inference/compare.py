@@ -17,8 +17,9 @@ from harness.analysis.inference.ratios import RATIO_METRICS, compare_cost, summa
 from harness.analysis.inference.results import AccuracyDifference, InferenceResult, KindCost
 from harness.analysis.match import choose_arms, keep_planned
 from harness.analysis.pooling import INFERENCE_KEYS, require_poolable
-from harness.analysis.task_costs import find_accuracy
+from harness.analysis.task_costs import find_accuracy, list_kinds
 from harness.core.answers import TaskResult
+from harness.core.inference import AnswerLength
 from harness.core.records import Finding, RunRecord
 from harness.core.study import MatchRule, StudyInfo
 
@@ -60,6 +61,9 @@ def compare_inference(
     if used and not kinds:
         reason = "no kind of task was answered by both arms"
     rows = [_compare_kind(kind, arms, runs, seeds, answers, rule) for kind in (*kinds, SUITE)] if kinds else []
+    # the same kinds where answers ended where they ended, beside those of fixed length
+    both = [kind for kind in kinds if all(_has_both(record, kind) for record in used)]
+    free = [_compare_kind(k, arms, runs, seeds, answers, rule, "free") for k in (SUITE, *both)] if both else []
     domains = {measure_answered(r, answers.get(r.run_id, ()), SUITE) for r in used} if kinds else set()
     return InferenceResult(
         study=study.study if study is not None else (records[0].study if records else ""),
@@ -78,7 +82,12 @@ def compare_inference(
         excluded=tuple(sorted(excluded)),
         margin_accuracy=rule.margin_accuracy,
         reason=reason,
+        free=tuple(free),
     )
+
+
+def _has_both(record: RunRecord, kind: str) -> bool:
+    return kind in list_kinds(record, "fixed") and kind in list_kinds(record, "free")
 
 
 def _compare_kind(  # noqa: PLR0917 - the parts of one comparison
@@ -88,12 +97,15 @@ def _compare_kind(  # noqa: PLR0917 - the parts of one comparison
     seeds: Sequence[int],
     answers: Answers,
     rule: MatchRule,
+    length: AnswerLength | None = None,
 ) -> KindCost:
+    """Return costs, ratios and accuracy of one kind; with a `length` costs alone, since the answers are the same."""
+    sides = {arm: [runs[arm][seed] for seed in seeds] for arm in arms}
     found = {
-        arm: [measure_answered(runs[arm][seed], answers.get(runs[arm][seed].run_id, ()), kind) for seed in seeds]
-        for arm in arms
+        arm: [measure_answered(run, answers.get(run.run_id, ()), kind, length) for run in own]
+        for arm, own in sides.items()
     }
-    accuracy = _compare_accuracy(kind, arms, runs, seeds, answers, rule.margin_accuracy)
+    accuracy = None if length else _compare_accuracy(kind, arms, runs, seeds, answers, rule.margin_accuracy)
     costs = tuple(summarise_arm(arm, found[arm]) for arm in arms)
     mixed = len({one.domains for own in found.values() for one in own}) > 1
     ratios = tuple(

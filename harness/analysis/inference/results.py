@@ -197,6 +197,7 @@ class KindCost:
 class InferenceResult:
     """Two models or servers that were not trained here, held against each other on the same questions.
 
+    `free` holds the same costs where answers ended where they ended, the suite first, in studies that measured both.
     `families` maps an arm to ``("dense",)`` or ``("sparse",)`` where its parameters are known, `boundary` lists the
     domains that the energy covers.
     """
@@ -216,6 +217,7 @@ class InferenceResult:
     excluded: tuple[tuple[str, str], ...]
     margin_accuracy: float | None
     reason: str | None = None
+    free: tuple[KindCost, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

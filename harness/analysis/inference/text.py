@@ -30,6 +30,10 @@ def _inference_lines(result: InferenceResult) -> list[str]:
         lines.append(f"no comparison: {result.reason}")
     for kind in (*((result.suite,) if result.suite else ()), *result.kinds):
         lines += _kind_cost_lines(kind)
+    if result.free:
+        lines += ["", "the same where answers end where they end (above, they all have the same length)"]
+    for kind in result.free:
+        lines += _kind_cost_lines(kind)[1:]
     lines += ["", "fairness checks"]
     marks = {"pass": "pass", "fail": "FAIL", "unknown": "?"}
     lines += [f"  {marks[check.outcome]:<5} {check.title}: {check.text}" for check in result.checks]

@@ -192,3 +192,38 @@ def test_a_second_run_of_one_repeat_is_left_out_and_said() -> None:
     result = compare([*records, twin], answers)
     assert result.num_runs == 6
     assert "repeat_twice" in {finding.code for finding in result.findings}
+
+
+def test_free_answers_stand_beside_with_their_own_tokens() -> None:
+    records, answers = make_pair(0.5)
+    longer = [
+        dataclasses.replace(
+            record,
+            windows=(*record.windows, *as_free(record, 3.0 if record.arm == "moe" else 1.0)),
+        )
+        for record in records
+    ]
+    plain, both = compare(records, answers), compare(longer, answers)
+    assert plain.free == ()
+    assert both.suite == plain.suite  # answers of fixed length are the task
+    suite, *kinds = both.free
+    assert [kind.kind for kind in kinds] == list(KINDS)
+    assert suite.accuracy is None
+    ratios = {r.metric: r.estimate for r in suite.ratios}
+    assert ratios["energy_per_task"] == pytest.approx(1.5, rel=0.05)
+    # three times as long answers: per token nothing is won or lost but what the first token weighs
+    assert ratios["energy_per_token"] == pytest.approx(1.5 * 9 / 25, rel=0.05)
+
+
+def as_free(record: c.RunRecord, times: float) -> list[c.WindowRecord]:
+    """The same windows with answers `times` as long, at `times` the energy."""
+    made = []
+    for w in record.windows:
+        if w.regime is None or w.work is None:
+            continue
+        tokens = w.work.num_output_tokens if w.phase == "prefill" else round(w.work.num_output_tokens * times)
+        energy = tuple(dataclasses.replace(r, energy_j=(r.energy_j or 0.0) * times) for r in w.energy)
+        work = dataclasses.replace(w.work, num_output_tokens=tokens)
+        regime = dataclasses.replace(w.regime, answer_length="free", num_output_tokens=99)
+        made.append(dataclasses.replace(w, regime=regime, work=work, energy=energy))
+    return made
