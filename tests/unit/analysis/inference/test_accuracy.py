@@ -119,3 +119,16 @@ def test_swapping_the_arms_turns_the_sign_and_nothing_else(pairs: list[tuple[boo
     assert one.interval.low == pytest.approx(-other.interval.high)
     assert one.outcome == other.outcome
     assert one.interval.low <= (one.difference or 0.0) <= one.interval.high
+
+
+def test_one_kind_gives_the_published_interval() -> None:
+    # Agresti and Min 2005: (c - b) / (n + 2), with variance ((b + c + 1) - (c - b)^2 / (n + 2)) / (n + 2)^2
+    won, lost, n = 7, 3, 50
+    baseline = scores("a", [0] * won + [1] * lost + [1] * (n - won - lost))
+    candidate = scores("a", [1] * won + [0] * lost + [1] * (n - won - lost))
+    found = compare_by_example(baseline, candidate, 0.1, what="x").interval
+    assert found is not None
+    centre = (won - lost) / (n + 2)
+    stderr = ((won + lost + 1) - (won - lost) ** 2 / (n + 2)) ** 0.5 / (n + 2)
+    assert (found.low + found.high) / 2 == pytest.approx(centre)
+    assert (found.high - found.low) / 2 == pytest.approx(1.677 * stderr, rel=1e-3)  # t(49) at 95%
