@@ -15,6 +15,8 @@ from harness.core.records import RunRecord, WindowRecord
 from harness.core.units import format_si
 
 Outcome = Literal["pass", "fail", "unknown"]
+# Sums that agree only because nothing could disagree say nothing.
+MAX_ROOM = 0.5
 
 
 def check_sums(record: RunRecord) -> tuple[Additivity, ...]:
@@ -57,6 +59,11 @@ def _judge(
     if total_half is None or whole_half is None:
         return "unknown", f"{sums}; one repetition, and no sensor says what its windows' edges leave open"
     room = math.hypot(total_half, whole_half)
+    if room > MAX_ROOM * whole and abs(total - whole) <= room:
+        return (
+            "unknown",
+            f"{sums}; their intervals are too wide to tell (\u00b1{room / whole:.0%} of the whole together)",
+        )
     words = "within" if abs(total - whole) <= room else "outside"
     outcome: Outcome = "pass" if words == "within" else "fail"
     return outcome, f"{sums}, {words} their intervals (\u00b1{format_si(room, 'J')} together)"

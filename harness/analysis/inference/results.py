@@ -88,7 +88,8 @@ class Additivity:
     """Whether prefill and decode add up to the whole ``generate`` window, in joules per task.
 
     The half-widths hold what the windows' edges leave open and the spread over repetitions (95%, in quadrature);
-    `gap_j` is the sum less the whole. ``unknown`` where neither is known.
+    `gap_j` is the sum less the whole. ``unknown`` where neither is known, or where together they are more than half of
+    the whole, so that no sum could fail.
     """
 
     run_id: str

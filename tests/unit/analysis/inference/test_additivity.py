@@ -63,3 +63,15 @@ def test_a_missing_decode_is_unknown_not_zero() -> None:
     windows = [w for w in sweep_windows(lambda b: (1.0, 0.1), batches=(4,)) if w.phase != "decode"]
     found = check(1.0, windows=windows)
     assert (found.outcome, found.parts_j) == ("unknown", None)
+
+
+def test_intervals_as_wide_as_the_whole_tell_nothing() -> None:
+    noisy = [
+        dataclasses.replace(
+            w, energy=tuple(dataclasses.replace(r, energy_j=r.energy_j * (1 + w.repetition)) for r in w.energy)
+        )  # type: ignore[operator]
+        for w in sweep_windows(lambda b: (1.0, 0.1), batches=(4,), whole=1.5)
+    ]
+    found = check(1.5, windows=noisy)
+    assert found.outcome == "unknown"
+    assert "too wide to tell" in found.text
