@@ -52,14 +52,14 @@ def _from_budget(code: str, title: str, gap: BudgetGap | None) -> Axis:
 
 def _match_params(code: str, title: str, pair: Pair, count: Callable[[FrontierPoint], int | None]) -> Axis:
     """Compare the largest cell of both arms that agrees in `count` and tokens and has a run in every seed."""
-    cells = {arm: _cells(pair, arm) for arm in pair.arms}
+    cells = {arm: list_cells(pair, arm) for arm in pair.arms}
     best: tuple[int, list[FrontierPoint], list[FrontierPoint]] | None = None
     for ours in cells[pair.baseline]:
         for theirs in cells[pair.candidate]:
             params = count(ours[0]), count(theirs[0])
-            if params[0] is None or params[1] is None or not _is_near(params[0], params[1], SAME_PARAMS):
+            if params[0] is None or params[1] is None or not is_near(params[0], params[1], SAME_PARAMS):
                 continue
-            if not _is_near(ours[0].tokens, theirs[0].tokens, SAME_TOKENS):
+            if not is_near(ours[0].tokens, theirs[0].tokens, SAME_TOKENS):
                 continue
             if best is None or ours[0].tokens * params[0] > best[0]:
                 best = (ours[0].tokens * params[0], ours, theirs)
@@ -83,7 +83,7 @@ def _match_params(code: str, title: str, pair: Pair, count: Callable[[FrontierPo
     )
 
 
-def _cells(pair: Pair, arm: str) -> list[list[FrontierPoint]]:
+def list_cells(pair: Pair, arm: str) -> list[list[FrontierPoint]]:
     """Return the runs of each size and token count that has one in every seed, in the order of the seeds."""
     cells: dict[tuple[str, int], dict[int, FrontierPoint]] = {}
     for seed in pair.seeds:
@@ -96,5 +96,6 @@ def _cells(pair: Pair, arm: str) -> list[list[FrontierPoint]]:
     ]
 
 
-def _is_near(first: float, second: float, tolerance: float) -> bool:
+def is_near(first: float, second: float, tolerance: float) -> bool:
+    """Return whether the larger of two values is within the relative `tolerance` of the smaller."""
     return max(first, second) <= min(first, second) * (1 + tolerance)

@@ -81,21 +81,21 @@ def check_equivalence(
         difference=difference,
         interval=interval,
         margin=margin,
-        p_value=_p_value(difference, spread.stderr, spread.degrees, margin),
-        power=_power(spread.stderr, spread.degrees, margin),
+        p_value=estimate_p_value(difference, spread.stderr, spread.degrees, margin),
+        power=estimate_power(spread.stderr, spread.degrees, margin),
         n=len(first),
         run_ids=ids,
     )
 
 
-def _p_value(difference: float, stderr: float, degrees: int, margin: float) -> float:
+def estimate_p_value(difference: float, stderr: float, degrees: int, margin: float) -> float:
     """Return the larger of both one-sided p values: the smallest alpha at which the arms would be equivalent."""
     if stderr <= 0:
         return 0.0 if abs(difference) < margin else 1.0
     return float(scipy_stats.t.sf((margin - abs(difference)) / stderr, degrees))
 
 
-def _power(stderr: float, degrees: int, margin: float) -> float:
+def estimate_power(stderr: float, degrees: int, margin: float) -> float:
     """Return the chance that TOST finds equivalence where the true difference is 0 (normal means, spread as seen)."""
     if stderr <= 0:
         return 1.0

@@ -24,8 +24,10 @@ from harness.analysis.quality import check_qualities, match_by_accuracy
 from harness.analysis.results import FrontierPoint, MatchResult, Multiplier
 from harness.analysis.screening import screen_points
 from harness.analysis.slices import cut_slices
-from harness.analysis.tasks import compare_tasks
+from harness.analysis.task_pairs import compare_pairs
+from harness.analysis.tasks import choose_runs, compare_kinds, compare_tasks
 from harness.analysis.tuning.search import refuse_tuning
+from harness.core.errors import RecordError
 from harness.core.records import Finding, RunRecord, Severity
 from harness.core.store import Store
 from harness.core.study import MatchRule, StudyInfo, load_study
@@ -50,11 +52,16 @@ def match_study(records: Sequence[RunRecord], study: StudyInfo | None, unreadabl
     family, one seed, no common loss, only failures) gives findings and ``None`` with a reason, never an exception.
 
     Raises:
-        RecordError: finished records differ in a key that decides what their numbers mean, or the study is a search.
+        RecordError: finished records differ in a key that decides what their numbers mean, or the study is a search or
+            trained nothing.
     """
     refuse_tuning(study)
+    if study is not None and study.purpose == "inference":
+        raise RecordError(
+            f"study '{study.study}' trained nothing, so it has no losses to match; type: isojoule tasks FOLDER"
+        )
     findings = [_finding("unreadable_record", "warning", line) for line in unreadable]
-    kept, excluded = _keep_planned(records, study, findings)
+    kept, excluded = keep_planned(records, study, findings)
     by_id = {record.run_id: record for record in kept}
     finished, left_out = build_points(kept)
     screened = screen_points(finished, by_id)
@@ -62,7 +69,7 @@ def match_study(records: Sequence[RunRecord], study: StudyInfo | None, unreadabl
     excluded += left_out + screened.left_out
     findings += screened.findings
     require_poolable([record for record in kept if record.status == "finished"])
-    baseline, candidate = _choose_arms(kept, study, findings)
+    baseline, candidate = choose_arms(kept, study, findings)
     rule = study.match if study is not None else MatchRule()
     if study is None:
         text = "no study.json: arms and the rule of matching were not fixed before the first run"
@@ -83,6 +90,8 @@ def match_study(records: Sequence[RunRecord], study: StudyInfo | None, unreadabl
     beyond = tuple(bound for resource in RESOURCES if (bound := bound_beyond(pair, resource)) is not None)
     _note_reach(pair, beyond, headline, findings)
     arm_tasks, task_ratios = compare_tasks(pair, by_id, loss) if loss is not None else ((), ())
+    chosen = choose_runs(pair, loss) if loss is not None else None
+    kinds = compare_kinds(pair, by_id, chosen) if chosen is not None else ()
     gaps = compare_budgets(pair)
     return MatchResult(
         study=study.study if study is not None else (records[0].study if records else ""),
@@ -106,10 +115,12 @@ def match_study(records: Sequence[RunRecord], study: StudyInfo | None, unreadabl
         slices=cut_slices(points, pair.arms),
         axes=compare_axes(pair, gaps) if pair.seeds else (),
         decay=pair.decay if pair.seeds else None,
+        kinds=kinds,
+        task_pairs=compare_pairs(pair, by_id, loss) if kinds and loss is not None else (),
     )
 
 
-def _keep_planned(
+def keep_planned(
     records: Sequence[RunRecord], study: StudyInfo | None, findings: list[Finding]
 ) -> tuple[list[RunRecord], list[tuple[str, str]]]:
     """Return the records that the study promised; others in its folder are no part of it."""
@@ -128,7 +139,7 @@ def _keep_planned(
     return kept, [(record.run_id, "not in the plan of study.json") for record in others]
 
 
-def _choose_arms(records: Sequence[RunRecord], study: StudyInfo | None, findings: list[Finding]) -> tuple[str, str]:
+def choose_arms(records: Sequence[RunRecord], study: StudyInfo | None, findings: list[Finding]) -> tuple[str, str]:
     """Return baseline and candidate arm: the study's, else the first dense and the first sparse arm by name."""
     if study is not None:
         return study.baseline_arm, study.candidate_arm

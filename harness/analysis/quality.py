@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
@@ -9,8 +10,9 @@ from harness.analysis.equivalence import check_equivalence
 from harness.analysis.multipliers import Pair, build_pair, find_common_losses, match_at
 from harness.analysis.points import RESOURCES, build_points
 from harness.analysis.results import AccuracyMatch, BudgetGap, Equivalence
-from harness.analysis.tasks import ACCURACY_METRIC, accuracies_at, compare_tasks
-from harness.core.records import RunRecord
+from harness.analysis.task_costs import ACCURACY_METRIC, list_kinds, measure_task
+from harness.analysis.tasks import accuracies_at, compare_tasks
+from harness.core.records import QualityReading, RunRecord
 from harness.core.study import MatchRule
 
 # Below this many binomial standard errors of one run between an arm's worst accuracy and the matched one, which run
@@ -79,7 +81,7 @@ def match_by_accuracy(records: Sequence[RunRecord], pair: Pair) -> AccuracyMatch
     Error rates of a few hundred examples are coarse and follow no curve, so brackets are interpolated by chords; where
     the common accuracies span less than `MIN_SPAN` standard errors of a run, there is no number.
     """
-    points, _ = build_points(records, ACCURACY_METRIC)
+    points, _ = build_points([_with_suite_accuracy(record) for record in records], ACCURACY_METRIC)
     own = build_pair(points, pair.baseline, pair.candidate, pair.pairing, decay=0.0)
     common = find_common_losses(own) if own.seeds else None
     reason = None
@@ -88,7 +90,7 @@ def match_by_accuracy(records: Sequence[RunRecord], pair: Pair) -> AccuracyMatch
     elif common is None:
         reason = "the arms have no accuracy in common that both reached in every seed"
     else:
-        reason = _find_coarse(records, common)
+        reason = _find_coarse([_with_suite_accuracy(record) for record in records], common)
     if common is None or reason is not None:
         return AccuracyMatch(error_rate=None, common=common, headline=(), arm_tasks=(), task_ratios=(), reason=reason)
     error_rate = common[0]
@@ -101,6 +103,30 @@ def match_by_accuracy(records: Sequence[RunRecord], pair: Pair) -> AccuracyMatch
         arm_tasks=tasks,
         task_ratios=ratios,
     )
+
+
+def _with_suite_accuracy(record: RunRecord) -> RunRecord:
+    """Return the record with one accuracy, the mean over its kinds of tasks; as it is where it has none."""
+    kinds = list_kinds(record)
+    if not kinds:
+        return record
+    task = measure_task(record)
+    others = [q for q in record.quality if q.metric != ACCURACY_METRIC]
+    kept = next((q for q in record.quality if q.task in kinds and q.higher_is_better), None)
+    if kept is None:
+        return record
+    suite = QualityReading(
+        metric=ACCURACY_METRIC,
+        value=task.accuracy,
+        stderr=task.accuracy_stderr,
+        num_samples=task.num_tasks,
+        higher_is_better=True,
+        task="suite",
+        task_version=kept.task_version,
+        data_sha256=kept.data_sha256,
+        reason=None if task.accuracy is not None else "the accuracy of some kind is unknown",
+    )
+    return dataclasses.replace(record, quality=(*others, suite))
 
 
 def _find_coarse(records: Sequence[RunRecord], common: tuple[float, float]) -> str | None:

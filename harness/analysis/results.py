@@ -8,8 +8,15 @@ from typing import Literal
 from harness.core.records import Finding, Grade
 
 Resource = Literal["flops", "energy", "net_energy", "seconds", "tokens", "peak_memory"]
+PairCode = Literal["compute_optimal", "equal_tokens", "equal_active_params"]
 TaskMetric = Literal[
-    "energy_per_task", "energy_per_correct", "flops_per_task", "seconds_per_task", "net_energy_per_task"
+    "energy_per_task",
+    "energy_per_correct",
+    "flops_per_task",
+    "seconds_per_task",
+    "net_energy_per_task",
+    "energy_per_token",
+    "energy_per_byte",
 ]
 
 
@@ -199,6 +206,38 @@ class TaskRatio:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KindTasks:
+    """One kind of task of a suite: its cost for each arm and the ratios; `chance` is what blind answers would reach."""
+
+    kind: str
+    arm_tasks: tuple[ArmTask, ...]
+    task_ratios: tuple[TaskRatio, ...]
+    chance: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskPair:
+    """Two models that can be called equal, what a task costs each, and what is unequal about them all the same.
+
+    `loss_gap` (bits per byte) and `accuracy_gap` (a share) are baseline less candidate with their intervals over seeds.
+    ``None`` with a `reason` where no two models agree in what `code` asks for.
+    """
+
+    code: PairCode
+    title: str
+    at: str
+    arm_tasks: tuple[ArmTask, ...]
+    task_ratios: tuple[TaskRatio, ...]
+    loss_gap: float | None
+    loss_interval: Interval | None
+    accuracy_gap: float | None
+    accuracy_interval: Interval | None
+    n: int
+    run_ids: tuple[str, ...]
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """One fairness check over the records.
 
@@ -254,3 +293,5 @@ class MatchResult:
     slices: tuple[Slice, ...] = ()
     axes: tuple[Axis, ...] = ()
     decay: float | None = None
+    kinds: tuple[KindTasks, ...] = ()
+    task_pairs: tuple[TaskPair, ...] = ()

@@ -80,6 +80,13 @@ def estimate_mean(values: Sequence[float], *, level: float = LEVEL, method: str 
     return Estimate(value=mean, interval=Interval(low=mean - half, high=mean + half, level=level, method=method), n=n)
 
 
+def floor_at_zero(estimate: Estimate) -> Estimate:
+    """Return the estimate of a cost, which is never negative: the lower end of its interval is cut off at 0."""
+    if estimate.interval is None or estimate.interval.low >= 0:
+        return estimate
+    return dataclasses.replace(estimate, interval=dataclasses.replace(estimate.interval, low=0.0))
+
+
 def estimate_difference(
     first: Sequence[float],
     second: Sequence[float],

@@ -15,12 +15,12 @@ CLAIM_KEYS = ("id", "statement", "source", "metric", "factor", "kind")
 
 def match_to_json(match: MatchResult) -> dict[str, Any]:
     """Return all of `match` as plain dicts, lists and scalars; unknown numbers are ``None``."""
-    return {"schema_version": SCHEMA_VERSION, **_plain(dataclasses.asdict(match))}
+    return {"schema_version": SCHEMA_VERSION, **plain_data(dataclasses.asdict(match))}
 
 
 def verdicts_to_json(verdicts: Sequence[ClaimVerdict], match: MatchResult) -> dict[str, Any]:
     """Return verdicts with what they rest on: matched loss, the curves of multipliers, headline and checks."""
-    result: dict[str, Any] = _plain(
+    result: dict[str, Any] = plain_data(
         {
             "schema_version": SCHEMA_VERSION,
             "study": match.study,
@@ -30,7 +30,7 @@ def verdicts_to_json(verdicts: Sequence[ClaimVerdict], match: MatchResult) -> di
             "matched_loss": match.matched_loss,
             "matched_loss_reason": match.matched_loss_reason,
             "common_losses": match.common_losses,
-            "claims": [_verdict(verdict) for verdict in verdicts],
+            "claims": [verdict_to_json(verdict) for verdict in verdicts],
             "headline": {m.resource: dataclasses.asdict(m) for m in match.headline},
             "curve": {
                 resource: [dataclasses.asdict(m) for m in match.curve if m.resource == resource]
@@ -52,20 +52,23 @@ def verdicts_to_json(verdicts: Sequence[ClaimVerdict], match: MatchResult) -> di
             "excluded": [{"run_id": run_id, "reason": reason} for run_id, reason in match.excluded],
         }
     )
+    if match.kinds:  # a study of one kind of task keeps the keys that it always had
+        result["kinds"] = plain_data([dataclasses.asdict(kind) for kind in match.kinds])
+        result["task_pairs"] = plain_data([dataclasses.asdict(pair) for pair in match.task_pairs])
     return result
 
 
-def _verdict(verdict: ClaimVerdict) -> dict[str, Any]:
+def verdict_to_json(verdict: ClaimVerdict) -> dict[str, Any]:
     """Return a verdict with the claim's own keys; its terms (comparator, tolerance, ...) are in the claims' JSON."""
     values = dataclasses.asdict(verdict)
     claim = values.pop("claim")
     return {**{key: claim[key] for key in CLAIM_KEYS}, **values}
 
 
-def _plain(value: Any) -> Any:
+def plain_data(value: Any) -> Any:
     """Turn tuples into lists, so that the result equals itself after a round trip through JSON."""
     if isinstance(value, dict):
-        return {str(key): _plain(part) for key, part in value.items()}
+        return {str(key): plain_data(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(part) for part in value]
+        return [plain_data(part) for part in value]
     return value

@@ -1,99 +1,33 @@
-"""Energy, time and FLOPs of one task at the matched loss, from the windows of prefill and decode."""
+"""Energy, time and FLOPs of one task at the matched loss, from the windows of prefill and decode.
+
+Where windows carry a regime the task of a study is its suite: every kind of task weighs the same.
+"""
 
 from __future__ import annotations
 
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import get_args
 
-from harness.analysis.boundary import sum_boundary
 from harness.analysis.frontier import LOSS_TOLERANCE
 from harness.analysis.multipliers import Pair
-from harness.analysis.results import ArmTask, FrontierPoint, TaskMetric, TaskRatio
+from harness.analysis.results import ArmTask, FrontierPoint, KindTasks, TaskMetric, TaskRatio
 from harness.analysis.stats import Pairing, estimate_ratio_of
-from harness.core.records import Grade, RunRecord, WindowRecord, worst_grade
+from harness.analysis.task_costs import VALUES, RunTask, Values, find_accuracy, list_kinds, measure_task, weigh
+from harness.core.records import Grade, RunRecord, worst_grade
 
-PHASES = ("prefill", "decode")
-ACCURACY_METRIC = "exact_match"
 MIN_CORRECT = 30
-METRICS: tuple[TaskMetric, ...] = get_args(TaskMetric)
+METRICS: tuple[TaskMetric, ...] = (
+    "energy_per_task",
+    "energy_per_correct",
+    "flops_per_task",
+    "seconds_per_task",
+    "net_energy_per_task",
+)
 _ENERGY_METRICS = ("energy_per_task", "energy_per_correct", "net_energy_per_task")
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunTask:
-    """What one task cost in one run (joules, FLOPs, seconds), and how many distinct tasks it solved."""
-
-    run_id: str
-    energy_j: float | None
-    net_energy_j: float | None
-    prefill_j: float | None
-    decode_j: float | None
-    flops: float | None
-    seconds: float | None
-    accuracy: float | None
-    accuracy_stderr: float | None
-    num_tasks: int
-    num_correct: int
-    grade: Grade | None
-    domains: tuple[str, ...]
-    simulated: bool
-
-
-# Values of a run, or of a seed: the same names, so that a weighted mean over runs is one function.
-_VALUES = ("energy_j", "net_energy_j", "prefill_j", "decode_j", "flops", "seconds", "accuracy")
-Values = dict[str, float | None]
-
-
-def measure_task(record: RunRecord) -> RunTask:
-    """Return the cost of one task in `record`: per phase the sum over windows divided by the tasks in them."""
-    phases = [_cost_of_phase(record.windows_of(phase)) for phase in PHASES]
-    readings = [r for window in record.windows_of(*PHASES) for r in window.energy]
-    accuracy = next((q for q in record.quality if q.metric == ACCURACY_METRIC), None)
-    known = accuracy is not None and accuracy.value is not None
-    boundary = sum_boundary(readings)
-    return RunTask(
-        run_id=record.run_id,
-        energy_j=_add(phases, "energy_j"),
-        net_energy_j=_add(phases, "net_energy_j"),
-        prefill_j=phases[0].get("energy_j"),
-        decode_j=phases[1].get("energy_j"),
-        flops=_add(phases, "flops"),
-        seconds=_add(phases, "seconds"),
-        accuracy=accuracy.value if accuracy is not None else None,
-        accuracy_stderr=accuracy.stderr if accuracy is not None else None,
-        num_tasks=accuracy.num_samples if accuracy is not None and known else 0,
-        num_correct=round(accuracy.num_samples * (accuracy.value or 0.0)) if accuracy is not None else 0,
-        grade=boundary.grade,
-        domains=boundary.domains,
-        simulated=boundary.simulated,
-    )
-
-
-def _cost_of_phase(windows: Sequence[WindowRecord]) -> Values:
-    """Return energy, net energy, FLOPs and seconds per task over the windows of one phase; empty without any task."""
-    worked = [(window, window.work) for window in windows if window.work is not None and window.work.num_tasks > 0]
-    num_tasks = sum(work.num_tasks for _, work in worked)
-    if not num_tasks:
-        return {}
-    energies = [sum_boundary(window.energy) for window, _ in worked]
-    sums: dict[str, list[float | None]] = {
-        "energy_j": [energy.energy_j for energy in energies],
-        "net_energy_j": [energy.net_energy_j for energy in energies],
-        "flops": [work.flops for _, work in worked],
-        "seconds": [window.duration_s for window, _ in worked],
-    }
-    return {
-        name: None if any(part is None for part in parts) else sum(p for p in parts if p is not None) / num_tasks
-        for name, parts in sums.items()
-    }
-
-
-def _add(phases: Sequence[Values], name: str) -> float | None:
-    values = [phase.get(name) for phase in phases]
-    return None if any(value is None for value in values) else sum(v for v in values if v is not None)
+# The runs of one arm that answer for it: its size, and in each seed runs with weights that sum to one.
+Chosen = tuple[str, Mapping[int, Sequence[tuple[FrontierPoint, float]]]]
 
 
 def compare_tasks(
@@ -104,23 +38,40 @@ def compare_tasks(
     Each arm answers with the size that is cheapest in training FLOPs at `loss` in most seeds. Inside a seed values are
     interpolated linearly in loss between the two runs of that size around `loss`, or taken from the nearest run.
     """
+    chosen = choose_runs(pair, loss)
+    return compare_chosen(pair, records, chosen) if chosen is not None else ((), ())
+
+
+def choose_runs(pair: Pair, loss: float) -> dict[str, Chosen] | None:
+    """Return the runs that answer for each arm at `loss`; ``None`` where an arm does not reach it."""
+    chosen: dict[str, Chosen] = {}
+    for arm in pair.arms:
+        size = choose_size(pair, arm, loss)
+        if size is None:
+            return None
+        chosen[arm] = (
+            size,
+            {seed: weigh_runs(pair.frontiers[arm, seed].points, size, loss) for seed in pair.seeds},
+        )
+    return chosen
+
+
+def compare_chosen(
+    pair: Pair, records: Mapping[str, RunRecord], chosen: Mapping[str, Chosen], kind: str | None = None
+) -> tuple[tuple[ArmTask, ...], tuple[TaskRatio, ...]]:
+    """Return what a task (of `kind`, or of the whole suite) costs the chosen runs of each arm, and the ratios."""
     arms: list[ArmTask] = []
     by_seed: dict[str, dict[int, Values]] = {}
     grades: list[Grade | None] = []
     domains: set[tuple[str, ...]] = set()
     for arm in pair.arms:
-        size = choose_size(pair, arm, loss)
-        if size is None:
-            return (), ()
+        size, weighed = chosen[arm]
         runs = {
-            seed: [
-                (point, weight, measure_task(records[point.run_id]))
-                for point, weight in weigh_runs(pair.frontiers[arm, seed].points, size, loss)
-            ]
+            seed: [(point, weight, measure_task(records[point.run_id], kind)) for point, weight in weighed[seed]]
             for seed in pair.seeds
         }
         by_seed[arm] = {
-            seed: {name: _mean([(getattr(task, name), weight) for _, weight, task in found]) for name in _VALUES}
+            seed: {name: weigh([(getattr(task, name), weight) for _, weight, task in found]) for name in VALUES}
             for seed, found in runs.items()
             if found
         }
@@ -135,6 +86,20 @@ def compare_tasks(
     return tuple(arms), ratios
 
 
+def compare_kinds(pair: Pair, records: Mapping[str, RunRecord], chosen: Mapping[str, Chosen]) -> tuple[KindTasks, ...]:
+    """Return cost and ratios of each kind of task that all chosen runs answered; empty without kinds."""
+    runs = [records[point.run_id] for _, weighed in chosen.values() for found in weighed.values() for point, _ in found]
+    kinds = set.intersection(*(set(list_kinds(run)) for run in runs)) if runs else set()
+    rows = []
+    for kind in sorted(kinds):
+        tasks, ratios = compare_chosen(pair, records, chosen, kind)
+        readings = [q for run in runs if (q := find_accuracy(run, kind)) is not None]
+        chances = {q.chance for q in readings}
+        chance = max((c for c in chances if c is not None), default=None) if None not in chances else None
+        rows.append(KindTasks(kind=kind, arm_tasks=tasks, task_ratios=ratios, chance=chance))
+    return tuple(rows)
+
+
 def accuracies_at(
     pair: Pair, records: Mapping[str, RunRecord], arm: str, loss: float
 ) -> tuple[list[float | None], set[str]]:
@@ -147,8 +112,8 @@ def accuracies_at(
     for seed in pair.seeds:
         runs = weigh_runs(pair.frontiers[arm, seed].points, size, loss)
         run_ids |= {point.run_id for point, _ in runs}
-        known = [(records[point.run_id].quality_value(ACCURACY_METRIC), weight) for point, weight in runs]
-        values.append(_mean(known) if known else None)
+        known = [(measure_task(records[point.run_id]).accuracy, weight) for point, weight in runs]
+        values.append(weigh(known) if known else None)
     return values, run_ids
 
 
@@ -179,16 +144,10 @@ def weigh_runs(points: Sequence[FrontierPoint], size: str, loss: float) -> list[
     return [(above[0], 1 - weight), (below[0], weight)]
 
 
-def _mean(weighted: Sequence[tuple[float | None, float]]) -> float | None:
-    if any(value is None for value, _ in weighted):
-        return None
-    return sum(value * weight for value, weight in weighted if value is not None)
-
-
 def _summarise(
     arm: str, size: str, runs: Sequence[tuple[FrontierPoint, float, RunTask]], by_seed: Mapping[int, Values]
 ) -> ArmTask:
-    means = {name: _mean([(values[name], 1 / len(by_seed)) for values in by_seed.values()]) for name in _VALUES}
+    means = {name: weigh([(values[name], 1 / len(by_seed)) for values in by_seed.values()]) for name in VALUES}
     grades: list[Grade] = [task.grade for _, _, task in runs if task.grade is not None]
     num_correct = sum(task.num_correct for _, _, task in runs)
     energy, accuracy = means["energy_j"], means["accuracy"]

@@ -39,7 +39,9 @@ def match_to_text(match: MatchResult) -> str:
         lines.append(f"no matched loss: {match.matched_loss_reason}")
     else:
         lines.append(f"matched loss: {match.matched_loss:.4f} bits per byte")
-    lines += _multiplier_lines(match.headline, match) + _task_lines(match.arm_tasks, match.task_ratios)
+    lines += _multiplier_lines(match.headline, match) + task_lines(match.arm_tasks, match.task_ratios)
+    if match.kinds:
+        lines.append(f"  (a task is the mean over {len(match.kinds)} kinds; isojoule tasks shows each)")
     lines += _curve_lines(match.curve) + _budget_lines(_largest(match.budget_gaps), match)
     lines += _equivalence_lines(match.equivalence) + _accuracy_lines(match)
     lines += _axis_lines(match.axes) + _slice_lines(match.slices)
@@ -107,7 +109,7 @@ def _accuracy_lines(match: MatchResult) -> list[str]:
     if found.error_rate is None:
         return ["", f"matched by task accuracy: no number ({found.reason})"]
     lines = ["", f"matched by task accuracy instead, at {1 - found.error_rate:.1%}"]
-    return lines + _multiplier_lines(found.headline, match)[1:] + _task_lines(found.arm_tasks, found.task_ratios)[1:]
+    return lines + _multiplier_lines(found.headline, match)[1:] + task_lines(found.arm_tasks, found.task_ratios)[1:]
 
 
 def _equivalence_lines(tests: Sequence[Equivalence]) -> list[str]:
@@ -154,7 +156,8 @@ def _multiplier_lines(headline: Sequence[Multiplier], match: MatchResult) -> lis
     return lines
 
 
-def _task_lines(tasks: Sequence[ArmTask], ratios: Sequence[TaskRatio]) -> list[str]:
+def task_lines(tasks: Sequence[ArmTask], ratios: Sequence[TaskRatio]) -> list[str]:
+    """Return a blank line, a title, and what a task costs each arm with the ratios; nothing without tasks."""
     if not tasks:
         return []
     head = (

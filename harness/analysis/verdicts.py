@@ -22,6 +22,8 @@ ClaimMetric = Literal[
     "energy_per_task",
     "net_energy_per_task",
     "energy_per_correct",
+    "energy_per_token",
+    "energy_per_byte",
 ]
 Comparator = Literal["<=", "<", ">=", ">"]
 Tag = Literal["P", "S", "D"]

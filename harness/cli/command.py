@@ -16,6 +16,7 @@ from harness.cli.fit import add_fit_verb
 from harness.cli.import_serving import add_import_serving_verb
 from harness.cli.model import add_model_verb
 from harness.cli.project import add_project_verb
+from harness.cli.tasks import add_tasks_verb
 from harness.cli.tune import add_tune_verb
 from harness.core.errors import EXIT_OK, ConfigError, HarnessError, RecordError
 from harness.core.terminal import escape_controls
@@ -82,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     claims.add_argument("--json", type=Path, metavar="FILE")
     claims.set_defaults(handler=_claims)
 
+    add_tasks_verb(verbs, _store_root)
     verbs.add_parser("measure", help="energy of any command: isojoule measure -- COMMAND", add_help=False)
     add_sensors_verb(verbs)
     add_export_verb(verbs, _store_root)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from harness.analysis.claims.text import NOUNS
+from harness.analysis.inference.results import InferenceResult
 from harness.analysis.results import Interval, MatchResult, Multiplier
 from harness.analysis.verdicts import ClaimVerdict
 from harness.core.records import RunRecord
@@ -48,7 +49,7 @@ def summarise(match: MatchResult, verdicts: Sequence[ClaimVerdict], records: Seq
     return [paragraph for paragraph in paragraphs if paragraph]
 
 
-def make_card(verdict: ClaimVerdict, match: MatchResult) -> Card:
+def make_card(verdict: ClaimVerdict, match: MatchResult | InferenceResult) -> Card:
     """Return the card of one verdict; a ratio of modelled energies stands beside it and never as the verdict."""
     claim, source = verdict.claim, n.runs(verdict.run_ids)
     word = verdict.verdict
@@ -71,7 +72,7 @@ def make_card(verdict: ClaimVerdict, match: MatchResult) -> Card:
     if verdict.upper_bound is not None:
         facts.append(("Upper bound", Markup("at most {}").format(n.digits(verdict.upper_bound, source))))
     facts += [
-        ("Seeds compared", n.count(verdict.n, source)),
+        ("Repeats compared" if isinstance(match, InferenceResult) else "Seeds compared", n.count(verdict.n, source)),
         (
             "Grade",
             n.grade_badge(verdict.grade)

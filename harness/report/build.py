@@ -11,7 +11,13 @@ import jinja2
 from markupsafe import Markup
 
 from harness.analysis.claims import judge_all, load_claims, load_published, verdicts_to_json
-from harness.analysis.claims.spec import PRESS_CLAIMS
+from harness.analysis.claims.inference import judge_inference
+from harness.analysis.claims.spec import INFERENCE_CLAIMS, PRESS_CLAIMS
+from harness.analysis.inference.compare import compare_inference
+from harness.analysis.inference.detail import describe_inference, describe_matched, is_inference
+from harness.analysis.inference.load import load_answers
+from harness.analysis.inference.results import InferenceDetail, InferenceResult
+from harness.analysis.inference.summary import inference_verdicts_to_json
 from harness.analysis.laws.matched import fit_matched
 from harness.analysis.match import match_study
 from harness.analysis.results import MatchResult
@@ -20,12 +26,27 @@ from harness.core.errors import RecordError
 from harness.core.records import RunRecord
 from harness.core.store import Store, write_text_atomically
 from harness.core.study import StudyInfo, load_study
-from harness.report import answer, closing, equality, evidence, inside, laws, provenance, published, tuning
+from harness.report import (
+    answer,
+    closing,
+    equality,
+    evidence,
+    inference_page,
+    inside,
+    kinds,
+    laws,
+    provenance,
+    published,
+    regimes,
+    routing_by_task,
+    tuning,
+)
 from harness.report import numbers as n
-from harness.report.blocks import Section
+from harness.report.blocks import Card, Cell, Section
 
 _TEMPLATES = Path(__file__).parent / "templates"
 VERDICTS_FILE = "verdicts.json"
+_INFERENCE = {"costs-section", "kinds-section", "regimes-section", "serving-section", "models-section"}
 
 
 def build_report(root: Path, out: Path, *, now_utc: str | None = None) -> Path:
@@ -44,12 +65,21 @@ def build_report(root: Path, out: Path, *, now_utc: str | None = None) -> Path:
         study = None
         unreadable = [*unreadable, str(error).replace(str(root), "").lstrip("/")]
     traces = {r.run_id: trace for r in records if (trace := store.load_trace(r.run_id)) is not None}
-    match = match_study(records, study, unreadable)
-    verdicts = judge_all(load_claims(study.claims if study is not None else PRESS_CLAIMS), match)
-    page = render_report(records, study, match, verdicts, unreadable, traces, now_utc=now_utc)
+    if is_inference(records, study):
+        answers = load_answers(store, records)
+        result = compare_inference(records, answers, study, unreadable)
+        verdicts = judge_inference(load_claims(study.claims if study is not None else INFERENCE_CLAIMS), result)
+        detail = describe_inference(records, answers, study)
+        page = render_inference(records, study, result, detail, verdicts, unreadable, traces, now_utc=now_utc)
+        content = inference_verdicts_to_json(verdicts, result)
+    else:
+        match = match_study(records, study, unreadable)
+        verdicts = judge_all(load_claims(study.claims if study is not None else PRESS_CLAIMS), match)
+        page = render_report(records, study, match, verdicts, unreadable, traces, now_utc=now_utc)
+        content = verdicts_to_json(verdicts, match)
     write_text_atomically(out, page)
-    answers = json.dumps(verdicts_to_json(verdicts, match), indent=1, sort_keys=True, allow_nan=False)
-    write_text_atomically(out.with_name(VERDICTS_FILE), answers + "\n")
+    answers_text = json.dumps(content, indent=1, sort_keys=True, allow_nan=False)
+    write_text_atomically(out.with_name(VERDICTS_FILE), answers_text + "\n")
     return out
 
 
@@ -68,6 +98,55 @@ def render_report(  # noqa: PLR0917 - the parts of a page in the order that they
     The package's own are the templates and the published claims.
     """
     records = sorted(records, key=lambda record: record.run_id)
+    return _render(
+        study,
+        now_utc,
+        name=match.study,
+        arms=(match.baseline_arm, match.candidate_arm),
+        summary=answer.summarise(match, verdicts, records),
+        overview=_overview(records, match, unreadable),
+        cards=[answer.make_card(verdict, match) for verdict in verdicts],
+        sections=_sections(records, study, match, verdicts, unreadable, traces),
+    )
+
+
+def render_inference(  # noqa: PLR0917 - the parts of a page in the order that they are read
+    records: Sequence[RunRecord],
+    study: StudyInfo | None,
+    result: InferenceResult,
+    detail: InferenceDetail,
+    verdicts: Sequence[ClaimVerdict],
+    unreadable: Sequence[str],
+    traces: Mapping[str, Mapping[str, Any]],
+    *,
+    now_utc: str | None = None,
+) -> str:
+    """Return the page of a study in which nothing was trained; pure, like `render_report`."""
+    records = sorted(records, key=lambda record: record.run_id)
+    return _render(
+        study,
+        now_utc,
+        name=result.study,
+        arms=(result.baseline_arm, result.candidate_arm),
+        summary=inference_page.summarise_inference(result, verdicts, records),
+        overview=inference_page.inference_overview(records, result, unreadable),
+        cards=[answer.make_card(verdict, result) for verdict in verdicts],
+        sections=inference_page.inference_sections(records, study, result, detail, unreadable, traces),
+    )
+
+
+def _render(
+    study: StudyInfo | None,
+    now_utc: str | None,
+    *,
+    name: str,
+    arms: tuple[str, str],
+    summary: list[Cell],
+    overview: list[tuple[str, Markup]],
+    cards: list[Card],
+    sections: list[Section],
+) -> str:
+    """Fill the page's template."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -77,16 +156,16 @@ def render_report(  # noqa: PLR0917 - the parts of a page in the order that they
         keep_trailing_newline=True,
     )
     return environment.get_template("report.html.j2").render(
-        title=study.title if study is not None else f"Runs of {match.study}",
-        study=match.study,
+        title=study.title if study is not None else f"Runs of {name}",
+        study=name,
         built_utc=now_utc,
-        baseline=match.baseline_arm,
-        candidate=match.candidate_arm,
-        summary=answer.summarise(match, verdicts, records),
-        overview=_overview(records, match, unreadable),
-        cards=[answer.make_card(verdict, match) for verdict in verdicts],
-        sections=_sections(records, study, match, verdicts, unreadable, traces),
-        style=_asset("style.css"),
+        baseline=arms[0],
+        candidate=arms[1],
+        summary=summary,
+        overview=overview,
+        cards=cards,
+        sections=sections,
+        style=_asset("style.css") + (_asset("inference.css") if _INFERENCE & {s.id for s in sections} else ""),
         script=_asset("report.js"),
     )
 
@@ -99,6 +178,7 @@ def _sections(  # noqa: PLR0917 - the same parts
     unreadable: Sequence[str],
     traces: Mapping[str, Mapping[str, Any]],
 ) -> list[Section]:
+    detail = describe_matched(records, match, study)
     return [
         evidence.headline_section(match),
         evidence.flops_section(match),
@@ -108,6 +188,7 @@ def _sections(  # noqa: PLR0917 - the same parts
         equality.slices_section(match),
         laws.laws_section(fit_matched(match)),
         evidence.tasks_section(match),
+        *_inference_sections(match, detail),
         equality.equivalence_section(match),
         published.published_section(load_published(), match),
         inside.trace_section(records, traces, match.candidate_arm),
@@ -121,6 +202,22 @@ def _sections(  # noqa: PLR0917 - the same parts
         closing.reproduce_section(records, study),
         closing.limits_section(records, match),
     ]
+
+
+def _inference_sections(match: MatchResult, detail: InferenceDetail) -> list[Section]:
+    """Return what the runs say of kinds of tasks and regimes; nothing where their windows carry none."""
+    sections = []
+    if match.kinds or detail.scores:
+        sections.append(kinds.kinds_section(match, detail))
+    if match.task_pairs:
+        sections.append(kinds.pairs_section(match))
+    if detail.arm_regimes:
+        sections.append(regimes.regimes_section(detail, match.baseline_arm, match.candidate_arm))
+    if detail.views is not None:
+        sections.append(regimes.views_section(detail.views))
+    if detail.routing or detail.coverage:
+        sections.append(routing_by_task.routing_by_task_section(detail))
+    return sections
 
 
 def _asset(name: str) -> Markup:

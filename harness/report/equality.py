@@ -44,7 +44,7 @@ def budgets_section(match: MatchResult) -> Section:
             axis.title,
             axis.at or "none",
             n.num(axis.gap, _signed(axis.gap), n.runs(axis.run_ids), axis.reason),
-            _loss_interval(axis.interval, n.runs(axis.run_ids)),
+            signed_interval(axis.interval, n.runs(axis.run_ids)),
             n.count(axis.n, n.runs(axis.run_ids)),
         )
         for axis in match.axes
@@ -129,7 +129,7 @@ def _budget_row(gap: BudgetGap) -> tuple[Cell, ...]:
         RESOURCES[gap.resource],
         n.si(gap.budget, _UNITS[gap.resource], source),
         n.num(gap.gap, _signed(gap.gap), source, gap.reason),
-        _loss_interval(gap.interval, source),
+        signed_interval(gap.interval, source),
         n.count(gap.n, source),
         gap.better or "not told apart",
         "; ".join(listed) or "none",
@@ -144,7 +144,7 @@ def _equivalence_row(test: Equivalence) -> tuple[Cell, ...]:
         Markup('{} <small class="why">{}</small>').format(test.what, test.unit),
         Markup("{}{}").format(test.outcome, why),
         n.num(test.difference, _signed(test.difference), source, test.reason),
-        _loss_interval(test.interval, source),
+        signed_interval(test.interval, source),
         n.digits(test.margin, "the study's promise", "none declared"),
         n.digits(test.p_value, source, "not tested", 2),
         n.percent(test.power, f"at the spread seen; {source}", "not tested"),
@@ -168,7 +168,8 @@ def _slice_row(piece: Slice) -> tuple[Cell, ...]:
     )
 
 
-def _loss_interval(interval: Interval | None, source: str) -> Markup:
+def signed_interval(interval: Interval | None, source: str) -> Markup:
+    """Return the ends of an interval of a difference, with their signs, and how it was made."""
     if interval is None:
         return Markup('<span class="why">no interval</span>')
     return Markup('{} to {} <small class="why">{:.0f}%, {}</small>').format(

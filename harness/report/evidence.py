@@ -21,12 +21,14 @@ RESOURCES = {
     "tokens": "Training tokens",
     "peak_memory": "Peak memory",
 }
-_RATIOS = {
+RATIO_WORDS = {
     "energy_per_task": "Energy per task",
     "net_energy_per_task": "Energy per task (net of idle)",
     "energy_per_correct": "Energy per correct answer",
     "flops_per_task": "FLOPs per task",
     "seconds_per_task": "Seconds per task",
+    "energy_per_token": "Energy per token of the answer",
+    "energy_per_byte": "Energy per byte of the answer",
 }
 _COUNTED = Markup('<span class="badge measured">measured or counted</span>')
 _NO_POINTS = "No finished run has both a loss and this cost."
@@ -176,10 +178,18 @@ def tasks_section(match: MatchResult) -> Section:
         title="Energy per task and per correct answer",
         figures=(figure,),
         tables=tables,
-        lead=(
-            "A task is one line of held-out source code to complete, answered by the models of "
-            "each family at the matched loss."
-        ),
+        lead=_describe_task(match),
+    )
+
+
+def _describe_task(match: MatchResult) -> str:
+    """Return what a task of the study is."""
+    if match.kinds:
+        kinds = ", ".join(kind.kind for kind in match.kinds)
+        return f"A task is the mean over the kinds {kinds}, each weighing the same, at the matched loss."
+    return (
+        "A task is one line of held-out source code to complete, answered by the models of each family at the matched "
+        "loss."
     )
 
 
@@ -187,7 +197,7 @@ def ratio_table(table_id: str, caption: str, ratios: Sequence[TaskRatio], *, sim
     """Return candidate over baseline for each thing that a task costs."""
     rows = tuple(
         (
-            _RATIOS[r.metric],
+            RATIO_WORDS[r.metric],
             n.digits(r.estimate, n.runs(r.run_ids), r.reason),
             n.interval(r.interval, n.runs(r.run_ids), ""),
             n.count(r.n, n.runs(r.run_ids)),

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from markupsafe import Markup, escape
 
 from harness.analysis.results import Interval, Multiplier
+from harness.analysis.stats import Estimate
 from harness.core.records import Grade
 from harness.core.units import format_digits, format_duration, format_si
 
@@ -76,6 +77,20 @@ def interval(value: Interval | None, source: str, suffix: str = TIMES) -> Markup
         num(value.high, format_digits(value.high) + suffix, source),
         100 * value.level,
         value.method,
+    )
+
+
+def estimate(value: Estimate, unit: str, source: str) -> Markup:
+    """Return an estimate in `unit` (``%`` for shares) with the ends of its interval, or why it has none, in small."""
+    shown = percent if unit == "%" else lambda number, origin, why=None: si(number, unit, origin, why)
+    number = shown(value.value, source, value.reason)
+    if value.value is None:
+        return number
+    if value.interval is None:
+        return Markup('{} <small class="why">{}</small>').format(number, value.reason or "no interval")
+    ends = (shown(value.interval.low, source), shown(value.interval.high, source))
+    return Markup('{} <small class="why" title="{:.0f}%, {}">{} to {}</small>').format(
+        number, 100 * value.interval.level, value.interval.method, *ends
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
+from harness.analysis.inference.results import InferenceResult
 from harness.analysis.results import Check, FrontierPoint, MatchResult
 from harness.core.records import RunRecord
 from harness.core.study import StudyInfo
@@ -16,7 +17,7 @@ from harness.report.numbers import GRADE_WORDS
 _OUTCOMES = {"pass": "✓ pass", "fail": "✗ fail", "unknown": "? unknown"}
 
 
-def checks_section(match: MatchResult) -> Section:
+def checks_section(match: MatchResult | InferenceResult) -> Section:
     """Return the fairness checks, failing ones first."""
     order = {"fail": 0, "unknown": 1, "pass": 2}
     rows = tuple(
@@ -44,7 +45,10 @@ def checks_section(match: MatchResult) -> Section:
 
 
 def findings_section(
-    records: Sequence[RunRecord], match: MatchResult, unreadable: Sequence[str], study: StudyInfo | None
+    records: Sequence[RunRecord],
+    match: MatchResult | InferenceResult,
+    unreadable: Sequence[str],
+    study: StudyInfo | None,
 ) -> Section:
     """Return everything that went wrong or was left out; nothing is hidden."""
     failed = [r for r in records if r.status == "failed"]

@@ -9,11 +9,11 @@ the other side. FLOPs are counted, so those claims are judged on any machine; an
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from harness.analysis.claims.text import explain_verdict
-from harness.analysis.results import Interval, MatchResult, Resource
+from harness.analysis.results import Check, Interval, MatchResult, Resource
 from harness.analysis.stats import invert_interval
 from harness.analysis.verdicts import ClaimSpec, ClaimVerdict, VerdictWord
 from harness.core.records import Grade
@@ -46,6 +46,25 @@ class Row:
     reason: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """What one claim is judged on, whatever kind of study it comes from.
+
+    `mismatch` says why the study is none that the claim speaks about. `explain` writes the sentence under the verdict;
+    `find_obstacle` says why a direction must not be given, beyond the checks, as the code and the words of a check.
+    """
+
+    row: Row
+    checks: tuple[Check, ...]
+    has_runs: bool
+    has_measured_energy: bool
+    matched_loss: float | None
+    explain: Callable[[Row, VerdictWord, str | None], str]
+    mismatch: str | None = None
+    find_obstacle: Callable[[VerdictWord], tuple[str, str] | None] = lambda _: None
+    unit: str = "seed"
+
+
 def judge_all(claims: Sequence[ClaimSpec], match: MatchResult) -> list[ClaimVerdict]:
     """Return the verdict on each claim, in order."""
     return [judge(claim, match) for claim in claims]
@@ -54,36 +73,59 @@ def judge_all(claims: Sequence[ClaimSpec], match: MatchResult) -> list[ClaimVerd
 def judge(claim: ClaimSpec, match: MatchResult) -> ClaimVerdict:
     """Judge one claim; a failing fairness check turns either directional verdict into *inconclusive*."""
     mismatch = find_mismatch(claim, match)
-    row = Row(reason=mismatch) if mismatch is not None else _find_row(claim, match)
+
+    def explain(row: Row, word: VerdictWord, reason: str | None) -> str:
+        return explain_verdict(claim, match, row, word, reason)
+
+    return judge_case(
+        claim,
+        Case(
+            row=Row(reason=mismatch) if mismatch is not None else _find_row(claim, match),
+            checks=match.checks,
+            has_runs=bool(match.points),
+            has_measured_energy=_has_measured_energy(match),
+            matched_loss=None if claim.selectors.matched_by == "accuracy" else match.matched_loss,
+            explain=explain,
+            mismatch=mismatch,
+        ),
+    )
+
+
+def judge_case(claim: ClaimSpec, case: Case) -> ClaimVerdict:
+    """Judge one claim on its case: the interval's side, then the checks, the number of repeats and other obstacles."""
+    row, mismatch = case.row, case.mismatch
     failing = tuple(
         check.code
-        for check in match.checks
+        for check in case.checks
         if check.outcome == "fail" and check.blocking and (claim.kind != "counted" or not check.energy_only)
     )
-    word, reason = ("not measured", mismatch) if mismatch is not None else _decide(claim, match, row)
+    word, reason = ("not measured", mismatch) if mismatch is not None else _decide(claim, case)
     blocking: tuple[str, ...] = ()
+    obstacle = case.find_obstacle(word) if word in DIRECTIONAL else None
     if failing and word in DIRECTIONAL:
-        titles = "; ".join(f"{check.title}: {check.text}" for check in match.checks if check.code in failing)
+        titles = "; ".join(f"{check.title}: {check.text}" for check in case.checks if check.code in failing)
         word, blocking = "inconclusive", failing
         reason = f"a fairness check failed ({titles})"
     elif failing and word == "inconclusive":
         blocking = failing
     elif word in DIRECTIONAL and row.n < claim.min_n:
         word = "inconclusive"
-        reason = f"{row.n} seeds, and the claim asks for at least {claim.min_n} before a direction is given"
+        reason = f"{row.n} {case.unit}s, and the claim asks for at least {claim.min_n} before a direction is given"
+    elif obstacle is not None:
+        word, blocking, reason = "inconclusive", (obstacle[0],), obstacle[1]
     modelled = word == "not measured"
     shown = dataclasses.replace(row, estimate=None, interval=None) if modelled else row
     return ClaimVerdict(
         claim=claim,
         verdict=word,
-        text=explain_verdict(claim, match, row, word, reason) if mismatch is None else f"Not measured: {mismatch}.",
+        text=case.explain(row, word, reason) if mismatch is None else f"Not measured: {mismatch}.",
         estimate=shown.estimate,
         interval=shown.interval,
         multiplier=1 / shown.estimate if shown.estimate else None,
         multiplier_interval=invert_interval(shown.interval),
         n=row.n,
         grade=row.grade,
-        matched_loss=None if claim.selectors.matched_by == "accuracy" else match.matched_loss,
+        matched_loss=case.matched_loss,
         run_ids=row.run_ids,
         blocking=blocking,
         modelled_estimate=row.estimate if modelled else None,
@@ -186,16 +228,17 @@ def _find_row(claim: ClaimSpec, match: MatchResult) -> Row:
 
 
 def _decide(  # noqa: PLR0911  # one return for each verdict and its reason
-    claim: ClaimSpec, match: MatchResult, row: Row
+    claim: ClaimSpec, case: Case
 ) -> tuple[VerdictWord, str | None]:
-    if not match.points:
+    row = case.row
+    if not case.has_runs:
         return "not measured", row.reason
     if claim.kind == "energy":
         if row.simulated:
             return "not measured", "the energy readings are simulated"
         if row.grade in MODELLED_GRADES:
             return "not measured", f"the energy readings are modelled or simulated (grade {row.grade})"
-        if row.grade is None and not _has_measured_energy(match):
+        if row.grade is None and not case.has_measured_energy:
             return "not measured", row.reason or "there is no energy reading"
     if row.estimate is None:
         return "inconclusive", row.reason or "there is no estimate"

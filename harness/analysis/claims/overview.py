@@ -10,16 +10,23 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
+from harness.analysis.claims.inference import judge_inference
 from harness.analysis.claims.judge import judge_all, skip_all
 from harness.analysis.claims.projected import ProjectedRow, projected_rows
 from harness.analysis.claims.published import PublishedRow, load_published, row_to_json
 from harness.analysis.claims.spec import load_claims
 from harness.analysis.claims.text import describe_claim
-from harness.analysis.match import load_and_match
+from harness.analysis.inference.compare import compare_inference
+from harness.analysis.inference.detail import is_inference
+from harness.analysis.inference.load import load_answers
+from harness.analysis.inference.results import InferenceResult
+from harness.analysis.inference.summary import inference_verdicts_to_json
+from harness.analysis.match import match_study
 from harness.analysis.projection.results import LABEL
 from harness.analysis.results import Check, MatchResult
 from harness.analysis.summary import SCHEMA_VERSION, verdicts_to_json
 from harness.analysis.verdicts import ClaimSpec, ClaimVerdict
+from harness.core.store import Store
 from harness.core.study import load_study
 from harness.core.units import format_digits
 
@@ -38,10 +45,12 @@ _PROMISED = {True: "promised", False: "looked at afterwards"}
 class Overview:
     """Verdicts of one study (or the reason why there are none), published rows, and projected rows.
 
+    `match` is what the verdicts rest on: a matched study, or one in which nothing was trained.
+
     `promised` are the ids that the study named before its first run; verdicts on others were looked at afterwards.
     """
 
-    match: MatchResult | None
+    match: MatchResult | InferenceResult | None
     measured_reason: str | None
     verdicts: tuple[ClaimVerdict, ...]
     promised: frozenset[str]
@@ -67,11 +76,17 @@ def build_overview(store: Path | None, folder: Traversable | None = None) -> Ove
             published=published,
             projected=projected_rows(),
         )
-    match = load_and_match(store)
     study = load_study(store)
+    records, unreadable = Store(store).load_records()
+    match: MatchResult | InferenceResult
+    if is_inference(records, study):
+        match = compare_inference(records, load_answers(Store(store), records), study, unreadable)
+    else:
+        match = match_study(records, study, unreadable)
     first = load_claims(study.claims if study is not None else (), folder)
     promised = frozenset(claim.id for claim in first)
-    verdicts = judge_all([*first, *(claim for claim in every if claim.id not in promised)], match)
+    claims = [*first, *(claim for claim in every if claim.id not in promised)]
+    verdicts = judge_inference(claims, match) if isinstance(match, InferenceResult) else judge_all(claims, match)
     return Overview(
         match=match,
         measured_reason=None,
@@ -87,7 +102,9 @@ def overview_to_json(overview: Overview) -> dict[str, Any]:
 
     Without a study only ``claims`` (each *not measured*) and ``measured_reason`` stand for the measured part.
     """
-    if overview.match is not None:
+    if isinstance(overview.match, InferenceResult):
+        content = inference_verdicts_to_json(overview.verdicts, overview.match)
+    elif overview.match is not None:
         content = verdicts_to_json(overview.verdicts, overview.match)
     else:
         claims = [_bare(verdict) for verdict in overview.verdicts]

@@ -19,6 +19,8 @@ CLAIM_FOLDER = "claim"
 PUBLISHED_KIND = "published"
 # What the program exists to test: judged where no study says which claims it promised to look at.
 PRESS_CLAIMS = ("training_compute_tenth", "energy_per_task_90")
+# The same where nothing was trained: models are equal by their answers.
+INFERENCE_CLAIMS = ("energy_per_task_90_equal_accuracy", "energy_per_correct_90")
 # What a metric is made of decides what a verdict needs: FLOPs and tokens are counted and seconds and bytes measured on
 # any machine; joules need hardware readings.
 METRIC_KINDS = {
@@ -33,6 +35,8 @@ METRIC_KINDS = {
     "energy_per_task": "energy",
     "net_energy_per_task": "energy",
     "energy_per_correct": "energy",
+    "energy_per_token": "energy",
+    "energy_per_byte": "energy",
 }
 _MIN_SEEDS = 2
 _Fields = TypeVar("_Fields")

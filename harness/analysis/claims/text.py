@@ -19,6 +19,8 @@ NOUNS = {
     "energy_per_task": "energy per task",
     "net_energy_per_task": "energy per task net of idle",
     "energy_per_correct": "energy per correct answer",
+    "energy_per_token": "energy per token of the answer",
+    "energy_per_byte": "energy per byte of the answer",
 }
 _ARMS = {"dense": "dense", "moe": "sparse-expert"}
 _COMPARED = {"<=": "{}x or less", "<": "less than {}x", ">=": "{}x or more", ">": "more than {}x"}
@@ -54,15 +56,29 @@ def describe_claim(claim: ClaimSpec) -> str:
 
 def explain_verdict(claim: ClaimSpec, match: MatchResult, row: Ratio, word: VerdictWord, reason: str | None) -> str:
     """Return the sentence under a verdict, from the loss that was matched to the reason for the word."""
+    arms = (match.baseline_arm, match.candidate_arm)
+    return explain_ratio(claim, _describe_place(claim, match), arms, row, word, reason)
+
+
+def explain_ratio(  # noqa: PLR0917 - the parts of one sentence
+    claim: ClaimSpec,
+    place: str,
+    arms: tuple[str, str],
+    row: Ratio,
+    word: VerdictWord,
+    reason: str | None,
+    *,
+    unit: str = "seed",
+) -> str:
+    """Return the same for baseline and candidate (`arms`) at any `place`; `unit` is what was repeated."""
     noun = NOUNS[claim.metric]
-    place = _describe_place(claim, match)
-    candidate = f"the {_name(match.candidate_arm)} models"
-    baseline = f"the {_name(match.baseline_arm)} models' {noun}"
+    candidate = f"the {_name(arms[1])} models"
+    baseline = f"the {_name(arms[0])} models' {noun}"
     says = f"the claim is {describe_claim(claim)}"
-    seeds = f"n = {row.n} seed{'' if row.n == 1 else 's'}"
+    seeds = f"n = {row.n} {unit}{'' if row.n == 1 else 's'}"
     if row.estimate is None:
         if row.upper_bound is not None and word != "not measured":
-            found = f"{place} {candidate} needed less than {row.upper_bound:.2g}x of {baseline}, in every seed"
+            found = f"{place} {candidate} needed less than {row.upper_bound:.2g}x of {baseline}, in every {unit}"
         else:
             found = f"{place} the ratio of {noun} is unknown"
         return f"{found}; {says}. {word.capitalize()}: {reason}."

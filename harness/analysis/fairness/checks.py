@@ -50,7 +50,7 @@ def check_fairness(
         check_dead_experts(runs),
         check_dropless(runs),
         _check_auxiliary_loss(runs),
-        _check_plan(records, study),
+        check_plan(records, study),
         check_interleaving(runs, pair),
         check_idle_drift(runs),
         check_sensor_grade(points, pair),
@@ -210,7 +210,8 @@ def _check_auxiliary_loss(runs: Sequence[RunRecord]) -> Check:
     return _check(code, title, "unknown", f"losses come from {', '.join(sorted(tasks)) or 'an unnamed task'}")
 
 
-def _check_plan(records: Sequence[RunRecord], study: StudyInfo | None) -> Check:
+def check_plan(records: Sequence[RunRecord], study: StudyInfo | None) -> Check:
+    """Check that every run of the plan finished."""
     code, title = "plan_finished", "All planned runs finished"
     if study is None or not study.runs:
         return _check(code, title, "unknown", "there is no plan that was written before the first run")

@@ -10,6 +10,7 @@ from harness.analysis.multipliers import Pair
 from harness.analysis.results import Check
 from harness.core.records import EnergyReading, RunRecord
 
+INFERENCE_PHASES = ("prefill", "decode", "serve")
 MAX_LIMIT_DIFFERENCE = 0.005
 MAX_EDGE_SHARE = 0.01
 BLOCKING_EDGE_SHARE = 0.05
@@ -60,8 +61,8 @@ def check_boundary(runs: Sequence[RunRecord]) -> Check:
     code, title = "energy_boundary", "Same energy boundary in every run"
     found: dict[tuple[tuple[str, int, str, str], ...], str] = {}
     for record in runs:
-        parts = [record.path.energy if record.path is not None else ()]
-        parts += [window.energy for window in record.windows_of("prefill", "decode")]
+        parts = [record.path.energy] if record.path is not None else []
+        parts += [window.energy for window in record.windows_of(*INFERENCE_PHASES)]
         for readings in parts:
             chosen = select_boundary(readings)
             if not chosen:
@@ -97,7 +98,10 @@ def check_edges(runs: Sequence[RunRecord]) -> Check:
 
 
 def _headline(record: RunRecord) -> tuple[EnergyReading, ...]:
-    return select_boundary(record.path.energy) if record.path is not None else ()
+    """Return the readings of the run's boundary: of its training, or of its answers where nothing was trained."""
+    if record.path is not None:
+        return select_boundary(record.path.energy)
+    return next((select_boundary(w.energy) for w in record.windows_of(*INFERENCE_PHASES) if w.energy), ())
 
 
 def _edge_share(record: RunRecord) -> float | None:

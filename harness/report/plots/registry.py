@@ -17,6 +17,9 @@ PLOTS = Registry(
         "energy_per_task": "harness.report.plots.task_energy:energy_per_task",
         "power_trace": "harness.report.plots.power_trace:power_trace",
         "routing_load": "harness.report.plots.routing_load:routing_load",
+        "regime_energy": "harness.report.plots.regime_energy:regime_energy",
+        "kind_accuracy": "harness.report.plots.kind_accuracy:kind_accuracy",
+        "expert_coverage": "harness.report.plots.expert_coverage:expert_coverage",
     },
 )
 

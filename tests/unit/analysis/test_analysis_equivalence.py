@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from harness.analysis.equivalence import _power, check_equivalence
+from harness.analysis.equivalence import check_equivalence, estimate_power
 from harness.analysis.match import match_study
 from harness.core.study import MatchRule
 from tests.unit.analysis.factory import BUDGETS, make_records, make_study
@@ -61,7 +61,7 @@ def test_false_equivalence_at_the_margin_is_as_rare_as_alpha_says_and_the_power_
         at_margin += check(list(first + 0.01), list(second), 0.01, pairing).outcome == "equivalent"
         equal += check(list(first), list(second), 0.01, pairing).outcome == "equivalent"
     assert at_margin / 2000 <= 0.05 + 3 * (0.05 * 0.95 / 2000) ** 0.5
-    power = _power(0.004 * (2 / 3) ** 0.5, {"paired": 2, "two_sample": 4}[pairing], 0.01)
+    power = estimate_power(0.004 * (2 / 3) ** 0.5, {"paired": 2, "two_sample": 4}[pairing], 0.01)
     assert power == pytest.approx(equal / 2000, abs=3 * (0.25 / 2000) ** 0.5)
 
 
@@ -81,4 +81,4 @@ def test_the_power_at_no_difference_is_that_of_a_simulation_also_where_it_is_low
     spread = np.sqrt(rng.chisquare(degrees, 100_000) / degrees)
     room = reach - scipy_stats.t.ppf(0.95, degrees) * spread
     found = np.mean(np.abs(rng.standard_normal(100_000)) < room)
-    assert _power(1.0, degrees, reach) == pytest.approx(found, abs=0.01)
+    assert estimate_power(1.0, degrees, reach) == pytest.approx(found, abs=0.01)

@@ -1,0 +1,247 @@
+"""Figures of one run in one regime, each from windows of its own phase, with an interval over repetitions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from scipy import stats as scipy_stats  # type: ignore[import-untyped, unused-ignore]
+
+from harness.analysis.boundary import sum_boundary
+from harness.analysis.inference.phases import PhaseSum, sum_phase
+from harness.analysis.inference.results import ArmRegime, Metric, RegimeCost
+from harness.analysis.results import Interval
+from harness.analysis.stats import LEVEL, Estimate, estimate_mean, floor_at_zero, t_critical
+from harness.analysis.task_costs import SWEEP, find_accuracy
+from harness.analysis.tasks import MIN_CORRECT
+from harness.core.inference import Regime
+from harness.core.records import Grade, RunRecord, WindowRecord, worst_grade
+
+METHOD = "t over repetitions"
+CORRECT_METHOD = "log-delta: t over repetitions, binomial error of the accuracy"
+ONE_REPETITION = "one repetition gives no interval"
+# A figure of one repetition, or the reason why it has none.
+Value = float | str
+
+
+def measure_regimes(record: RunRecord) -> tuple[RegimeCost, ...]:
+    """Return the figures of `record` for each regime that its windows name: kinds of tasks first, then the sweep."""
+    regimes = {window.regime for window in record.windows_of("prefill", "decode", "generate") if window.regime}
+    measured = [_measure(record, regime) for regime in sorted(regimes, key=order_of)]
+    return tuple(cost for cost in measured if cost is not None)
+
+
+def merge_runs(costs: Sequence[RegimeCost]) -> tuple[ArmRegime, ...]:
+    """Return every arm and size in every regime: means over its runs with a t interval, or its one run's."""
+    groups: dict[tuple[str, str, Regime], list[RegimeCost]] = {}
+    for cost in costs:
+        groups.setdefault((cost.arm, cost.size, cost.regime), []).append(cost)
+    rows = []
+    for (arm, size, regime), found in groups.items():
+        grades: list[Grade] = [cost.grade for cost in found if cost.grade is not None]
+        rows.append(
+            ArmRegime(
+                arm=arm,
+                size=size,
+                regime=regime,
+                figures={name: _cut(name, _over_runs([c.figures[name] for c in found])) for name in found[0].figures},
+                num_runs=len(found),
+                grade=worst_grade(*grades) if grades else None,
+                simulated=any(cost.simulated for cost in found),
+                run_ids=tuple(sorted(cost.run_id for cost in found)),
+            )
+        )
+    return tuple(sorted(rows, key=lambda row: (order_of(row.regime), row.arm, row.size)))
+
+
+def _over_runs(found: Sequence[Estimate]) -> Estimate:
+    if len(found) == 1:
+        return found[0]
+    missing = next((estimate.reason for estimate in found if estimate.value is None), None)
+    if missing is not None:
+        return _unknown(missing)
+    return estimate_mean([estimate.value for estimate in found if estimate.value is not None], method="t over runs")
+
+
+def order_of(regime: Regime) -> tuple[bool, str, str, int, int, int]:
+    """Return what regimes are sorted by: kinds before the sweep, then answer length, context, answer and batch."""
+    tokens = regime.num_input_tokens or 0, regime.num_output_tokens or 0
+    return regime.kind == SWEEP, regime.kind, regime.answer_length, *tokens, regime.batch_size
+
+
+def find_windows(record: RunRecord, regime: Regime, phase: str) -> list[WindowRecord]:
+    """Return the windows of `phase` in `regime`; a prefill may stand under any length of answer, since it has none.
+
+    Windows with another limit on the answer read the same prompts, so they serve where the regime has no prefill.
+    """
+    own = [window for window in record.windows_of(phase) if window.regime == regime]
+    if own or phase != "prefill":
+        return own
+    return [window for window in record.windows_of(phase) if window.regime and _reads_the_same(window.regime, regime)]
+
+
+def _reads_the_same(other: Regime, regime: Regime) -> bool:
+    key = (regime.kind, regime.batch_size, regime.num_input_tokens)
+    return (other.kind, other.batch_size, other.num_input_tokens) == key and regime.num_input_tokens is not None
+
+
+def _measure(record: RunRecord, regime: Regime) -> RegimeCost | None:
+    phases = {phase: find_windows(record, regime, phase) for phase in ("prefill", "decode", "generate")}
+    measured_whole = phases["decode"] or phases["generate"] or regime.num_output_tokens == 1
+    if not measured_whole and _is_read_elsewhere(record, regime):
+        return None
+    return _build(record, regime, phases)
+
+
+def _is_read_elsewhere(record: RunRecord, regime: Regime) -> bool:
+    """Return whether this regime only holds a prefill that another regime's decode windows go on from."""
+    return any(
+        window.regime and window.regime != regime and _reads_the_same(window.regime, regime)
+        for window in record.windows_of("decode")
+    )
+
+
+def _build(record: RunRecord, regime: Regime, phases: Mapping[str, Sequence[WindowRecord]]) -> RegimeCost:
+    apart = bool(phases["prefill"] or phases["decode"])
+    used = [*phases["prefill"], *phases["decode"]] if apart else list(phases["generate"])
+    numbers = sorted({window.repetition for window in (phases["decode"] or used)})
+    per_repetition = [
+        _figures(
+            record,
+            regime,
+            *(sum_phase(_of_repetition(phases[phase], number)) for phase in ("prefill", "decode", "generate")),
+            apart=apart,
+        )
+        for number in numbers
+    ]
+    figures: dict[Metric, Estimate] = {
+        name: _cut(name, over_repetitions([values[name] for values in per_repetition])) for name in per_repetition[0]
+    }
+    figures["j_per_correct"] = _per_correct(record, regime, [values["j_per_task"] for values in per_repetition])
+    boundary = sum_boundary([reading for window in used for reading in window.energy])
+    return RegimeCost(
+        run_id=record.run_id,
+        arm=record.arm,
+        size=record.size,
+        seed=record.seed,
+        regime=regime,
+        figures=figures,
+        num_repetitions=len(numbers),
+        grade=boundary.grade,
+        domains=boundary.domains,
+        simulated=boundary.simulated,
+    )
+
+
+def _of_repetition(windows: Sequence[WindowRecord], number: int) -> list[WindowRecord]:
+    """Return the windows of one repetition; all of them where that phase was measured a different number of times."""
+    return [window for window in windows if window.repetition == number] or list(windows)
+
+
+def _figures(
+    record: RunRecord, regime: Regime, prefill: PhaseSum, decode: PhaseSum, generate: PhaseSum, *, apart: bool
+) -> dict[Metric, Value]:
+    peak_flops, peak_bytes = record.peak_flops_per_s, record.peak_bytes_per_s
+    no_flops, no_bytes = "the peak FLOP/s of the device is unknown", "the memory bandwidth of the device is unknown"
+    parts = [generate] if not apart else [prefill] if regime.num_output_tokens == 1 else [prefill, decode]
+    task = {name: _add([part.per_task(name) for part in parts]) for name in ("energy_j", "net_j", "flops", "seconds")}
+    outputs = _outputs_per_task(regime, prefill, decode if apart else generate, apart=apart)
+    inputs = (prefill if apart else generate).per_task("num_input_tokens")
+    memory: list[float] = [part.peak_memory_bytes for part in parts if part.peak_memory_bytes is not None]
+    return {
+        "j_per_task": task["energy_j"],
+        "net_j_per_task": task["net_j"],
+        "j_per_output_token": _over(task["energy_j"], outputs),
+        "j_per_token": _over(task["energy_j"], _add([inputs, outputs])),
+        "prefill_j_per_input_token": _over(prefill.energy_j, prefill.num_input_tokens),
+        "decode_j_per_output_token": _over(decode.energy_j, decode.num_output_tokens),
+        "flops_per_task": task["flops"],
+        "s_per_task": task["seconds"],
+        "output_tokens_per_s": _over(outputs, task["seconds"]),
+        "ttft_s": _over(prefill.seconds, prefill.num_steps),
+        "itl_s": _over(decode.seconds, decode.num_steps),
+        "prefill_mfu": _over(_over(prefill.flops, prefill.seconds), peak_flops or no_flops),
+        "decode_mfu": _over(_over(decode.flops, decode.seconds), peak_flops or no_flops),
+        "prefill_mbu": _over(_over(prefill.num_bytes, prefill.seconds), peak_bytes or no_bytes),
+        "decode_mbu": _over(_over(decode.num_bytes, decode.seconds), peak_bytes or no_bytes),
+        "peak_memory_bytes": max(memory) if memory else "the windows do not say their peak memory",
+    }
+
+
+def _outputs_per_task(regime: Regime, prefill: PhaseSum, last: PhaseSum, *, apart: bool) -> Value:
+    """Return the new tokens of one task, the first one, which prefill makes, included."""
+    if regime.answer_length == "fixed" and regime.num_output_tokens is not None:
+        return float(regime.num_output_tokens)
+    made = last.per_task("num_output_tokens")
+    if isinstance(made, str) or not apart:
+        return made
+    first = prefill.per_task("num_output_tokens")
+    return made + (first if isinstance(first, float) and first > 0 else 1.0)
+
+
+def _per_correct(record: RunRecord, regime: Regime, energies: Sequence[Value]) -> Estimate:
+    """Return joules per correct answer; its interval joins the spread of the energy and the error of the accuracy."""
+    if regime.kind == SWEEP:
+        return _unknown("nothing is judged in a sweep")
+    reading = find_accuracy(record, regime.kind)
+    if reading is None or reading.value is None:
+        return _unknown("the accuracy is unknown")
+    correct = round(reading.num_samples * reading.value)
+    if correct < MIN_CORRECT:
+        return _unknown(f"only {correct} correct answers, fewer than {MIN_CORRECT}")
+    energy = over_repetitions(energies)
+    if energy.value is None:
+        return energy
+    value = energy.value / reading.value
+    spread = [math.log(e) for e in energies if isinstance(e, float) and e > 0]
+    if len(spread) < 2 or reading.stderr is None:
+        return Estimate(value=value, interval=None, n=energy.n, reason=energy.reason or "no error of the accuracy")
+    logs = estimate_mean(spread)
+    assert logs.interval is not None  # noqa: S101  # two values give one
+    normal = float(scipy_stats.norm.ppf(0.5 + LEVEL / 2))
+    half = math.hypot((logs.interval.high - logs.interval.low) / 2, normal * reading.stderr / reading.value)
+    interval = Interval(low=value * math.exp(-half), high=value * math.exp(half), level=LEVEL, method=CORRECT_METHOD)
+    return Estimate(value=value, interval=interval, n=energy.n)
+
+
+def over_repetitions(values: Sequence[Value]) -> Estimate:
+    """Return the mean of the known `values` and its t interval; a repetition without a value makes it unknown."""
+    reasons = [value for value in values if isinstance(value, str)]
+    if reasons or not values:
+        return _unknown(reasons[0] if reasons else "there is no repetition")
+    known = [float(value) for value in values if not isinstance(value, str)]
+    estimate = estimate_mean(known, method=METHOD)
+    if estimate.n == 1:
+        return Estimate(value=estimate.value, interval=None, n=1, reason=ONE_REPETITION)
+    return estimate
+
+
+def _cut(name: Metric, estimate: Estimate) -> Estimate:
+    """Return the estimate within what the figure can be: only net energy falls below zero, where idle power drifts."""
+    return estimate if name == "net_j_per_task" else floor_at_zero(estimate)
+
+
+def half_width(values: Sequence[float]) -> float | None:
+    """Return the half-width of the t interval of a mean (95%), ``None`` for fewer than two values."""
+    if len(values) < 2:
+        return None
+    mean = math.fsum(values) / len(values)
+    spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
+    return t_critical(len(values)) * spread / math.sqrt(len(values))
+
+
+def _unknown(reason: str) -> Estimate:
+    return Estimate(value=None, interval=None, n=0, reason=reason)
+
+
+def _add(values: Sequence[Value]) -> Value:
+    reasons = [value for value in values if isinstance(value, str)]
+    return reasons[0] if reasons else math.fsum(value for value in values if not isinstance(value, str))
+
+
+def _over(above: Value, below: Value) -> Value:
+    if isinstance(above, str):
+        return above
+    if isinstance(below, str):
+        return below
+    return above / below if below > 0 else "the window counts none of it"

@@ -1,0 +1,90 @@
+"""What the windows of one phase add up to; what one of them does not know, the sum does not know either."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.analysis.boundary import select_boundary, sum_boundary
+from harness.core.records import WindowRecord
+
+Field = Literal["energy_j", "net_j", "flops", "seconds", "num_input_tokens", "num_output_tokens"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseSum:
+    """Sums over windows in SI units; a field that is unknown holds the reason instead."""
+
+    energy_j: float | str
+    net_j: float | str
+    flops: float | str
+    num_bytes: float | str
+    seconds: float | str
+    num_tasks: float | str
+    num_input_tokens: float | str
+    num_output_tokens: float | str
+    num_steps: float | str
+    peak_memory_bytes: float | None = None
+    open_j: float | None = None
+
+    def per_task(self, name: Field) -> float | str:
+        """Return the field divided by the number of tasks, or the reason why it is unknown."""
+        value: float | str = getattr(self, name)
+        if isinstance(value, str) or isinstance(self.num_tasks, str):
+            return value if isinstance(value, str) else str(self.num_tasks)
+        return value / self.num_tasks if self.num_tasks > 0 else "no task was done"
+
+
+def sum_phase(windows: Sequence[WindowRecord]) -> PhaseSum:
+    """Return what the windows of one phase add up to; `open_j` is what their edges leave open (95%, in quadrature)."""
+    if not windows:
+        missing = "there is no such window"
+        return PhaseSum(
+            energy_j=missing,
+            net_j=missing,
+            flops=missing,
+            num_bytes=missing,
+            seconds=missing,
+            num_tasks=missing,
+            num_input_tokens=missing,
+            num_output_tokens=missing,
+            num_steps=missing,
+        )
+    energies = [sum_boundary(window.energy) for window in windows]
+    works = [window.work for window in windows]
+    no_energy = next((r.reason for w in windows for r in select_boundary(w.energy) if r.energy_j is None), None)
+    memory = [window.peak_memory_bytes for window in windows if window.peak_memory_bytes is not None]
+    return PhaseSum(
+        energy_j=_sum([energy.energy_j for energy in energies], no_energy or "the energy is unknown"),
+        net_j=_sum([energy.net_energy_j for energy in energies], no_energy or "the net energy is unknown"),
+        flops=_sum([work.flops if work else None for work in works], "the FLOPs of the window are unknown"),
+        num_bytes=_sum([work.num_bytes if work else None for work in works], "the bytes of the window are unknown"),
+        seconds=math.fsum(window.duration_s for window in windows),
+        num_tasks=_sum([work.num_tasks if work else None for work in works], "the window holds no work"),
+        num_input_tokens=_sum([work.num_input_tokens if work else None for work in works], "no work"),
+        num_output_tokens=_sum([work.num_output_tokens if work else None for work in works], "no work"),
+        num_steps=_sum([work.num_steps if work else None for work in works], "the window does not count its steps"),
+        peak_memory_bytes=max(memory) if memory else None,
+        open_j=estimate_open(windows),
+    )
+
+
+def estimate_open(windows: Sequence[WindowRecord]) -> float | None:
+    """Return what the edges of `windows` leave open of their energy in joules (95%), ``None`` where a sensor is silent.
+
+    Parts of one window add up, which is the careful way; windows are independent and add in quadrature.
+    """
+    parts = []
+    for window in windows:
+        opened = [reading.uncertainty_j for reading in select_boundary(window.energy)]
+        if not opened or any(value is None for value in opened):
+            return None
+        parts.append(math.fsum(value for value in opened if value is not None))
+    return math.hypot(*parts) if parts else None
+
+
+def _sum(values: Sequence[float | None], reason: str) -> float | str:
+    known = [value for value in values if value is not None]
+    return math.fsum(known) if len(known) == len(values) else reason

@@ -1,0 +1,150 @@
+"""What a task cost in one run, from its windows of prefill and decode: of one kind, or the mean over its suite.
+
+Where windows carry a regime the task of a run is its suite: every kind of task weighs the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.analysis.boundary import sum_boundary
+from harness.core.inference import AnswerLength
+from harness.core.records import Grade, QualityReading, RunRecord, WindowRecord
+
+PHASES = ("prefill", "decode")
+SWEEP = "sweep"
+ACCURACY_METRIC = "exact_match"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunTask:
+    """What one task cost in one run (joules, FLOPs, seconds), and how many distinct tasks it solved."""
+
+    run_id: str
+    energy_j: float | None
+    net_energy_j: float | None
+    prefill_j: float | None
+    decode_j: float | None
+    flops: float | None
+    seconds: float | None
+    accuracy: float | None
+    accuracy_stderr: float | None
+    num_tasks: int
+    num_correct: int
+    grade: Grade | None
+    domains: tuple[str, ...]
+    simulated: bool
+
+
+# Values of a run, or of a seed: the same names, so that a weighted mean over runs is one function.
+VALUES = ("energy_j", "net_energy_j", "prefill_j", "decode_j", "flops", "seconds", "accuracy")
+Values = dict[str, float | None]
+
+
+def measure_task(record: RunRecord, kind: str | None = None, length: AnswerLength | None = None) -> RunTask:
+    """Return the cost of one task in `record`: per phase the sum over windows divided by the tasks in them.
+
+    With kinds of tasks it is the mean over them, each weighing the same, or that of `kind` alone. Windows of a sweep
+    (regime ``sweep``) and of whole generations are no part of it. `length` asks for answers of that length alone.
+    """
+    kinds = list_kinds(record, length)
+    if not kinds or kind is not None:
+        windows = task_windows(record, kind, length)
+        return _measure(record, windows, find_accuracy(record, kind))
+    parts = [measure_task(record, each, length) for each in kinds]
+    windows = [window for each in kinds for window in task_windows(record, each, length)]
+    boundary = sum_boundary([reading for window in windows for reading in window.energy])
+    means = {name: weigh([(getattr(part, name), 1 / len(parts)) for part in parts]) for name in VALUES}
+    stderrs = [part.accuracy_stderr for part in parts]
+    known = [stderr for stderr in stderrs if stderr is not None]
+    return RunTask(
+        run_id=record.run_id,
+        **means,
+        accuracy_stderr=sum(e**2 for e in known) ** 0.5 / len(parts) if len(known) == len(parts) else None,
+        num_tasks=sum(part.num_tasks for part in parts),
+        num_correct=sum(part.num_correct for part in parts),
+        grade=boundary.grade,
+        domains=boundary.domains,
+        simulated=boundary.simulated,
+    )
+
+
+def list_kinds(record: RunRecord, length: AnswerLength | None = None) -> tuple[str, ...]:
+    """Return the kinds of tasks whose windows `record` holds, by name; empty where windows carry no regime."""
+    regimes = {window.regime for window in record.windows_of(*PHASES) if window.regime is not None}
+    return tuple(sorted({r.kind for r in regimes if r.kind != SWEEP and length in (None, r.answer_length)}))
+
+
+def task_windows(record: RunRecord, kind: str | None = None, length: AnswerLength | None = None) -> list[WindowRecord]:
+    """Return the windows of prefill and decode in which tasks of `kind` were answered; ``None``: those of no regime.
+
+    Where answers of both fixed and free length were measured, those of fixed length are the task, unless `length` asks
+    for the others: its work does not depend on what a model says.
+    """
+    if kind is None:
+        return [window for window in record.windows_of(*PHASES) if window.regime is None]
+    own = [window for window in record.windows_of(*PHASES) if window.regime and window.regime.kind == kind]
+    wanted = [window for window in own if window.regime and window.regime.answer_length == (length or "fixed")]
+    return wanted if wanted or length else own
+
+
+def find_accuracy(record: RunRecord, kind: str | None = None) -> QualityReading | None:
+    """Return the accuracy reading of `kind` (whatever its scoring), or the first exact match without a kind."""
+    if kind is None:
+        return next((q for q in record.quality if q.metric == ACCURACY_METRIC), None)
+    own = [q for q in record.quality if q.task == kind and q.higher_is_better]
+    return min(own, key=lambda q: (q.metric != ACCURACY_METRIC, q.metric), default=None)
+
+
+def _measure(record: RunRecord, windows: Sequence[WindowRecord], accuracy: QualityReading | None) -> RunTask:
+    phases = [_cost_of_phase([window for window in windows if window.phase == phase]) for phase in PHASES]
+    known = accuracy is not None and accuracy.value is not None
+    boundary = sum_boundary([reading for window in windows for reading in window.energy])
+    return RunTask(
+        run_id=record.run_id,
+        energy_j=_add(phases, "energy_j"),
+        net_energy_j=_add(phases, "net_energy_j"),
+        prefill_j=phases[0].get("energy_j"),
+        decode_j=phases[1].get("energy_j"),
+        flops=_add(phases, "flops"),
+        seconds=_add(phases, "seconds"),
+        accuracy=accuracy.value if accuracy is not None else None,
+        accuracy_stderr=accuracy.stderr if accuracy is not None else None,
+        num_tasks=accuracy.num_samples if accuracy is not None and known else 0,
+        num_correct=round(accuracy.num_samples * (accuracy.value or 0.0)) if accuracy is not None else 0,
+        grade=boundary.grade,
+        domains=boundary.domains,
+        simulated=boundary.simulated,
+    )
+
+
+def _cost_of_phase(windows: Sequence[WindowRecord]) -> Values:
+    """Return energy, net energy, FLOPs and seconds per task over the windows of one phase; empty without any task."""
+    worked = [(window, window.work) for window in windows if window.work is not None and window.work.num_tasks > 0]
+    num_tasks = sum(work.num_tasks for _, work in worked)
+    if not num_tasks:
+        return {}
+    energies = [sum_boundary(window.energy) for window, _ in worked]
+    sums: dict[str, list[float | None]] = {
+        "energy_j": [energy.energy_j for energy in energies],
+        "net_energy_j": [energy.net_energy_j for energy in energies],
+        "flops": [work.flops for _, work in worked],
+        "seconds": [window.duration_s for window, _ in worked],
+    }
+    return {
+        name: None if any(part is None for part in parts) else sum(p for p in parts if p is not None) / num_tasks
+        for name, parts in sums.items()
+    }
+
+
+def _add(phases: Sequence[Values], name: str) -> float | None:
+    values = [phase.get(name) for phase in phases]
+    return None if any(value is None for value in values) else sum(v for v in values if v is not None)
+
+
+def weigh(weighted: Sequence[tuple[float | None, float]]) -> float | None:
+    """Return the sum of (value, weight) products; one unknown value makes it unknown."""
+    if any(value is None for value, _ in weighted):
+        return None
+    return sum(value * weight for value, weight in weighted if value is not None)
