@@ -27,7 +27,7 @@ DIFFERENCE_METHODS = {"paired": "paired t over seeds", "two_sample": "two-sample
 Pairing = Literal["paired", "two_sample"]
 MEAN_METHOD = "t over runs"
 NO_VARIATION = " (no variation)"
-ONE_VALUE = "one seed: no interval, so no number"
+ONE_VALUE = "one seed or repeat: no interval, so no number"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +56,8 @@ def t_critical(n: int, level: float = LEVEL) -> float:
 def estimate_mean(values: Sequence[float], *, level: float = LEVEL, method: str = MEAN_METHOD) -> Estimate:
     """Return the mean of independent `values` and its t interval, in the unit of the values.
 
-    One value gives no estimate: nothing would say how far another seed lies from it. Values that are all equal give an
-    interval of width zero whose method says so.
+    One value gives an estimate without an interval; values that are all equal give an interval of width zero whose
+    method says so; no value gives neither. Comparisons of arms ask for more: see `estimate_difference`.
 
     Raises:
         ValueError: a value is not finite.
@@ -69,7 +69,7 @@ def estimate_mean(values: Sequence[float], *, level: float = LEVEL, method: str 
         return Estimate(value=None, interval=None, n=0, reason="no value")
     mean = statistics.fmean(values)
     if n == 1:
-        return Estimate(value=None, interval=None, n=1, reason=ONE_VALUE)
+        return Estimate(value=mean, interval=None, n=1, reason="one value gives no interval")
     spread = statistics.stdev(values)
     # Below rounding error the values are equal: a count repeats exactly over seeds.
     if spread <= 1e-12 * max(1.0, abs(mean)):
@@ -97,13 +97,16 @@ def estimate_difference(
 ) -> Estimate:
     """Return mean(first) - mean(second) over seeds, in the unit of the values, with its t interval.
 
-    Both sequences hold one value a seed, in the same order of seeds.
+    Both sequences hold one value a seed, in the same order of seeds. One seed gives no estimate: nothing would say how
+    far another lies from it.
 
     Raises:
         ValueError: a value is not finite, or the numbers of values differ.
     """
     if len(first) != len(second):
         raise ValueError("both sides need one value for each seed")
+    if len(first) == 1:
+        return Estimate(value=None, interval=None, n=1, reason=ONE_VALUE)
     method = method or DIFFERENCE_METHODS[pairing]
     spread = spread_of_difference(first, second, pairing)
     if pairing == "paired" or spread is None:
@@ -163,7 +166,8 @@ def estimate_ratio(ratios: Sequence[float], *, level: float = LEVEL) -> Estimate
     """
     if not all(math.isfinite(ratio) and ratio > 0 for ratio in ratios):
         raise ValueError("ratios must be finite and above zero")
-    return _carry_back(estimate_mean([math.log(ratio) for ratio in ratios], level=level, method=PAIRED_METHOD))
+    logs = [math.log(ratio) for ratio in ratios]
+    return _carry_back(estimate_difference(logs, [0.0] * len(logs), "paired", level=level, method=PAIRED_METHOD))
 
 
 def _widen(estimate: Estimate, factor: float) -> Estimate:

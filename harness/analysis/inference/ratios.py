@@ -25,7 +25,7 @@ RATIO_METRICS: tuple[TaskMetric, ...] = (
 )
 METHOD = "t over repeats"
 NORMAL_95 = 1.959964
-ONE_REPEAT = "one repeat gives no interval"
+ONE_REPEAT = "one repeat: no interval, so no number"
 
 
 def summarise_arm(arm: str, found: Sequence[Answered]) -> ArmCost:

@@ -133,7 +133,7 @@ def _over_repeats(values: Sequence[Value]) -> Estimate:
         return Estimate(value=None, interval=None, n=0, reason=reasons[0])
     known = [float(value) for value in values if not isinstance(value, str)]
     estimate = floor_at_zero(estimate_mean(known, method=METHOD))
-    reason = "one repeat gives no interval" if estimate.n == 1 else estimate.reason
+    reason = "one repeat: no interval, so no number" if estimate.n == 1 else estimate.reason
     return Estimate(value=estimate.value, interval=estimate.interval, n=estimate.n, reason=reason)
 
 

@@ -170,7 +170,7 @@ def test_one_seed_gives_a_finding_and_no_number():
     assert all((found.estimate, found.interval) == (None, None) for found in rows)
     assert all(gap.gap is None for gap in match.budget_gaps)
     assert all(axis.gap is None for axis in match.axes)
-    assert row(match, "flops").reason == "one seed: no interval, so no number"
+    assert row(match, "flops").reason == "one seed or repeat: no interval, so no number"
     assert row(match, "flops").per_seed == ((0, pytest.approx(2.0)),), "what the one seed gave stays on record"
     assert "one_seed" in codes(match)
 

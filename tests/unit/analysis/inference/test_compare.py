@@ -72,10 +72,10 @@ def test_intervals_are_over_repeats_by_the_studys_rule() -> None:
     assert alone.interval.method.startswith("two-sample t on log costs over repeats")
 
 
-def test_one_repeat_gives_a_ratio_without_an_interval() -> None:
+def test_one_repeat_gives_no_ratio_and_says_why() -> None:
     found = ratio(compare(*make_pair(0.5, seeds=(0,))), "energy_per_task")
-    assert found.estimate is not None
-    assert (found.interval, found.reason) == (None, "one repeat gives no interval")
+    assert (found.estimate, found.interval, found.n) == (None, None, 1)
+    assert found.reason == "one repeat: no interval, so no number"
 
 
 def test_repeats_do_not_multiply_the_questions() -> None:

@@ -89,8 +89,8 @@ def test_energies_of_different_domains_are_not_divided() -> None:
     other = run("moe", 0, MOE, {})
     windows = [dataclasses.replace(w, energy=(reading(1.0, domain="cpu"),)) for w in other.windows]
     runs: WeighedRuns = {
-        "dense": {0: [(run("dense", 0, DENSE, {}), 1.0)]},
-        "moe": {0: [(dataclasses.replace(other, windows=tuple(windows)), 1.0)]},
+        "dense": {seed: [(run("dense", 0, DENSE, {}), 1.0)] for seed in (0, 1)},
+        "moe": {seed: [(dataclasses.replace(other, windows=tuple(windows)), 1.0)] for seed in (0, 1)},
     }
     found = build_views(ARMS, runs, "paired")
     assert found is not None
