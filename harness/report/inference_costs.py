@@ -120,7 +120,7 @@ def accuracy_section(result: InferenceResult, detail: InferenceDetail) -> Sectio
             "their difference, paired by example, lies wholly inside a margin that was declared before the first run "
             "(TOST)."
         ),
-        figures=(accuracy_figure(detail.scores, result.baseline_arm, result.candidate_arm),),
+        figures=(accuracy_figure(detail, result.baseline_arm, result.candidate_arm),),
         tables=(_table("accuracy-tests", "Two one-sided tests on accuracy", names, rows, words),) if rows else (),
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from harness.analysis.inference.results import InferenceDetail, KindScore
+from harness.analysis.inference.results import InferenceDetail
 from harness.analysis.results import ArmTask, Interval, MatchResult, TaskPair, TaskRatio
 from harness.analysis.stats import Estimate
 from harness.report import numbers as n
@@ -41,13 +41,15 @@ def kinds_section(match: MatchResult, detail: InferenceDetail) -> Section:
         id="kinds-section",
         title="Each kind of task",
         lead=lead if match.kinds else "The families are not compared; this is what single runs answered.",
-        figures=(accuracy_figure(detail.scores, match.baseline_arm, match.candidate_arm),),
+        figures=(accuracy_figure(detail, match.baseline_arm, match.candidate_arm),),
         tables=tuple(tables) if match.kinds else (),
     )
 
 
-def accuracy_figure(scores: Sequence[KindScore], baseline: str, candidate: str) -> Figure:
+def accuracy_figure(detail: InferenceDetail, baseline: str, candidate: str) -> Figure:
     """Return accuracy beside chance, kind by kind, with the numbers as a table."""
+    scores = detail.scores
+    where = "At the matched loss" if detail.matched_loss is not None else "Means over runs"
     rows = tuple(
         (
             score.kind,
@@ -64,7 +66,7 @@ def accuracy_figure(scores: Sequence[KindScore], baseline: str, candidate: str) 
     names = ("Kind", "Family", "Size", "Accuracy", "Standard error", "Chance", "Questions", "Runs")
     return Figure(
         id="f-kinds",
-        caption="Bars: 95% of the binomial error over the questions. Dashed: chance.",
+        caption=f"{where}. Bars: 95% of the binomial error over the questions. Dashed: chance.",
         svg=draw_plot("kind_accuracy", scores, baseline, candidate),
         table=_table("kind-scores", "Accuracy of each kind", names, rows, {"Kind", "Family", "Size"}),
         missing="No accuracy is known.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 from harness.analysis.inference.additivity import check_sums
@@ -48,6 +49,10 @@ def describe_matched(records: Sequence[RunRecord], match: MatchResult, study: St
         views = build_views((match.baseline_arm, match.candidate_arm), runs, pairing)
         ids = {p.run_id for _, weighed in chosen.values() for found in weighed.values() for p, _ in found}
         used = [record for record in used if record.run_id in ids]
+        weights = {p.run_id: w for _, weighed in chosen.values() for found in weighed.values() for p, w in found}
+        detail = describe_runs(used, {}, views)
+        scores = summarise_scores(used, weights)
+        return dataclasses.replace(detail, scores=scores, matched_loss=match.matched_loss)
     return describe_runs(used, {}, views)
 
 

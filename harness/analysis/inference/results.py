@@ -297,8 +297,13 @@ class ServingSide:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InferenceDetail:
-    """What single runs say of inference, whatever the study: regimes, sums, views, experts by task, servers."""
+    """What single runs say of inference, whatever the study: regimes, sums, views, experts by task, servers.
 
+    `matched_loss` is that of the study, where `scores` are read off at it as the costs of tasks are; else `scores` are
+    plain means over runs. Figures of regimes are plain means over the same runs: a cost does not depend on training.
+    """
+
+    matched_loss: float | None = None
     regimes: tuple[RegimeCost, ...] = ()
     arm_regimes: tuple[ArmRegime, ...] = ()
     scores: tuple[KindScore, ...] = ()

@@ -65,7 +65,10 @@ def _score_lines(detail: InferenceDetail) -> list[str]:
         return []
     costs = {(row.arm, row.size, row.regime.kind, row.regime.answer_length): row.figures for row in detail.arm_regimes}
     head = f"  {'arm':<8}{'size':<14}{'kind':<20}{'accuracy':>16}{'chance':>9}{'asked':>7}{'runs':>6}{'J/task':>11}"
-    lines = ["", "kinds of tasks", f"{head}{'J/correct':>11}"]
+    matched = detail.matched_loss is not None  # joules per correct answer then stand with the ratios, at that loss
+    where = f"at {detail.matched_loss:.4g} bits per byte" if detail.matched_loss is not None else "a mean over runs"
+    title = f"kinds of tasks, accuracy {where} (+- one standard error)"
+    lines = ["", title, head if matched else f"{head}{'J/correct':>11}"]
     for score in detail.scores:
         told = "unknown" if score.accuracy is None else f"{score.accuracy:.1%}"
         if score.accuracy is not None and score.accuracy_stderr is not None:
@@ -74,7 +77,8 @@ def _score_lines(detail: InferenceDetail) -> list[str]:
         figures = costs.get((score.arm, score.size, score.kind, "fixed")) or costs.get(
             (score.arm, score.size, score.kind, "free")
         )
-        cells = [figures[name].value if figures else None for name in ("j_per_task", "j_per_correct")]
+        names: tuple[Metric, ...] = ("j_per_task",) if matched else ("j_per_task", "j_per_correct")
+        cells = [figures[name].value if figures else None for name in names]
         lines.append(
             f"  {score.arm:<8}{score.size[:13]:<14}{score.kind:<20}{told:>16}{chance:>9}{score.num_asked:>7}"
             f"{score.num_runs:>6}" + "".join(f"{format_si(cell, 'J'):>11}" for cell in cells)

@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 
 from harness.analysis.match import match_study
+from harness.core.inference import TaskRouting
 from tests.unit.analysis.factory import make_records, make_study, reading, window
 
 
@@ -27,6 +28,23 @@ def test_loads_of_training_are_told_where_they_were_counted():
         check = next(c for c in match_study(records, make_study(records)).checks if c.code == "no_dead_experts")
         assert check.outcome == "pass"
         assert words in check.text
+
+
+@pytest.mark.parametrize(("share_in_task", "outcome"), [(0.3, "pass"), (0.004, "fail")])
+def test_an_expert_that_works_in_some_kind_of_task_is_not_dead(share_in_task, outcome):
+    def idle_on_text(record):
+        kind = TaskRouting(
+            kind="sorting",
+            load=((share_in_task, 1 - share_in_task),),
+            mean_entropy=0.5,
+            num_tokens=9,
+            active_params_per_token=1.0,
+            total_params=2,
+        )
+        routing = dataclasses.replace(record.routing, load=((0.002, 0.998),), num_dead_experts=1)
+        return dataclasses.replace(record, routing=routing, task_routing=(kind,))
+
+    assert outcomes(only_moe(idle_on_text))["no_dead_experts"] == outcome
 
 
 def dropping(record, share, **model):
