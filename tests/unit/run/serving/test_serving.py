@@ -345,3 +345,11 @@ def test_the_only_model_of_a_server_needs_no_name(tmp_path: Path) -> None:
     assert served.bodies[0]["model"] == "/srv/models/only"
     assert record.serving.server_model == "only"
     assert "/srv" not in (tmp_path / "records" / f"{record.run_id}.json").read_text()
+
+
+def test_halves_of_characters_and_foreign_line_ends_in_answers_break_no_file(tmp_path: Path) -> None:
+    async def script(reply: Reply) -> None:
+        await answer_well(reply, ("a\ud83d", "\u2028b", "\n"))
+
+    _, rows = _run_script(script, tmp_path)
+    assert {(row.answer, row.answer_bytes) for row in rows} == {("a\ufffd\u2028b", 8)}
