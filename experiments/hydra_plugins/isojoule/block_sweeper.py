@@ -75,7 +75,7 @@ class BlockSweeper(Sweeper):
             elif job.trunk_id is not None and not store.is_finished(job.trunk_id):
                 text = f"its trunk {job.trunk_id} failed; see that record"
                 record = failed_record(job.config, job.run_id, utc_label(), text)
-                store.write_record(record)
+                store.write_failure(record)
                 display.end(record, 0.0)
             else:
                 display.begin(job.run_id, job.weight)
@@ -96,9 +96,15 @@ class BlockSweeper(Sweeper):
         random.Random(len(batch)).shuffle(batch)
         if any(job.config.role != "single" for job in (build_job(self._compose(item)) for item in batch[:1])):
             raise ConfigError("comma lists make single runs; this experiment lists cells of its own (sweep.cells).")
-        todo = []
+        todo, seen = [], set()
         for overrides in batch:
             job = build_job(self._compose(overrides))
+            if job.store.record_path(job.run_id) in seen:
+                raise ConfigError(
+                    f"two of the combinations ask for the same run '{job.run_id}' (an address or a folder is no part "
+                    "of it); run them one by one, each with a study of its own (study=NAME)."
+                )
+            seen.add(job.store.record_path(job.run_id))
             if not job.store.is_finished(job.run_id):
                 todo.append(overrides)
         with StudyProgress("sweep", len(todo), len(todo)) as display:

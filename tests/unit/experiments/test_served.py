@@ -120,3 +120,14 @@ def test_garbage_from_the_first_answer_is_a_failed_record_and_exit_code_1(tmp_pa
     assert record.status == "failed"
     assert "answered no request before the measurement (malformed_chunk)" in record.error
     assert "<html>" in record.error
+
+
+def test_two_servers_of_one_model_in_a_comma_list_would_be_one_run(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with ScriptedServer() as one, ScriptedServer() as two:
+        places = f"server.base_url={one.base_url},{two.base_url}"
+        assert main(("run", "-m", "task=serve", f"store={tmp_path}/s", places, "server.model=scripted", *FEW)) == 2
+        assert one.bodies == two.bodies == []
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "ask for the same run" in line
