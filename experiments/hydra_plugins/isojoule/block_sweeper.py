@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from filelock import FileLock, Timeout
+from harness.experiments.inference import hide_places
 from harness.experiments.job import build_job, show_on
 from harness.experiments.study import StudyJob, is_settled, plan_study, promise_study, trunk_is_needed
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -56,7 +57,7 @@ class BlockSweeper(Sweeper):
         store = Store(app.store)
         lock = _lock(store)
         try:
-            promise_study(store, app, jobs, "isojoule run -m " + " ".join(arguments))
+            promise_study(store, app, jobs, " ".join(("isojoule run -m", *map(hide_places, arguments))))
             with StudyProgress(app.study, len(jobs), sum(job.weight for job in jobs)) as display:
                 show_on(display)
                 self._run_all(jobs, store, display)
