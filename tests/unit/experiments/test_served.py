@@ -131,3 +131,21 @@ def test_two_servers_of_one_model_in_a_comma_list_would_be_one_run(
         assert one.bodies == two.bodies == []
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert "ask for the same run" in line
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (("task=serve", *FEW, "task.kinds.sorting.context_bytes=10"), "does not fit into 10 bytes"),
+        (("task.mode=server",), "no kinds to ask a server"),
+    ],
+)
+def test_what_cannot_be_asked_is_one_line_before_anything_is_measured(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, given: tuple[str, ...], words: str
+) -> None:
+    with ScriptedServer() as server:
+        assert main(("run", f"store={tmp_path}/s", f"server.base_url={server.base_url}", *given)) == 2
+        assert server.bodies == []
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert words in line
+    assert not (tmp_path / "s").exists()

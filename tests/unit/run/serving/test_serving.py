@@ -315,6 +315,13 @@ def test_more_requests_than_questions_are_repetitions(tmp_path: Path) -> None:
     assert "repeated_prompts" in _codes(record)
 
 
+@pytest.mark.parametrize(("position", "found"), [([], False), ([0, 1, 5], False), ([1, 2, 5], True)])
+def test_a_later_repeat_of_a_study_asks_what_was_asked_before(tmp_path: Path, position: list[int], found: bool) -> None:
+    with ScriptedServer(_answer_right) as served:
+        record, _ = _run(dataclasses.replace(_config(served.base_url), plan_position=position), tmp_path)
+    assert ("repeated_prompts" in _codes(record)) is found
+
+
 def test_the_key_is_in_no_file_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERVER_KEY", "do-not-keep")
     with ScriptedServer(_answer_right) as served:
