@@ -16,7 +16,7 @@ from harness.tasks.suite import build_suite
 
 
 def check_served(config: RunConfig) -> None:
-    """Check that the server of a run answers and has its model, and that all can be asked; prepares its corpus (cached).
+    """Check that the server of a run answers and has its model, and that all can be asked; prepares the corpus.
 
     Raises:
         ConfigError: nobody answers at its address, there is no such model, nothing to ask, or httpx is not installed.
