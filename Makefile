@@ -8,7 +8,7 @@ QUICK := runs/iso_loss_quick
 STUDY := runs/iso_loss_cpu
 # Layers that import no torch are typed strictly.
 TYPED := harness/core harness/data harness/sensors harness/measure harness/serving harness/analysis harness/report \
-	harness/flops/published harness/cli/model.py
+	harness/exports harness/flops/published harness/cli/model.py
 
 .DEFAULT_GOAL := help
 .PHONY: help report study test check bench bench-meter bench-models bench-models-gpu bench-stats

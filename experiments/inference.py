@@ -11,8 +11,13 @@ from harness.experiments.schema import AppConfig
 from harness.core.config import RunConfig, is_inference
 from harness.core.errors import ConfigError
 from harness.core.model_config import HuggingFaceConfig, name_model
+from harness.core.task_config import hide_host
 
 _PLACE = re.compile(r"\$\{(model|server)\.(dense|moe)\}")
+_GIVEN_PLACE = re.compile(
+    r"((?:model\.(?:path|dense|moe)|server\.(?:base_url|dense|moe)|task\.lm_eval_dir|options\.path)=)"
+    r"('[^']*'|\"[^\"]*\"|[^,\]}'\"]*)"
+)
 _EXAMPLES = {
     "model": "isojoule run -m experiment=pair_hf model.dense=FOLDER model.moe=FOLDER",
     "server": "isojoule run -m experiment=pair_serve server.dense=URL server.moe=URL",
@@ -45,3 +50,20 @@ def check_places(app: AppConfig) -> None:
         for group, name in _PLACE.findall(" ".join(cell.overrides)):
             if not getattr(getattr(app, group), name, ""):
                 raise ConfigError(f"{group}.{name} is missing; type: {_EXAMPLES[group]}")
+
+
+def hide_places(argument: str) -> str:
+    """Return an argument of a command as a study keeps it: of a path its last part, of an address what a record keeps.
+
+    What is kept stands in the study's file and its report, which name no folder and no other machine.
+    """
+
+    def hide(found: re.Match[str]) -> str:
+        key, place = found.group(1), found.group(2).strip("'\"")
+        if not place or place.startswith("$"):
+            return found.group(0)
+        if key.startswith("server."):
+            return f"{key}{hide_host(place)}"
+        return key + place.replace("\\", "/").rstrip("/").rpartition("/")[2]
+
+    return _GIVEN_PLACE.sub(hide, argument)

@@ -16,6 +16,7 @@ from hydra.core.plugins import Plugins
 from harness.core.errors import EXIT_OK, EXIT_RUN_FAILED, EXIT_SWEEP_INCOMPLETE, ConfigError
 from harness.core.store import Store
 from harness.core.study import load_study
+from harness.core.terminal import escape_controls
 
 
 def launch(arguments: list[str]) -> int:
@@ -42,7 +43,7 @@ def launch(arguments: list[str]) -> int:
         return _study_exit_code(Store(app.store))
     failed = [record for record in ended if record.status == "failed"]
     for record in failed:
-        print(f"isojoule: {record.run_id} failed: {record.error}", file=sys.stderr)
+        print(escape_controls(f"isojoule: {record.run_id} failed: {record.error}"), file=sys.stderr)
     for record in ended:
         print(Store(app.store).record_path(record.run_id))
     if not failed:

@@ -1,4 +1,4 @@
-"""Servers before a run: reachable, with the model that is asked for, and that model's name in the run's identity."""
+"""Servers before a run: reachable, with the model that is asked for, and its name in the run's identity."""
 
 from __future__ import annotations
 
@@ -10,16 +10,25 @@ from harness.experiments.inference import name_size
 from harness.core.config import RunConfig
 from harness.core.errors import ConfigError
 from harness.core.task_config import ServerConfig
+from harness.data import prepare_data
+from harness.run.identity import needs_corpus
+from harness.tasks.suite import build_suite
 
 
 def check_served(config: RunConfig) -> None:
-    """Check that the server of a run answers and has its model.
+    """Check that the server of a run answers and has its model, and that all can be asked; prepares the corpus.
 
     Raises:
-        ConfigError: nobody answers at its address, there is no such model, or httpx is not installed.
+        ConfigError: nobody answers at its address, there is no such model, nothing to ask, or httpx is not installed.
+        DataError: a corpus that cannot be used, or a prompt that cannot be cut as it is asked.
     """
-    if config.task.mode == "server":
-        _ask_name(config.server)
+    if config.task.mode != "server":
+        return
+    _ask_name(config.server)
+    from harness.run.serving.plan import plan_requests  # noqa: PLC0415 - httpx is an extra
+
+    documents = prepare_data(config.data).test_documents if needs_corpus(config) and config.task.kinds else ()
+    plan_requests(config, build_suite(config.task.kinds, documents))
 
 
 def resolve_served(config: RunConfig) -> RunConfig:

@@ -78,6 +78,12 @@ class Store:
         self.marker_path(record.run_id).unlink(missing_ok=True)
         return path
 
+    def write_failure(self, record: RunRecord) -> Path:
+        """Write the record of a run that left nothing else; answers and trace of an earlier try go with its record."""
+        self.answers_path(record.run_id).unlink(missing_ok=True)
+        self.trace_path(record.run_id).unlink(missing_ok=True)
+        return self.write_record(record)
+
     def write_trace(self, run_id: str, trace: dict[str, Any]) -> None:
         """Write the power trace of a run: ``{"series": [{sensor, domain, times_s, power_w}], "windows": [...]}``."""
         write_text_atomically(self.trace_path(run_id), json.dumps(trace, allow_nan=False))

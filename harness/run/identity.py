@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from harness.core.config import RunConfig, hash_config, is_inference, make_run_id
+from harness.core.config import RunConfig, is_inference
 from harness.core.model_config import HuggingFaceConfig
+from harness.core.run_id import hash_config, make_run_id
 from harness.data import prepare_data
 from harness.flops.formulas import FORMULA_VERSION
 from harness.infer.huggingface.folder import find_hf_folder

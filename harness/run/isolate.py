@@ -47,11 +47,12 @@ def run_isolated(
         except BaseException:
             worker.kill()
             raise
-    record = store.load_record(run_id)
+    # writing a record removes the marker; while it stands, a record is of an earlier try
+    record = None if marker.exists() else store.load_record(run_id)
     if record is not None and (record.status == "failed" or worker.returncode == 0):
         return record
     record = failed_record(config, run_id, started, _death_notice(worker.returncode, log.read_text(errors="replace")))
-    store.write_record(record)
+    store.write_failure(record)
     return record
 
 

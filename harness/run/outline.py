@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from harness.core.config import CONFIG_HASH_LENGTH, RunConfig, config_without_places
+from harness.core.config import RunConfig
 from harness.core.records import SCHEMA_VERSION, PlanPosition, RunRecord
+from harness.core.run_id import CONFIG_HASH_LENGTH, config_without_places
 
 
 def failed_record(config: RunConfig, run_id: str, started_utc: str, error: str) -> RunRecord:

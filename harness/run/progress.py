@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from harness.core.records import RunRecord
+from harness.core.terminal import escape_controls
 from harness.core.units import format_duration, format_si
 
 
@@ -73,7 +74,7 @@ class StudyProgress:
             parts += [f"{loss:.4f} bits/byte", format_si(record.path.flops, "FLOP")]
         if record.status == "failed":
             parts.append((record.error or "").splitlines()[0] if record.error else "")
-        self.console.print("  ".join(parts), markup=False, highlight=False, soft_wrap=True)
+        self.console.print(escape_controls("  ".join(parts)), markup=False, highlight=False, soft_wrap=True)
 
     def skip(self, weight: float) -> None:
         """Count a run that was finished before."""

@@ -55,7 +55,7 @@ def emit(event: dict[str, Any]) -> None:
 
 
 def _fail(config: RunConfig, store: Store, run_id: str, started: str, text: str) -> int:
-    store.write_record(failed_record(config, run_id, started, text))
+    store.write_failure(failed_record(config, run_id, started, text))
     return EXIT_RUN_FAILED
 
 

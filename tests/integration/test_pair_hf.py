@@ -56,10 +56,11 @@ def finished(place: Path) -> Store:
     return Store(place / "runs" / "pair_hf")
 
 
-def test_every_planned_run_is_a_finished_record_of_its_model_with_answers(finished: Store) -> None:
+def test_every_planned_run_is_a_finished_record_of_its_model_with_answers(place: Path, finished: Store) -> None:
     study = load_study(finished.root)
     assert study is not None
     assert study.purpose == "inference"
+    assert str(place) not in study.command
     records, unreadable = finished.load_records()
     assert unreadable == []
     assert {run.run_id for run in study.runs} == {record.run_id for record in records}

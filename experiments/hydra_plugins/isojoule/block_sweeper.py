@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from filelock import FileLock, Timeout
+from harness.experiments.inference import hide_places
 from harness.experiments.job import build_job, show_on
 from harness.experiments.study import StudyJob, is_settled, plan_study, promise_study, trunk_is_needed
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -56,7 +57,7 @@ class BlockSweeper(Sweeper):
         store = Store(app.store)
         lock = _lock(store)
         try:
-            promise_study(store, app, jobs, "isojoule run -m " + " ".join(arguments))
+            promise_study(store, app, jobs, " ".join(("isojoule run -m", *map(hide_places, arguments))))
             with StudyProgress(app.study, len(jobs), sum(job.weight for job in jobs)) as display:
                 show_on(display)
                 self._run_all(jobs, store, display)
@@ -75,7 +76,7 @@ class BlockSweeper(Sweeper):
             elif job.trunk_id is not None and not store.is_finished(job.trunk_id):
                 text = f"its trunk {job.trunk_id} failed; see that record"
                 record = failed_record(job.config, job.run_id, utc_label(), text)
-                store.write_record(record)
+                store.write_failure(record)
                 display.end(record, 0.0)
             else:
                 display.begin(job.run_id, job.weight)
@@ -96,9 +97,15 @@ class BlockSweeper(Sweeper):
         random.Random(len(batch)).shuffle(batch)
         if any(job.config.role != "single" for job in (build_job(self._compose(item)) for item in batch[:1])):
             raise ConfigError("comma lists make single runs; this experiment lists cells of its own (sweep.cells).")
-        todo = []
+        todo, seen = [], set()
         for overrides in batch:
             job = build_job(self._compose(overrides))
+            if job.store.record_path(job.run_id) in seen:
+                raise ConfigError(
+                    f"two of the combinations ask for the same run '{job.run_id}' (an address or a folder is no part "
+                    "of it); run them one by one, each with a study of its own (study=NAME)."
+                )
+            seen.add(job.store.record_path(job.run_id))
             if not job.store.is_finished(job.run_id):
                 todo.append(overrides)
         with StudyProgress("sweep", len(todo), len(todo)) as display:

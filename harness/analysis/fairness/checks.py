@@ -14,8 +14,8 @@ from harness.analysis.fairness.runs import check_runs
 from harness.analysis.multipliers import Pair
 from harness.analysis.pooling import read_config
 from harness.analysis.results import Check, FrontierPoint
-from harness.core.config import ADDED_LATER
 from harness.core.records import RunRecord
+from harness.core.run_id import ADDED_LATER
 from harness.core.study import StudyInfo, TuningNote
 
 MIN_SEEDS = 3

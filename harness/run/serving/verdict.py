@@ -66,8 +66,12 @@ def find_load_problems(
     if any(outcome.answered and outcome.usage is None for outcome in outcomes):
         text = f"tokens of answers: {stats.token_source}"
         findings.append(Finding(code="tokens_counted_by_chunks", severity="warning", text=text))
-    if any(request.repetition for request in planned[: len(outcomes)]):
-        text = "prompts were repeated; a server with a prefix cache reads a repeated prompt for almost nothing"
+    is_later_repeat = bool(config.plan_position) and config.plan_position[0] > 0
+    if is_later_repeat or any(request.repetition for request in planned[: len(outcomes)]):
+        text = (
+            f"prompts were asked before, in {'an earlier repeat of the study' if is_later_repeat else 'this run'}; a "
+            "server with a prefix cache reads them for almost nothing: switch it off, or start the server anew"
+        )
         findings.append(Finding(code="repeated_prompts", severity="info", text=text))
     findings.extend(_find_arrival_problems(config, result, stats))
     return findings

@@ -8,14 +8,12 @@ import pytest
 
 from harness.core.config import (
     RunConfig,
-    config_without_places,
-    hash_config,
     is_inference,
-    make_run_id,
     validate_run,
 )
 from harness.core.errors import ConfigError
 from harness.core.model_config import HuggingFaceConfig, name_model
+from harness.core.run_id import config_without_places, hash_config, make_run_id
 from harness.core.task_config import KindConfig, ServerConfig, TaskConfig
 
 HF = RunConfig(arm="moe", model=HuggingFaceConfig(path="/a/b/olmoe", size="olmoe"))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.core.config import RunConfig, config_from_dict, config_to_dict, hash_config, make_run_id, validate_run
+from harness.core.config import RunConfig, config_from_dict, config_to_dict, validate_run
 from harness.core.errors import ConfigError, RecordError, did_you_mean
 from harness.core.model_config import MoEConfig
 from harness.core.records import (
@@ -23,6 +23,7 @@ from harness.core.records import (
     worst_grade,
 )
 from harness.core.registry import Registry
+from harness.core.run_id import hash_config, make_run_id
 from harness.core.store import Store
 from harness.core.study import MatchRule, StudyInfo, load_study, save_study
 from harness.core.units import format_digits, format_duration, format_si

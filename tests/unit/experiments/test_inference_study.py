@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from harness.experiments.compose import compose_app
+from harness.experiments.inference import hide_places
 from harness.experiments.preflight import check_before_run
 from harness.experiments.schema import register_schemas
 from harness.experiments.study import StudyJob, plan_study, promise_study
@@ -142,3 +143,25 @@ def _check(arguments: Sequence[str]) -> None:
 def test_a_folder_that_is_missing_is_one_line(given: list[str], words: str) -> None:
     with pytest.raises(HarnessError, match=words):
         _check(["experiment=pair_hf", "+kind@task.kinds.sums=arithmetic", *given])
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("model.dense=/home/me/models/llama-x/", "model.dense=llama-x"),
+        ("model.moe=org/olmoe", "model.moe=olmoe"),
+        ("model.path='/home/me/a b'", "model.path=a b"),
+        ("server.dense=http://gpu7.example.org:8000/v1", "server.dense=http://(another host)"),
+        ("server.moe=http://127.0.0.1:8001", "server.moe=http://127.0.0.1:8001"),
+        ("server.moe_model=org/olmoe", "server.moe_model=org/olmoe"),
+        ("task.kinds.mine.options.path=/home/me/q.jsonl", "task.kinds.mine.options.path=q.jsonl"),
+        ("task.lm_eval_dir=../tasks", "task.lm_eval_dir=tasks"),
+        ("sweep.cells=[{overrides: ['model.path=/home/me/x', 'seed=1']}]",
+         "sweep.cells=[{overrides: ['model.path=x', 'seed=1']}]"),
+        ("sweep.cells=[{overrides: ['model.path=${model.dense}']}]",
+         "sweep.cells=[{overrides: ['model.path=${model.dense}']}]"),
+        ("experiment=pair_hf", "experiment=pair_hf"),
+    ],
+)  # fmt: skip
+def test_the_command_of_a_study_names_no_folder_and_no_other_machine(given: str, kept: str) -> None:
+    assert hide_places(given) == kept

@@ -69,10 +69,17 @@ def test_both_servers_of_a_pair_are_checked_before_the_first_run() -> None:
     [
         ("server.base_url=http://127.0.0.1:1", "no server answers at http://127.0.0.1:1"),
         ("server.base_url=127.0.0.1:8000", "give the server's address"),
+        ("server.base_url=http://127.0.0.1:99999", "give the server's address"),
+        ("server.base_url='http://127.0.0.1/?token=1'", "give the server's address"),
+        ("server.base_url=http://", "give the server's address"),
+        ("server.base_url='http://[::1'", "give the server's address"),
+        ("server.base_url=http://xn--a", "no server answers"),
         ("server.base_url=http://user:word@127.0.0.1", "holds a user or password"),
         ("server.api=chatt", "did you mean 'chat'"),
         ("server.concurrency=-1", "give 0 or more"),
         ("server.timeout_s=0", "server.timeout_s is 0"),
+        ("server.timeout_s=inf", "server.timeout_s is inf; give a number"),
+        ("server.request_rate=inf", "server.request_rate is inf; give a number above 0, or null"),
         ("task.answer=false", "nothing to do"),
     ],
 )
@@ -113,3 +120,32 @@ def test_garbage_from_the_first_answer_is_a_failed_record_and_exit_code_1(tmp_pa
     assert record.status == "failed"
     assert "answered no request before the measurement (malformed_chunk)" in record.error
     assert "<html>" in record.error
+
+
+def test_two_servers_of_one_model_in_a_comma_list_would_be_one_run(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with ScriptedServer() as one, ScriptedServer() as two:
+        places = f"server.base_url={one.base_url},{two.base_url}"
+        assert main(("run", "-m", "task=serve", f"store={tmp_path}/s", places, "server.model=scripted", *FEW)) == 2
+        assert one.bodies == two.bodies == []
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "ask for the same run" in line
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (("task=serve", *FEW, "task.kinds.sorting.context_bytes=10"), "does not fit into 10 bytes"),
+        (("task.mode=server",), "no kinds to ask a server"),
+    ],
+)
+def test_what_cannot_be_asked_is_one_line_before_anything_is_measured(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, given: tuple[str, ...], words: str
+) -> None:
+    with ScriptedServer() as server:
+        assert main(("run", f"store={tmp_path}/s", f"server.base_url={server.base_url}", *given)) == 2
+        assert server.bodies == []
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert words in line
+    assert not (tmp_path / "s").exists()
