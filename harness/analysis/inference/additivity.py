@@ -8,8 +8,8 @@ from typing import Literal
 
 from harness.analysis.boundary import sum_boundary
 from harness.analysis.inference.costs import find_windows, half_width, order_of
-from harness.analysis.inference.phases import sum_phase
 from harness.analysis.inference.results import Additivity
+from harness.analysis.phases import sum_phase
 from harness.core.inference import Regime
 from harness.core.records import RunRecord, WindowRecord
 from harness.core.units import format_si

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from scipy import stats as scipy_stats  # type: ignore[import-untyped, unused-ignore]
 
 from harness.analysis.boundary import sum_boundary
-from harness.analysis.inference.phases import PhaseSum, sum_phase
 from harness.analysis.inference.results import ArmRegime, Metric, RegimeCost
+from harness.analysis.phases import PhaseSum, count_new_tokens, sum_phase
 from harness.analysis.results import Interval
 from harness.analysis.stats import LEVEL, Estimate, estimate_mean, floor_at_zero, t_critical
 from harness.analysis.task_costs import SWEEP, find_accuracy
@@ -145,7 +145,8 @@ def _figures(
     no_flops, no_bytes = "the peak FLOP/s of the device is unknown", "the memory bandwidth of the device is unknown"
     parts = [generate] if not apart else [prefill] if regime.num_output_tokens == 1 else [prefill, decode]
     task = {name: _add([part.per_task(name) for part in parts]) for name in ("energy_j", "net_j", "flops", "seconds")}
-    outputs = _outputs_per_task(regime, prefill, decode if apart else generate, apart=apart)
+    last, before = (decode, prefill) if apart else (generate, None)
+    outputs = count_new_tokens(regime.answer_length, regime.num_output_tokens, last, before)
     inputs = (prefill if apart else generate).per_task("num_input_tokens")
     memory: list[float] = [part.peak_memory_bytes for part in parts if part.peak_memory_bytes is not None]
     return {
@@ -166,17 +167,6 @@ def _figures(
         "decode_mbu": _over(_over(decode.num_bytes, decode.seconds), peak_bytes or no_bytes),
         "peak_memory_bytes": max(memory) if memory else "the windows do not say their peak memory",
     }
-
-
-def _outputs_per_task(regime: Regime, prefill: PhaseSum, last: PhaseSum, *, apart: bool) -> Value:
-    """Return the new tokens of one task, the first one, which prefill makes, included."""
-    if regime.answer_length == "fixed" and regime.num_output_tokens is not None:
-        return float(regime.num_output_tokens)
-    made = last.per_task("num_output_tokens")
-    if isinstance(made, str) or not apart:
-        return made
-    first = prefill.per_task("num_output_tokens")
-    return made + (first if isinstance(first, float) and first > 0 else 1.0)
 
 
 def _per_correct(record: RunRecord, regime: Regime, energies: Sequence[Value]) -> Estimate:

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from harness.analysis.boundary import sum_boundary
-from harness.analysis.inference.phases import sum_phase
 from harness.analysis.inference.results import ServingSide
+from harness.analysis.phases import sum_phase
 from harness.analysis.stats import Estimate, estimate_mean, floor_at_zero
 from harness.core.answers import TaskResult
 from harness.core.inference import Percentiles, ServingStats
