@@ -9,6 +9,7 @@ from scipy import stats as scipy_stats  # type: ignore[import-untyped, unused-ig
 
 from harness.analysis.boundary import sum_boundary
 from harness.analysis.inference.results import ArmRegime, Metric, RegimeCost
+from harness.analysis.inference.seeds import EVEN, Weights, average_seeds
 from harness.analysis.phases import PhaseSum, count_new_tokens, sum_phase
 from harness.analysis.results import Interval
 from harness.analysis.stats import LEVEL, Estimate, estimate_mean, floor_at_zero, t_critical
@@ -31,8 +32,11 @@ def measure_regimes(record: RunRecord) -> tuple[RegimeCost, ...]:
     return tuple(cost for cost in measured if cost is not None)
 
 
-def merge_runs(costs: Sequence[RegimeCost]) -> tuple[ArmRegime, ...]:
-    """Return every arm and size in every regime: means over its runs with a t interval, or its one run's."""
+def merge_runs(costs: Sequence[RegimeCost], weights: Weights = EVEN) -> tuple[ArmRegime, ...]:
+    """Return every arm and size in every regime: means over its seeds with a t interval, or its one run's.
+
+    Runs of one seed are first averaged by `weights`.
+    """
     groups: dict[tuple[str, str, Regime], list[RegimeCost]] = {}
     for cost in costs:
         groups.setdefault((cost.arm, cost.size, cost.regime), []).append(cost)
@@ -44,7 +48,7 @@ def merge_runs(costs: Sequence[RegimeCost]) -> tuple[ArmRegime, ...]:
                 arm=arm,
                 size=size,
                 regime=regime,
-                figures={name: _cut(name, _over_runs([c.figures[name] for c in found])) for name in found[0].figures},
+                figures={name: _cut(name, _over_seeds(found, name, weights)) for name in found[0].figures},
                 num_runs=len(found),
                 grade=worst_grade(*grades) if grades else None,
                 simulated=any(cost.simulated for cost in found),
@@ -54,13 +58,15 @@ def merge_runs(costs: Sequence[RegimeCost]) -> tuple[ArmRegime, ...]:
     return tuple(sorted(rows, key=lambda row: (order_of(row.regime), row.arm, row.size)))
 
 
-def _over_runs(found: Sequence[Estimate]) -> Estimate:
-    if len(found) == 1:
-        return found[0]
-    missing = next((estimate.reason for estimate in found if estimate.value is None), None)
+def _over_seeds(costs: Sequence[RegimeCost], name: Metric, weights: Weights) -> Estimate:
+    if len(costs) == 1:
+        return costs[0].figures[name]
+    found = [(cost.run_id, cost.seed, cost.figures[name]) for cost in costs]
+    missing = next((estimate.reason for _, _, estimate in found if estimate.value is None), None)
     if missing is not None:
         return _unknown(missing)
-    return estimate_mean([estimate.value for estimate in found if estimate.value is not None], method="t over runs")
+    known = [(run_id, seed, estimate.value) for run_id, seed, estimate in found if estimate.value is not None]
+    return estimate_mean(average_seeds(known, weights), method="t over seeds")
 
 
 def order_of(regime: Regime) -> tuple[bool, str, str, int, int, int]:

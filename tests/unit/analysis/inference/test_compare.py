@@ -227,3 +227,19 @@ def as_free(record: c.RunRecord, times: float) -> list[c.WindowRecord]:
         regime = dataclasses.replace(w.regime, answer_length="free", num_output_tokens=99)
         made.append(dataclasses.replace(w, regime=regime, work=work, energy=energy))
     return made
+
+
+def test_a_second_try_of_a_repeat_counts_nowhere() -> None:
+    records, answers = make_pair(0.5)
+    first = records[0]
+    joules = dict.fromkeys(KINDS, 100.0)
+    again = make_model_record(
+        first.arm, first.seed, joules=joules, run_id=f"{first.run_id}-z", started_utc="9999-01-01T00:00:00Z"
+    )
+    answers[again.run_id] = answers[first.run_id]
+    found = compare_inference([again, *records], answers, None)
+    plain = compare_inference(records, answers, None)
+    assert found.suite is not None
+    assert plain.suite is not None
+    assert found.suite.ratios == plain.suite.ratios
+    assert [finding.code for finding in found.findings] == ["no_study", "repeat_twice"]
