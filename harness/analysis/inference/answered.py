@@ -110,7 +110,7 @@ def _serve_cost(
     tokens = statistics.fmean(made) if made else _known(whole.per_task("num_output_tokens"))
     part: float | None = 1.0
     if not alone:
-        # shares of requests may be of another boundary than the headline's; what they say is who bears how much of it
+        # net energy and that of failed requests have no shares of their own: shares say who bears how much of them
         shares = math.fsum(row.energy_j for row in rows if row.energy_j is not None)
         mine = [row.energy_j for row in own if row.energy_j is not None]
         complete = bool(own) and len(mine) == len(own) and shares > 0

@@ -243,3 +243,25 @@ def test_a_second_try_of_a_repeat_counts_nowhere() -> None:
     assert plain.suite is not None
     assert found.suite.ratios == plain.suite.ratios
     assert [finding.code for finding in found.findings] == ["no_study", "repeat_twice"]
+
+
+def test_one_repeat_shows_a_cost_without_saying_that_there_is_no_number() -> None:
+    found = compare(*make_pair(0.5, seeds=(0,)))
+    assert found.suite is not None
+    figure = found.suite.arms[0].figures["energy_per_task"]
+    assert figure.value is not None
+    assert (figure.interval, figure.reason) == (None, "one repeat gives no interval")
+
+
+def test_an_interval_that_ends_at_zero_still_holds_the_error_of_the_accuracy() -> None:
+    found = compare(*make_pair(0.5, noise=lambda arm, number: 1 + 3.0 * (number >= 20)))
+    assert found.suite is not None
+    figures = found.suite.arms[0].figures
+    task, correct = figures["energy_per_task"], figures["energy_per_correct"]
+    assert task.interval is not None
+    assert correct.interval is not None
+    assert task.interval.low == correct.interval.low == 0.0
+    assert task.value is not None
+    assert correct.value is not None
+    assert correct.interval.high / correct.value > task.interval.high / task.value
+    assert correct.interval.method.endswith("with the binomial error of the accuracy")
