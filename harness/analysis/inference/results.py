@@ -107,6 +107,7 @@ class Additivity:
     outcome: Literal["pass", "fail", "unknown"]
     text: str
     grade: Grade | None
+    simulated: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
