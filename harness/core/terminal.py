@@ -13,8 +13,7 @@ def escape_controls(text: str) -> str:
 
 
 def _is_control(char: str) -> bool:
-    # C0 and C1 controls, halves of surrogate pairs (no terminal can show them), and the marks that turn the direction of
-    # a line around
+    # C0 and C1 controls, halves of surrogate pairs (no terminal can show them), marks that turn a line around
     code = ord(char)
     return (
         code < 32
