@@ -265,3 +265,11 @@ def test_an_interval_that_ends_at_zero_still_holds_the_error_of_the_accuracy() -
     assert correct.value is not None
     assert correct.interval.high / correct.value > task.interval.high / task.value
     assert correct.interval.method.endswith("with the binomial error of the accuracy")
+
+
+def test_runs_in_which_nothing_was_asked_are_no_crash_and_no_passed_check() -> None:
+    records, _ = make_pair(0.5)
+    idle = [dataclasses.replace(r, windows=r.windows[:2]) for r in records]
+    for answered in (idle, [*records[:-1], idle[-1]]):
+        checks = {check.code: check.outcome for check in compare(answered, {}).checks}
+        assert checks["energy_boundary"] == "unknown"
