@@ -149,8 +149,9 @@ def _compare_accuracy(  # noqa: PLR0917 - the parts of one comparison
 
 def _shares(record: RunRecord, kind: str) -> dict[str, tuple[float, int]]:
     """Return accuracy and examples of each kind in one repeat; more repeats ask the same questions again."""
-    readings = [q for q in record.quality if q.higher_is_better and q.value is not None and kind in (SUITE, q.task)]
-    return {q.task: (q.value, q.num_samples) for q in readings if q.value is not None and q.num_samples > 0}
+    found = [find_accuracy(record, name) for name in (name_kinds(record, ()) if kind == SUITE else (kind,))]
+    readings = [reading for reading in found if reading is not None and reading.num_samples > 0]
+    return {q.task: (q.value, q.num_samples) for q in readings if q.value is not None}
 
 
 def _family(records: Sequence[RunRecord]) -> tuple[str, ...]:

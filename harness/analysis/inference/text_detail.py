@@ -64,8 +64,9 @@ def _score_lines(detail: InferenceDetail) -> list[str]:
     if not detail.scores:
         return []
     costs = {(row.arm, row.size, row.regime.kind, row.regime.answer_length): row.figures for row in detail.arm_regimes}
-    head = f"  {'arm':<8}{'size':<14}{'kind':<20}{'accuracy':>16}{'chance':>9}{'asked':>7}{'runs':>6}{'J/task':>11}"
-    lines = ["", "kinds of tasks", f"{head}{'J/correct':>11}"]
+    head = f"  {'arm':<8}{'size':<14}{'kind':<20}{'accuracy':>16}{'chance':>9}{'asked':>7}{'runs':>6}"
+    # servers have no windows of one kind: what a task costs stands above
+    lines = ["", "kinds of tasks", f"{head}{'J/task':>11}{'J/correct':>11}" if costs else head]
     for score in detail.scores:
         told = "unknown" if score.accuracy is None else f"{score.accuracy:.1%}"
         if score.accuracy is not None and score.accuracy_stderr is not None:
@@ -74,7 +75,8 @@ def _score_lines(detail: InferenceDetail) -> list[str]:
         figures = costs.get((score.arm, score.size, score.kind, "fixed")) or costs.get(
             (score.arm, score.size, score.kind, "free")
         )
-        cells = [figures[name].value if figures else None for name in ("j_per_task", "j_per_correct")]
+        names: tuple[Metric, ...] = ("j_per_task", "j_per_correct") if costs else ()
+        cells = [figures[name].value if figures else None for name in names]
         lines.append(
             f"  {score.arm:<8}{score.size[:13]:<14}{score.kind:<20}{told:>16}{chance:>9}{score.num_asked:>7}"
             f"{score.num_runs:>6}" + "".join(f"{format_si(cell, 'J'):>11}" for cell in cells)
@@ -203,13 +205,15 @@ def _serving_lines(side: ServingSide) -> list[str]:
     ):
         found = side.figures[name]
         told = (
-            f"{format_si(found.value, unit)}  {format_interval(found.interval)}"
-            if found.value is not None
-            else "unknown"
+            f"{format_si(found.value, unit)}  {_ends(found.interval, unit)}" if found.value is not None else "unknown"
         )
         lines.append(f"  {name:<28}{told}{f'  ({found.reason})' if found.reason else ''}")
     grade = "simulated" if side.simulated else side.grade or "none"
     return [*lines, f"  energy grade {grade}; {side.additivity_text}; tokens: {side.token_source}"]
+
+
+def _ends(interval: Interval | None, unit: str) -> str:
+    return f"{format_si(interval.low, unit)} to {format_si(interval.high, unit)}" if interval is not None else "-"
 
 
 def _name(row: ArmRegime | KindRouting | KindOverlap | Coverage) -> str:

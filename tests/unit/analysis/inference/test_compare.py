@@ -8,6 +8,7 @@ import pytest
 
 from harness.analysis.inference.compare import compare_inference
 from harness.analysis.inference.results import InferenceResult
+from harness.analysis.inference.scores import summarise_scores
 from harness.analysis.results import TaskRatio
 from harness.core import records as c
 from harness.core.errors import RecordError
@@ -22,6 +23,7 @@ from tests.unit.analysis.inference.factory import (
     make_rows,
     make_server_record,
 )
+from tests.unit.analysis.inference.factory import accuracy as c_accuracy
 
 
 def ratio(result: InferenceResult, metric: str, kind: str = "suite") -> TaskRatio:
@@ -273,3 +275,28 @@ def test_runs_in_which_nothing_was_asked_are_no_crash_and_no_passed_check() -> N
     for answered in (idle, [*records[:-1], idle[-1]]):
         checks = {check.code: check.outcome for check in compare(answered, {}).checks}
         assert checks["energy_boundary"] == "unknown"
+
+
+def with_library_tasks(record: c.RunRecord) -> c.RunRecord:
+    told = [
+        dataclasses.replace(c_accuracy("lm_eval:arc", value), metric=f"lm_eval_{metric}", chance=None)
+        for metric, value in (("acc", 0.5), ("acc_norm", 0.9), ("bleu", 25.0))
+    ]
+    return dataclasses.replace(record, quality=(*record.quality, *told))
+
+
+def test_metrics_of_a_librarys_task_stand_apart_and_are_no_kinds_that_were_asked() -> None:
+    records, answers = make_pair(0.5)
+    judged = [with_library_tasks(record) for record in records]
+    scores = {(score.kind, score.arm): score for score in summarise_scores(judged)}
+    assert scores["lm_eval:arc acc", "moe"].accuracy == pytest.approx(0.5)
+    assert scores["lm_eval:arc acc_norm", "moe"].accuracy == pytest.approx(0.9)
+    assert scores["lm_eval:arc acc", "moe"].num_runs == 3
+    assert scores["lm_eval:arc bleu", "moe"].accuracy is None
+    assert scores["lm_eval:arc bleu", "moe"].reason == "the metric is no share of right answers"
+    checks = {check.code: check.outcome for check in compare(judged, answers).checks}
+    assert checks["above_chance"] == "pass"
+    plain, alone = compare(records, {}), compare(judged, {})
+    assert plain.suite is not None
+    assert alone.suite is not None
+    assert alone.suite.accuracy == plain.suite.accuracy
