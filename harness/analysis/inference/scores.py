@@ -16,7 +16,8 @@ NO_SHARE = "the metric is no share of right answers"
 def summarise_scores(records: Sequence[RunRecord], weights: Weights = EVEN) -> tuple[KindScore, ...]:
     """Return the accuracy of every arm and size in every kind, for runs that say how their tasks were asked.
 
-    Several metrics of one task stand apart. An accuracy is the mean over seeds; runs of one seed are first averaged by `weights`.
+    Several metrics of one task stand apart. An accuracy is the mean over seeds; runs of one seed are first averaged by
+    `weights`.
     Line completion on its own, whose windows carry no regime, is no kind of a suite and is left out.
     """
     groups: dict[tuple[str, str, str], list[tuple[RunRecord, QualityReading]]] = {}

@@ -279,7 +279,9 @@ def test_runs_in_which_nothing_was_asked_are_no_crash_and_no_passed_check() -> N
 
 def with_library_tasks(record: c.RunRecord) -> c.RunRecord:
     told = [
-        dataclasses.replace(c_accuracy("lm_eval:arc", value), metric=f"lm_eval_{metric}", chance=None)
+        dataclasses.replace(
+            c_accuracy("lm_eval:arc", 0.5), value=value, stderr=None, metric=f"lm_eval_{metric}", chance=None
+        )
         for metric, value in (("acc", 0.5), ("acc_norm", 0.9), ("bleu", 25.0))
     ]
     return dataclasses.replace(record, quality=(*record.quality, *told))
