@@ -66,7 +66,7 @@ def _over_seeds(costs: Sequence[RegimeCost], name: Metric, weights: Weights) -> 
     if missing is not None:
         return _unknown(missing)
     known = [(run_id, seed, estimate.value) for run_id, seed, estimate in found if estimate.value is not None]
-    return estimate_mean(average_seeds(known, weights), method="t over seeds")
+    return estimate_mean(average_seeds(known, weights), method="t over seeds or repeats")
 
 
 def order_of(regime: Regime) -> tuple[bool, str, str, int, int, int]:

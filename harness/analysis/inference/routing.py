@@ -16,7 +16,7 @@ from harness.core.inference import ExpertCoverage, TaskRouting
 from harness.core.records import RunRecord
 
 CARRIED = 0.9
-METHOD = "t over seeds"
+METHOD = "t over seeds or repeats"
 ONE_RUN = "one run gives no interval"
 Load = Sequence[Sequence[float]]
 
