@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from harness.analysis.boundary import sum_boundary
+from harness.analysis.task_costs import ACCURACY_METRIC
 from harness.core.records import RunRecord
 from harness.report import numbers as n
 from harness.report.blocks import Cell, Column, Section, Table
@@ -74,7 +75,8 @@ def _run_row(record: RunRecord) -> tuple[Cell, ...]:
     known = [energy.energy_j for energy in sums if energy.energy_j is not None]
     joules = sum(known) if windows and len(known) == len(windows) else None
     grade = max((energy.grade for energy in sums if energy.grade is not None), default=None)
-    readings = [q for q in record.quality if q.higher_is_better and q.value is not None]
+    judged = [q for q in record.quality if q.higher_is_better and q.value is not None]
+    readings = [q for q in judged if q.metric == ACCURACY_METRIC] or judged
     right = ", ".join(f"{q.task} {100 * q.value:.1f}%" for q in readings if q.value is not None)
     mean = sum(q.value for q in readings if q.value is not None) / len(readings) if readings else None
     source = record.model_source

@@ -31,7 +31,8 @@ _WARMUP_TOKENS = 4
 class WindowSlot:
     """A window's account. `describe` tells the work; whoever opened the window calls it once it has closed.
 
-    The rest is known from then on; `energy_j` is the gross energy of all devices, ``None`` where any part is unknown.
+    The rest is known from then on; `energy_j` is the gross energy inside the headline boundary, ``None`` where any part
+    of it is unknown.
     """
 
     describe: Callable[[], Work] | None = None

@@ -63,7 +63,7 @@ def check_boundary(runs: Sequence[RunRecord]) -> Check:
     for record in runs:
         parts = [record.path.energy] if record.path is not None else []
         parts += [window.energy for window in record.windows_of(*INFERENCE_PHASES)]
-        for readings in parts:
+        for readings in parts or [()]:
             chosen = select_boundary(readings)
             if not chosen:
                 text = f"'{record.run_id}' has no energy reading"

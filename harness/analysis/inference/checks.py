@@ -11,10 +11,11 @@ from harness.analysis.boundary import sum_boundary
 from harness.analysis.fairness.checks import MIN_SEEDS, check_plan
 from harness.analysis.fairness.cost import check_idle_drift, check_interleaving
 from harness.analysis.fairness.energy import INFERENCE_PHASES, check_boundary, check_power_limit
+from harness.analysis.inference.answered import name_kinds
 from harness.analysis.inference.results import AccuracyDifference
 from harness.analysis.multipliers import Pair
 from harness.analysis.results import Check
-from harness.analysis.task_costs import SWEEP
+from harness.analysis.task_costs import SWEEP, find_accuracy
 from harness.core.answers import TaskResult
 from harness.core.records import RunRecord
 from harness.core.study import StudyInfo
@@ -42,7 +43,7 @@ def check_inference(  # noqa: PLR0917 - the parts of a study, once
     pair = Pair(arms[0], arms[1], tuple(seeds), {}, {})
     return (
         _check_accuracy(accuracy),
-        _check_above_chance(used, arms),
+        _check_above_chance(used, answers, arms),
         _check_repeats(len(seeds)),
         _check_work(used),
         _check_prompts(used, answers),
@@ -74,15 +75,21 @@ def _check_accuracy(accuracy: AccuracyDifference | None) -> Check:
     )
 
 
-def _check_above_chance(used: Sequence[RunRecord], arms: tuple[str, str]) -> Check:
-    """Check that both arms answer better than blindly over all kinds: two models that know nothing are equal, too."""
+def _check_above_chance(
+    used: Sequence[RunRecord], answers: Mapping[str, Sequence[TaskResult]], arms: tuple[str, str]
+) -> Check:
+    """Check that both arms answer better than blindly over all kinds: two models that know nothing are equal, too.
+
+    Tasks of another library, whose chance nobody tells, are no kinds that were asked here.
+    """
     code, title = ABOVE_CHANCE, "Both arms answer better than blindly"
     told, blind = [], []
     for arm in arms:
         record = next(record for record in used if record.arm == arm)
-        readings = [q for q in record.quality if q.higher_is_better]
+        found = [find_accuracy(record, kind) for kind in name_kinds(record, answers.get(record.run_id, ()))]
+        readings = [reading for reading in found if reading is not None]
         known = [(q.value, q.chance, q.stderr) for q in readings if None not in (q.value, q.chance, q.stderr)]
-        if not readings or len(known) < len(readings):
+        if not found or len(known) < len(found):
             return _check(code, title, "unknown", f"the accuracy of {arm} or its chance is unknown in some kind")
         value, chance = (statistics.fmean(entry[part] or 0.0 for entry in known) for part in (0, 1))
         low = value - NORMAL_95 * math.hypot(*(entry[2] or 0.0 for entry in known)) / len(known)

@@ -15,6 +15,7 @@ from harness.analysis.inference.answered import SUITE, measure_answered, name_ki
 from harness.analysis.inference.checks import check_inference
 from harness.analysis.inference.ratios import RATIO_METRICS, compare_cost, summarise_arm
 from harness.analysis.inference.results import AccuracyDifference, InferenceResult, KindCost
+from harness.analysis.inference.seeds import pick_repeats
 from harness.analysis.match import choose_arms, keep_planned
 from harness.analysis.pooling import INFERENCE_KEYS, require_poolable
 from harness.analysis.task_costs import find_accuracy, list_kinds
@@ -42,7 +43,8 @@ def compare_inference(
     finished = [record for record in kept if record.status == "finished"]
     require_poolable(finished, INFERENCE_KEYS)
     arms = choose_arms(kept, study, findings)
-    runs = {arm: {r.seed: r for r in sorted(finished, key=lambda r: r.run_id) if r.arm == arm} for arm in arms}
+    repeats = pick_repeats(finished)
+    runs = {arm: repeats.get(arm, {}) for arm in arms}
     if study is None:
         text = "no study.json: arms and margins were not fixed before the first run"
         findings.append(Finding(code="no_study", severity="warning", text=text))
@@ -147,8 +149,9 @@ def _compare_accuracy(  # noqa: PLR0917 - the parts of one comparison
 
 def _shares(record: RunRecord, kind: str) -> dict[str, tuple[float, int]]:
     """Return accuracy and examples of each kind in one repeat; more repeats ask the same questions again."""
-    readings = [q for q in record.quality if q.higher_is_better and q.value is not None and kind in (SUITE, q.task)]
-    return {q.task: (q.value, q.num_samples) for q in readings if q.value is not None and q.num_samples > 0}
+    found = [find_accuracy(record, name) for name in (name_kinds(record, ()) if kind == SUITE else (kind,))]
+    readings = [reading for reading in found if reading is not None and reading.num_samples > 0]
+    return {q.task: (q.value, q.num_samples) for q in readings if q.value is not None}
 
 
 def _family(records: Sequence[RunRecord]) -> tuple[str, ...]:

@@ -64,11 +64,11 @@ def _score_lines(detail: InferenceDetail) -> list[str]:
     if not detail.scores:
         return []
     costs = {(row.arm, row.size, row.regime.kind, row.regime.answer_length): row.figures for row in detail.arm_regimes}
-    head = f"  {'arm':<8}{'size':<14}{'kind':<20}{'accuracy':>16}{'chance':>9}{'asked':>7}{'runs':>6}{'J/task':>11}"
-    matched = detail.matched_loss is not None  # joules per correct answer then stand with the ratios, at that loss
-    where = f"at {detail.matched_loss:.4g} bits per byte" if detail.matched_loss is not None else "a mean over runs"
+    head = f"  {'arm':<8}{'size':<14}{'kind':<20}{'accuracy':>16}{'chance':>9}{'asked':>7}{'runs':>6}"
+    where = f"at {detail.matched_loss:.4g} bits per byte" if detail.matched_loss is not None else "a mean over repeats"
     title = f"kinds of tasks, accuracy {where} (+- one standard error)"
-    lines = ["", title, head if matched else f"{head}{'J/correct':>11}"]
+    # servers have no windows of one kind: what a task costs stands above
+    lines = ["", title, f"{head}{'J/task':>11}{'J/correct':>11}" if costs else head]
     for score in detail.scores:
         told = "unknown" if score.accuracy is None else f"{score.accuracy:.1%}"
         if score.accuracy is not None and score.accuracy_stderr is not None:
@@ -77,7 +77,7 @@ def _score_lines(detail: InferenceDetail) -> list[str]:
         figures = costs.get((score.arm, score.size, score.kind, "fixed")) or costs.get(
             (score.arm, score.size, score.kind, "free")
         )
-        names: tuple[Metric, ...] = ("j_per_task",) if matched else ("j_per_task", "j_per_correct")
+        names: tuple[Metric, ...] = ("j_per_task", "j_per_correct") if costs else ()
         cells = [figures[name].value if figures else None for name in names]
         lines.append(
             f"  {score.arm:<8}{score.size[:13]:<14}{score.kind:<20}{told:>16}{chance:>9}{score.num_asked:>7}"
@@ -90,11 +90,11 @@ def _regime_lines(rows: Sequence[ArmRegime]) -> list[str]:
     if not rows:
         return ["", "no window names its regime: nothing to show by batch, context or answer length"]
     lines = ["", "regimes (kind, batch, tokens in > out; +- half of the 95% interval)"]
-    lines.append(f"  {'arm':<8}{'regime':<30}" + "".join(f"{head:>15}" for head in _HEADS) + "  grade")
+    lines.append(f"  {'arm, size':<16}{'regime':<30}" + "".join(f"{head:>15}" for head in _HEADS) + "  grade")
     for row in rows:
         cells = "".join(f"{_figure(row.figures[name], unit):>15}" for name, unit in _REGIME_COLUMNS)
         word = "simulated" if row.simulated else row.grade or "-"
-        lines.append(f"  {row.arm:<8}{describe_regime(row.regime):<30}{cells}  {word}")
+        lines.append(f"  {_name(row):<16}{describe_regime(row.regime):<30}{cells}  {word}")
     reasons = _reasons((name, row.figures[name]) for row in rows for name, _ in _REGIME_COLUMNS)
     return lines + [f"  {line}" for line in reasons]
 
@@ -151,31 +151,31 @@ def _view_line(row: ViewRow, views: Views) -> str:
 def _routing_lines(routing: Sequence[KindRouting], overlaps: Sequence[KindOverlap]) -> list[str]:
     if not routing:
         return []
-    head = f"  {'arm':<8}{'kind':<20}{'experts':>8}{'carry 90%':>11}{'entropy':>9}{'active':>9}{'tokens':>10}"
+    head = f"  {'arm, size':<16}{'kind':<20}{'experts':>8}{'carry 90%':>11}{'entropy':>9}{'active':>9}{'tokens':>10}"
     lines = ["", "only the parts needed: experts by kind of task", head]
     lines += [
-        f"  {row.arm:<8}{row.kind:<20}{row.num_experts:>8}{row.share_for_90:>11.1%}{row.mean_entropy:>9.3f}"
+        f"  {_name(row):<16}{row.kind:<20}{row.num_experts:>8}{row.share_for_90:>11.1%}{row.mean_entropy:>9.3f}"
         f"{row.active_share:>9.1%}{row.num_tokens:>10}"
         for row in routing
     ]
     if overlaps:
-        lines.append("  overlap of two kinds (1 - total variation of their loads, mean over layers and runs)")
+        lines.append("  overlap of two kinds (1 - total variation of their loads, mean over layers and seeds)")
     for pair in overlaps:
         value, interval = format_short(pair.overlap.value), format_interval(pair.overlap.interval)
-        lines.append(f"  {pair.arm:<8}{' and '.join(pair.kinds):<44}{value:>8}  {interval}")
+        lines.append(f"  {_name(pair):<16}{' and '.join(pair.kinds):<44}{value:>8}  {interval}")
     return lines
 
 
 def _coverage_lines(rows: Sequence[Coverage]) -> list[str]:
     if not rows:
         return []
-    head = f"  {'arm':<8}{'kind':<20}{'batch':>6}{'measured':>10}{'by load':>9}{'if even':>9}{'experts':>9}"
+    head = f"  {'arm, size':<16}{'kind':<20}{'batch':>6}{'measured':>10}{'by load':>9}{'if even':>9}{'experts':>9}"
     shown = [row for row in rows if row.kind == MIXED] or list(rows)
     rest = f" (batches of all kinds mixed; {len(rows) - len(shown)} rows of single kinds with --json)"
     told = rest if len(shown) < len(rows) else ""
     lines = ["", f"distinct experts that one decode step touches{told}", head]
     return lines + [
-        f"  {row.arm:<8}{row.kind:<20}{row.batch_size:>6}{format_short(row.measured.value):>10}"
+        f"  {_name(row):<16}{row.kind:<20}{row.batch_size:>6}{format_short(row.measured.value):>10}"
         f"{row.expected_load:>9.3g}{row.expected_even:>9.3g}{row.num_experts:>9}"
         for row in shown
     ]
@@ -207,13 +207,19 @@ def _serving_lines(side: ServingSide) -> list[str]:
     ):
         found = side.figures[name]
         told = (
-            f"{format_si(found.value, unit)}  {format_interval(found.interval)}"
-            if found.value is not None
-            else "unknown"
+            f"{format_si(found.value, unit)}  {_ends(found.interval, unit)}" if found.value is not None else "unknown"
         )
         lines.append(f"  {name:<28}{told}{f'  ({found.reason})' if found.reason else ''}")
     grade = "simulated" if side.simulated else side.grade or "none"
     return [*lines, f"  energy grade {grade}; {side.additivity_text}; tokens: {side.token_source}"]
+
+
+def _ends(interval: Interval | None, unit: str) -> str:
+    return f"{format_si(interval.low, unit)} to {format_si(interval.high, unit)}" if interval is not None else "-"
+
+
+def _name(row: ArmRegime | KindRouting | KindOverlap | Coverage) -> str:
+    return f"{row.arm} {row.size}"[:15]
 
 
 def describe_regime(regime: Regime) -> str:

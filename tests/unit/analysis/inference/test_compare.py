@@ -8,6 +8,7 @@ import pytest
 
 from harness.analysis.inference.compare import compare_inference
 from harness.analysis.inference.results import InferenceResult
+from harness.analysis.inference.scores import summarise_scores
 from harness.analysis.results import TaskRatio
 from harness.core import records as c
 from harness.core.errors import RecordError
@@ -22,6 +23,7 @@ from tests.unit.analysis.inference.factory import (
     make_rows,
     make_server_record,
 )
+from tests.unit.analysis.inference.factory import accuracy as c_accuracy
 
 
 def ratio(result: InferenceResult, metric: str, kind: str = "suite") -> TaskRatio:
@@ -227,3 +229,76 @@ def as_free(record: c.RunRecord, times: float) -> list[c.WindowRecord]:
         regime = dataclasses.replace(w.regime, answer_length="free", num_output_tokens=99)
         made.append(dataclasses.replace(w, regime=regime, work=work, energy=energy))
     return made
+
+
+def test_a_second_try_of_a_repeat_counts_nowhere() -> None:
+    records, answers = make_pair(0.5)
+    first = records[0]
+    joules = dict.fromkeys(KINDS, 100.0)
+    again = make_model_record(
+        first.arm, first.seed, joules=joules, run_id=f"{first.run_id}-z", started_utc="9999-01-01T00:00:00Z"
+    )
+    answers[again.run_id] = answers[first.run_id]
+    found = compare_inference([again, *records], answers, None)
+    plain = compare_inference(records, answers, None)
+    assert found.suite is not None
+    assert plain.suite is not None
+    assert found.suite.ratios == plain.suite.ratios
+    assert [finding.code for finding in found.findings] == ["no_study", "repeat_twice"]
+
+
+def test_one_repeat_shows_a_cost_without_saying_that_there_is_no_number() -> None:
+    found = compare(*make_pair(0.5, seeds=(0,)))
+    assert found.suite is not None
+    figure = found.suite.arms[0].figures["energy_per_task"]
+    assert figure.value is not None
+    assert (figure.interval, figure.reason) == (None, "one repeat gives no interval")
+
+
+def test_an_interval_that_ends_at_zero_still_holds_the_error_of_the_accuracy() -> None:
+    found = compare(*make_pair(0.5, noise=lambda arm, number: 1 + 3.0 * (number >= 20)))
+    assert found.suite is not None
+    figures = found.suite.arms[0].figures
+    task, correct = figures["energy_per_task"], figures["energy_per_correct"]
+    assert task.interval is not None
+    assert correct.interval is not None
+    assert task.interval.low == correct.interval.low == 0.0
+    assert task.value is not None
+    assert correct.value is not None
+    assert correct.interval.high / correct.value > task.interval.high / task.value
+    assert correct.interval.method.endswith("with the binomial error of the accuracy")
+
+
+def test_runs_in_which_nothing_was_asked_are_no_crash_and_no_passed_check() -> None:
+    records, _ = make_pair(0.5)
+    idle = [dataclasses.replace(r, windows=r.windows[:2]) for r in records]
+    for answered in (idle, [*records[:-1], idle[-1]]):
+        checks = {check.code: check.outcome for check in compare(answered, {}).checks}
+        assert checks["energy_boundary"] == "unknown"
+
+
+def with_library_tasks(record: c.RunRecord) -> c.RunRecord:
+    told = [
+        dataclasses.replace(
+            c_accuracy("lm_eval:arc", 0.5), value=value, stderr=None, metric=f"lm_eval_{metric}", chance=None
+        )
+        for metric, value in (("acc", 0.5), ("acc_norm", 0.9), ("bleu", 25.0))
+    ]
+    return dataclasses.replace(record, quality=(*record.quality, *told))
+
+
+def test_metrics_of_a_librarys_task_stand_apart_and_are_no_kinds_that_were_asked() -> None:
+    records, answers = make_pair(0.5)
+    judged = [with_library_tasks(record) for record in records]
+    scores = {(score.kind, score.arm): score for score in summarise_scores(judged)}
+    assert scores["lm_eval:arc acc", "moe"].accuracy == pytest.approx(0.5)
+    assert scores["lm_eval:arc acc_norm", "moe"].accuracy == pytest.approx(0.9)
+    assert scores["lm_eval:arc acc", "moe"].num_runs == 3
+    assert scores["lm_eval:arc bleu", "moe"].accuracy is None
+    assert scores["lm_eval:arc bleu", "moe"].reason == "the metric is no share of right answers"
+    checks = {check.code: check.outcome for check in compare(judged, answers).checks}
+    assert checks["above_chance"] == "pass"
+    plain, alone = compare(records, {}), compare(judged, {})
+    assert plain.suite is not None
+    assert alone.suite is not None
+    assert alone.suite.accuracy == plain.suite.accuracy

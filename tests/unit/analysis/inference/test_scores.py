@@ -14,8 +14,8 @@ from tests.unit.analysis.factory import make_records, make_study
 from tests.unit.analysis.inference.factory import accuracy, make_model_record, with_suite
 
 
-def test_runs_weigh_the_same_unless_weights_say_otherwise():
-    runs = [make_model_record("dense", seed, accuracies={"sorting": value}) for seed, value in ((0, 0.4), (1, 0.8))]
+def test_runs_of_a_seed_weigh_the_same_unless_weights_say_otherwise():
+    runs = [make_model_record("dense", accuracies={"sorting": value}, run_id=f"run-{value}") for value in (0.4, 0.8)]
     weights = {runs[0].run_id: 0.25, runs[1].run_id: 0.75}
     (plain,), (weighed,) = summarise_scores(runs), summarise_scores(runs, weights)
     assert (plain.accuracy, weighed.accuracy) == (pytest.approx(0.6), pytest.approx(0.7))
