@@ -157,3 +157,10 @@ def test_a_changed_file_of_questions_makes_another_run(tmp_path: Path) -> None:
     without = dataclasses.replace(config, task=dataclasses.replace(config.task, answer=False))
     path.unlink()
     identify_run(without, "data")
+
+
+@pytest.mark.parametrize("name", ["sweep", "mixed", "suite"])
+def test_a_kind_is_not_called_what_records_call_something_else(name: str) -> None:
+    """Windows of a kind called ``sweep`` would be no kind's, and its accuracy nobody's."""
+    with pytest.raises(ConfigError, match=rf"task.kinds.{name}: .*task.kinds.my_{name}"):
+        check_suite(TaskConfig(kinds={name: _kind("arithmetic")}))
