@@ -17,6 +17,7 @@ from harness.infer.huggingface.engine import HuggingFaceEngine
 from harness.infer.huggingface.experts import watch_choices
 from harness.infer.huggingface.folder import find_hf_folder
 from harness.infer.huggingface.load import load_model
+from harness.infer.huggingface.text import load_text
 from tests.hf_models import save_llama, save_olmoe
 from tests.tools import require_module
 
@@ -198,3 +199,12 @@ def test_packed_or_unstacked_weights_leave_parameters_to_the_config_and_say_so(o
     assert "quantised" in packed.findings[0].text
     loaded.folder.config["model_type"] = "nobody_knows"
     assert [finding.code for finding in count_steps(loaded).findings] == ["params_unknown", "no_flop_formula"]
+
+
+def test_the_most_positions_are_known_of_older_families_too(llama, tmp_path):
+    """GPT-2 calls them `n_positions`; a longer prompt would end in an index error in mid-run."""
+    assert load_text(_config(llama)).max_length == 1024
+    gpt2 = tmp_path / "gpt2"
+    shutil.copytree(llama, gpt2)
+    (gpt2 / "config.json").write_text(json.dumps({"model_type": "gpt2", "n_positions": 64}))
+    assert load_text(_config(gpt2)).max_length == 64
