@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.core.errors import ConfigError
 from harness.core.model_config import HuggingFaceConfig
-from harness.infer.huggingface.checks import OFFLINE, check_model, first_line, quiet
+from harness.infer.huggingface.checks import OFFLINE, check_model, first_line, hide_folder, quiet
 from harness.infer.huggingface.folder import HFFolder
 
 # What configurations call the most positions; of older families, GPT-2 among them, it is `n_positions`.
@@ -58,7 +58,8 @@ def load_text(config: HuggingFaceConfig) -> HFText:
         with quiet():
             tokenizer = AutoTokenizer.from_pretrained(folder.path, **OFFLINE)
     except (OSError, ValueError, ImportError, TypeError, KeyError) as error:
-        raise ConfigError(f"'{folder.name}' has no tokenizer that can be loaded: {first_line(error)}") from error
+        reason = hide_folder(first_line(error), folder.path)
+        raise ConfigError(f"'{folder.name}' has no tokenizer that can be loaded: {reason}") from error
     if config.chat_template and not getattr(tokenizer, "chat_template", None):
         raise ConfigError(f"'{folder.name}' has no chat template; set model.chat_template=false.")
     return HFText(folder, tokenizer, config.chat_template)
