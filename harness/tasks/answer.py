@@ -36,7 +36,8 @@ class AnswerSettings:
     """How a kind is asked: `kind` names its regime, ``None`` for line completion on its own, whose windows have none.
 
     Windows last `min_window_s` at least and are repeated `repetitions` times. With `free` answers each repetition has
-    two more windows, in which answers end where they end (never after more than `num_new_tokens`).
+    two more windows, in which answers end where they end (never after more than `num_new_tokens`). Answers of one token
+    are made by prefill: they have no windows ``decode``.
     """
 
     kind: str | None
@@ -125,7 +126,8 @@ def hash_questions(questions: Sequence[Question]) -> str:
 def _answer_freely(job: Job, prompts: Sequence[Prompt], settings: AnswerSettings, repetition: int) -> None:
     free = replace(job, regime=_regime(prompts, settings, free=True), free=True)
     states, _ = measure_prefill(free, repetition)
-    measure_decode(free, states, repetition)
+    if settings.num_new_tokens > 1:
+        measure_decode(free, states, repetition)
 
 
 def _regime(prompts: Sequence[Prompt], settings: AnswerSettings, *, free: bool) -> Regime | None:

@@ -107,8 +107,12 @@ def test_line_completion_on_its_own_keeps_its_windows_without_a_regime() -> None
 
 def test_an_answer_of_one_token_has_no_decode_window() -> None:
     account = Account()
-    answers = answer_questions(Echo(), ask(PROMPTS, "A"), dataclasses.replace(SETTINGS, num_new_tokens=1), account.open)
-    assert {phase for phase, *_ in account.works} == {"prefill"}
+    settings = dataclasses.replace(SETTINGS, num_new_tokens=1, free=True)
+    answers = answer_questions(Echo(), ask(PROMPTS, "A"), settings, account.open)
+    assert [(phase, regime.answer_length) for phase, _, regime, _ in account.works] == [
+        ("prefill", "fixed"),
+        ("prefill", "free"),
+    ] * 2
     assert answers.num_correct == 3
 
 
