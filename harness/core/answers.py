@@ -68,8 +68,9 @@ def answers_from_jsonl(text: str, source: str) -> list[TaskResult]:
         RecordError: a line is no task result; the message names `source` and the line.
     """
     results = []
-    # an answer may hold any sign, and `str.splitlines` also splits at some that JSON leaves as they are (U+2028)
-    for number, line in enumerate(text.removesuffix("\n").split("\n") if text else (), start=1):
+    # not splitlines: an answer may hold U+2028 and others that it takes for ends of lines
+    lines = text.removesuffix("\n").split("\n") if text else []
+    for number, line in enumerate(lines, start=1):
         try:
             results.append(_ADAPTER.validate_json(line))
         except ValidationError as error:

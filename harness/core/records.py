@@ -105,14 +105,15 @@ class Work:
 
     `num_steps` counts passes through the model: a window's `duration_s` over its steps is the time to the first token
     in ``prefill``, and between tokens in ``decode``. `num_bytes` is what the steps must read by formula: weights (of
-    experts, those touched or expected to be, as `bytes_source` says) and cached keys and values.
+    experts, those touched or expected to be, as `bytes_source` says) and cached keys and values. `num_input_tokens` is
+    ``None`` where a server does not tell the tokens of prompts.
     """
 
     __pydantic_config__ = _STRICT
     unit: str
     amount: float
     flops: float | None = None
-    num_input_tokens: int = 0
+    num_input_tokens: int | None = 0
     num_output_tokens: int = 0
     num_tasks: int = 0
     num_correct: int | None = None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from harness.core.errors import ConfigError, did_you_mean
 from harness.core.model_config import name_model
@@ -168,7 +170,7 @@ def validate_task(task: TaskConfig, server: ServerConfig) -> None:
 
 def _validate_server(server: ServerConfig) -> None:
     _require(
-        server.base_url.startswith(("http://", "https://")),
+        _is_address(server.base_url),
         f"server.base_url is '{server.base_url}'; give the server's address, e.g. server.base_url=http://127.0.0.1:8000",
     )
     _require(
@@ -183,6 +185,17 @@ def _validate_server(server: ServerConfig) -> None:
     for name in ("concurrency", "num_requests", "num_warmup", "max_retries"):
         _require(getattr(server, name) >= 0, f"server.{name} is {getattr(server, name)}; give 0 or more.")
     _optional("server", server, "request_rate", "max_ttft_s", "max_tpot_s", "max_e2e_s")
+
+
+def _is_address(url: str) -> bool:
+    """Return whether requests can go to `url`: a scheme and a host, a port that exists, and nothing after the path."""
+    try:
+        parts = urlsplit(url)
+        has_port = parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+    is_plain = not any(sign in url for sign in "?# ") and url.isprintable()
+    return url.startswith(("http://", "https://")) and bool(parts.hostname) and has_port and is_plain
 
 
 def count_places(server: ServerConfig) -> int:
@@ -211,12 +224,14 @@ def _positive(where: str, config: object, *names: str) -> None:
     for name in names:
         value = getattr(config, name)
         _require(value > 0, f"{where}.{name} is {value}; it must be above 0.")
+        _require(math.isfinite(value), f"{where}.{name} is {value}; give a number.")
 
 
 def _optional(where: str, config: object, *names: str) -> None:
     for name in names:
         value = getattr(config, name)
-        _require(value is None or value > 0, f"{where}.{name} is {value}; give a number above 0, or null.")
+        finite = value is None or (value > 0 and math.isfinite(value))
+        _require(finite, f"{where}.{name} is {value}; give a number above 0, or null.")
 
 
 def _require(condition: bool, message: str) -> None:

@@ -134,7 +134,7 @@ async def _try_once(client: httpx.AsyncClient, target: Target, ask: Ask, result:
         async with client.stream("POST", target.url, content=body, headers=target.headers) as response:
             result.http_status = response.status_code
             if response.status_code != httpx.codes.OK:
-                raise await _refusal(response)
+                raise await _refusal(response, target)
             kind = response.headers.get("content-type", "")
             if kind.startswith(_NO_STREAM):
                 raise _TryError(causes.NOT_A_STREAM, f"the answer is {shorten(kind)}, not text/event-stream")
@@ -209,9 +209,9 @@ def _take_event(event: str, api: str, result: Outcome, arrived_s: float) -> bool
     return False
 
 
-async def _refusal(response: httpx.Response) -> _TryError:
+async def _refusal(response: httpx.Response, target: Target) -> _TryError:
     status = response.status_code
-    reason = f"HTTP {status}: {await _read_reason(response)}"
+    reason = f"HTTP {status}: {await _read_reason(response, target.api_key)}"
     if status == httpx.codes.TOO_MANY_REQUESTS or status >= httpx.codes.INTERNAL_SERVER_ERROR:
         cause = causes.HTTP_429 if status == httpx.codes.TOO_MANY_REQUESTS else causes.HTTP_5XX
         wait_s = read_retry_after(response.headers.get("retry-after"))
@@ -222,17 +222,22 @@ async def _refusal(response: httpx.Response) -> _TryError:
     return _TryError(causes.HTTP_3XX if is_redirect else causes.HTTP_4XX, reason)
 
 
-async def _read_reason(response: httpx.Response) -> str:
+async def _read_reason(response: httpx.Response, api_key: str | None) -> str:
     data = b""
     async for part in response.aiter_bytes():
         data += part
         if len(data) >= _ERROR_BYTES:
             break
-    text = data[:_ERROR_BYTES].decode(errors="replace")
+    text = hide_key(data[:_ERROR_BYTES].decode(errors="replace"), api_key)
     try:
         return read_error(json.loads(text))
     except (ValueError, RecursionError):
         return shorten(text) if text.strip() else response.reason_phrase
+
+
+def hide_key(text: str, api_key: str | None) -> str:
+    """Return what a server said without the key, which some repeat when they refuse it."""
+    return text.replace(api_key, "(the key)") if api_key else text
 
 
 def read_retry_after(value: str | None) -> float | None:

@@ -24,6 +24,11 @@ HTTP_3XX, HTTP_4XX, HTTP_5XX = "http_3xx", "http_4xx", "http_5xx"
 CONNECTION_CAUSES = (REFUSED, DROPPED, TIMEOUT)
 
 
+def join_surrogates(text: str) -> str:
+    """Return text in which halves of a character that came in two chunks are one, and U+FFFD stands for a lone half."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 @dataclass(slots=True)
 class Outcome:
     """One request from `sent_s` (its first try) to `end_s`; filled while the answer streams in, so never lost.
@@ -90,6 +95,7 @@ class Outcome:
 
     def complete(self) -> None:
         """End the request with the answer that has come."""
+        self.text = join_surrogates(self.text)
         self.end_s = self.last_chunk_s
 
     def fail(self, cause: str, reason: str, at_s: float) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import ipaddress
+import json
 import os
 import socket
 from urllib.parse import urlsplit
@@ -14,12 +16,15 @@ import psutil
 from harness.core.errors import ConfigError, RunFailedError, did_you_mean
 from harness.core.task_config import ServerConfig, hide_host
 from harness.serving import outcome as causes
-from harness.serving.client import Target, answer, open_client
+from harness.serving.client import Target, answer, hide_key, open_client
 from harness.serving.outcome import Outcome
 from harness.serving.protocol import DIALECTS, Ask, build_endpoint, read_error
 
-_PROBE_TIMEOUT_S = 10.0
+PROBE_TIMEOUT_S = 10.0
+_MAX_LIST_BYTES = 16 * 1024 * 1024
 _MAX_SHOWN = 8
+# UnicodeError: a host that no name server can be asked for.
+_NO_ANSWER = (httpx.HTTPError, httpx.InvalidURL, TimeoutError, UnicodeError)
 
 
 def read_api_key(server: ServerConfig) -> str | None:
@@ -33,8 +38,10 @@ def read_api_key(server: ServerConfig) -> str | None:
     key = os.environ.get(server.api_key_env, "")
     if not key:
         raise ConfigError(f"server.api_key_env names '{server.api_key_env}', which is not set; export it first.")
-    if not key.isascii() or not key.isprintable():
-        raise ConfigError(f"the key in '{server.api_key_env}' holds characters that no header can carry.")
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise ConfigError(
+            f"the key in '{server.api_key_env}' holds spaces or characters that no header can carry; export it anew."
+        )
     return key
 
 
@@ -76,8 +83,8 @@ def list_models(server: ServerConfig) -> list[str] | None:
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     url = f"{build_endpoint(server.base_url)}/models"
     try:
-        response = httpx.get(url, headers=headers, timeout=_PROBE_TIMEOUT_S, trust_env=False)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        response = asyncio.run(_get(url, headers))
+    except _NO_ANSWER as error:
         why = str(error) or type(error).__name__
         raise ConfigError(
             f"no server answers at {server.base_url} ({why}); start it, or correct server.base_url."
@@ -89,14 +96,14 @@ def list_models(server: ServerConfig) -> list[str] | None:
         )
     if response.status_code in (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED, httpx.codes.NOT_IMPLEMENTED):
         return None
-    return _read_names(response, server)
+    return _read_names(response, server, key)
 
 
 def is_reachable(server: ServerConfig) -> bool:
     """Return whether anything answers at the address, whatever it says."""
     try:
-        httpx.get(f"{build_endpoint(server.base_url)}/models", timeout=_PROBE_TIMEOUT_S, trust_env=False)
-    except (httpx.HTTPError, httpx.InvalidURL):
+        asyncio.run(_get(f"{build_endpoint(server.base_url)}/models", {}, with_body=False))
+    except _NO_ANSWER:
         return False
     return True
 
@@ -139,15 +146,33 @@ def is_local(base_url: str) -> bool:
     return bool(found) and all(_is_own(str(address).partition("%")[0], own) for address in found)
 
 
+async def _get(url: str, headers: dict[str, str], *, with_body: bool = True) -> httpx.Response:
+    """Return the answer to a GET; all of it has come within `PROBE_TIMEOUT_S`, however slowly a server drips."""
+    client = open_client()
+    try:
+        async with asyncio.timeout(PROBE_TIMEOUT_S), client.stream("GET", url, headers=headers) as response:
+            data = b""
+            if with_body:
+                async for part in response.aiter_bytes():
+                    data += part
+                    if len(data) > _MAX_LIST_BYTES:
+                        break
+            return httpx.Response(response.status_code, content=data)
+    except TimeoutError:
+        raise TimeoutError(f"no whole answer within {PROBE_TIMEOUT_S:g} s") from None
+    finally:
+        await client.aclose()
+
+
 def _is_own(address: str, own: set[str]) -> bool:
     parsed = ipaddress.ip_address(address)
     return parsed.is_loopback or parsed.is_unspecified or address in own
 
 
-def _read_names(response: httpx.Response, server: ServerConfig) -> list[str]:
+def _read_names(response: httpx.Response, server: ServerConfig, api_key: str | None) -> list[str]:
     try:
-        value = response.json()
-    except ValueError:
+        value = json.loads(hide_key(response.text, api_key))
+    except (ValueError, RecursionError):
         value = None
     if response.is_error and value is not None:
         raise ConfigError(f"the server at {server.base_url} says HTTP {response.status_code}: {read_error(value)}.")
@@ -157,4 +182,5 @@ def _read_names(response: httpx.Response, server: ServerConfig) -> list[str]:
             f"what answers at {server.base_url} is no OpenAI-compatible server (HTTP {response.status_code} at "
             "/v1/models); correct server.base_url."
         )
-    return [str(model["id"]) for model in listed if isinstance(model, dict) and "id" in model]
+    names = [model["id"] for model in listed if isinstance(model, dict) and isinstance(model.get("id"), str)]
+    return [name for name in names if name.isprintable()]  # no other can be typed, or written into a record

@@ -9,6 +9,8 @@ from typing import Any
 from harness.serving.sse import MalformedStreamError, shorten
 
 DONE = "[DONE]"
+# No context is as long; a count above it is none.
+_MAX_TOKENS = 10**9
 PATHS = {"completions": "/completions", "chat": "/chat/completions"}
 
 
@@ -144,5 +146,6 @@ def _read_usage(value: Any) -> Usage | None:
     if not isinstance(value, dict):
         return None
     counts = value.get("prompt_tokens"), value.get("completion_tokens")
-    numbers = [count for count in counts if isinstance(count, int) and not isinstance(count, bool) and count >= 0]
-    return Usage(*numbers) if len(numbers) == len(counts) else None
+    numbers = [count for count in counts if isinstance(count, int) and not isinstance(count, bool)]
+    believable = len(numbers) == len(counts) and all(0 <= number <= _MAX_TOKENS for number in numbers)
+    return Usage(*numbers) if believable else None

@@ -49,7 +49,7 @@ def _parse(text: str, path: Path) -> Sequence[Any]:
         return [load_json(text)]
     except ValueError as first:
         try:
-            return [load_json(line) for line in text.splitlines() if line.strip()]
+            return [load_json(line) for line in text.split("\n") if line.strip()]
         except ValueError:
             raise DataError(f"'{path}' is no readable JSON ({first}); was the benchmark cut off?") from first
 

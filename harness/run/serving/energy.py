@@ -116,7 +116,7 @@ def read_steady_window(
         work=Work(
             unit="token",
             amount=done.num_output_tokens,
-            num_input_tokens=round(done.num_input_tokens or 0),
+            num_input_tokens=None if done.num_input_tokens is None else round(done.num_input_tokens),
             num_output_tokens=round(done.num_output_tokens),
             num_tasks=done.num_finished,
         ),

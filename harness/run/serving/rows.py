@@ -89,7 +89,7 @@ def _build_row(
         correct=is_correct(question, outcome.text) if outcome.answered else None,
         num_input_tokens=outcome.usage.input_tokens if outcome.usage is not None else None,
         num_output_tokens=outcome.num_output_tokens,
-        answer_bytes=len(given.encode(errors="surrogateescape")) if given is not None else None,
+        answer_bytes=len(given.encode()) if given is not None else None,
         energy_j=energy_j,
         energy_grade=shares.grade if energy_j is not None else None,
         energy_share=shares.share if energy_j is not None else None,

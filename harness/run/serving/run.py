@@ -88,7 +88,7 @@ def execute_serving(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
     work = Work(
         unit="task",
         amount=stats.num_answered,
-        num_input_tokens=stats.num_input_tokens or 0,
+        num_input_tokens=stats.num_input_tokens,
         num_output_tokens=stats.num_output_tokens or 0,
         num_tasks=stats.num_answered,
         num_correct=count_correct(rows),
@@ -207,8 +207,14 @@ def _build_trace(meter: Meter, steady: WindowRecord | None) -> dict[str, Any]:
 
 def _count_warmup(warmed: LoadResult) -> Work:
     answered = [outcome for outcome in warmed.outcomes if outcome.answered]
-    tokens = sum(outcome.num_output_tokens for outcome in answered)
-    return Work(unit="task", amount=len(answered), num_output_tokens=tokens, num_tasks=len(answered))
+    usages = [outcome.usage for outcome in answered if outcome.usage is not None]
+    return Work(
+        unit="task",
+        amount=len(answered),
+        num_input_tokens=sum(usage.input_tokens for usage in usages) if len(usages) == len(answered) else None,
+        num_output_tokens=sum(outcome.num_output_tokens for outcome in answered),
+        num_tasks=len(answered),
+    )
 
 
 def _find_steady(config: RunConfig, result: LoadResult, sensor_period_s: float | None) -> SteadyStretch:

@@ -69,10 +69,17 @@ def test_both_servers_of_a_pair_are_checked_before_the_first_run() -> None:
     [
         ("server.base_url=http://127.0.0.1:1", "no server answers at http://127.0.0.1:1"),
         ("server.base_url=127.0.0.1:8000", "give the server's address"),
+        ("server.base_url=http://127.0.0.1:99999", "give the server's address"),
+        ("server.base_url='http://127.0.0.1/?token=1'", "give the server's address"),
+        ("server.base_url=http://", "give the server's address"),
+        ("server.base_url='http://[::1'", "give the server's address"),
+        ("server.base_url=http://xn--a", "no server answers"),
         ("server.base_url=http://user:word@127.0.0.1", "holds a user or password"),
         ("server.api=chatt", "did you mean 'chat'"),
         ("server.concurrency=-1", "give 0 or more"),
         ("server.timeout_s=0", "server.timeout_s is 0"),
+        ("server.timeout_s=inf", "server.timeout_s is inf; give a number"),
+        ("server.request_rate=inf", "server.request_rate is inf; give a number above 0, or null"),
         ("task.answer=false", "nothing to do"),
     ],
 )

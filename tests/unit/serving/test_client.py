@@ -299,3 +299,27 @@ def test_text_that_is_no_unicode_is_sent_all_the_same() -> None:
     with ScriptedServer() as server:
         assert asyncio.run(run(server.base_url)).answered
     assert server.bodies[0]["prompt"] == "a\udcffb"
+
+
+def test_a_character_whose_halves_came_in_two_chunks_is_one_and_a_lone_half_is_replaced() -> None:
+    async def script(reply: Reply) -> None:
+        await answer_well(reply, ("a\ud83d", "\ude00b", "\udc80\n"))  # JSON writes them as escapes
+
+    result, _ = _ask_script(script)
+    assert result.answered, result.reason
+    assert result.text == "a\U0001f600b\ufffd\n"
+    assert len(result.output_times_s) == 3
+
+
+@pytest.mark.parametrize("count", [-1, 10**400, True, "7", None])
+def test_a_count_of_tokens_that_cannot_be_is_none(count: Any) -> None:
+    async def script(reply: Reply) -> None:
+        await reply.begin()
+        await reply.word("7", "stop")
+        await reply.event({"choices": [], "usage": {"prompt_tokens": count, "completion_tokens": 1}})
+        await reply.event("[DONE]")
+        await reply.end()
+
+    result, _ = _ask_script(script)
+    assert result.answered, result.reason
+    assert result.usage is None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.server
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +15,7 @@ import pytest
 
 from harness.core.errors import ConfigError, RunFailedError
 from harness.core.task_config import ServerConfig, hide_host, name_served
+from harness.serving import probe
 from harness.serving.client import Target
 from harness.serving.probe import check_server, is_local, is_reachable, learn_dialect, list_models, read_api_key
 from harness.serving.protocol import DIALECTS, Ask, build_endpoint
@@ -103,9 +106,61 @@ def test_the_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("KEY_HERE", "abc")
     assert read_api_key(ServerConfig(api_key_env="KEY_HERE")) == "abc"
     assert read_api_key(ServerConfig()) is None
-    monkeypatch.setenv("KEY_HERE", "a\nb")
-    with pytest.raises(ConfigError, match="no header can carry"):
-        read_api_key(ServerConfig(api_key_env="KEY_HERE"))
+    for wrong in ("a\nb", "abc ", "schlüssel"):
+        monkeypatch.setenv("KEY_HERE", wrong)
+        with pytest.raises(ConfigError, match="no header can carry") as raised:
+            read_api_key(ServerConfig(api_key_env="KEY_HERE"))
+        assert wrong.strip() not in str(raised.value)
+
+
+@pytest.mark.parametrize("status", [400, 500])
+def test_a_key_that_the_server_repeats_is_not_shown(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEY_HERE", "sk-123")
+    said = b'{"error": {"message": "bad key: sk-123"}}'
+    with _plain_server(status, said) as url, pytest.raises(ConfigError, match=r"bad key: \(the key\)"):
+        list_models(ServerConfig(base_url=url, api_key_env="KEY_HERE"))
+
+    async def script(reply: Reply) -> None:
+        await reply.status(400, {"error": "bad key: sk-123"})
+
+    with ScriptedServer(script) as server, pytest.raises(RunFailedError, match=r"bad key: \(the key\)"):
+        asyncio.run(learn_dialect(Target(server.base_url, MODEL, "chat", 5.0, 0, api_key="sk-123"), Ask("a", 3)))
+
+
+@contextmanager
+def _dripping_server(head: bytes) -> Iterator[str]:
+    """Sends `head` and then a space every tenth of a second, for ever."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    stop = threading.Event()
+
+    def drip() -> None:
+        with contextlib.suppress(OSError):
+            connection, _ = listener.accept()
+            connection.recv(65536)
+            connection.sendall(head)
+            while not stop.wait(0.1):
+                connection.sendall(b" ")
+
+    threading.Thread(target=drip, daemon=True).start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    stop.set()
+    listener.close()
+
+
+def test_a_server_that_drips_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "PROBE_TIMEOUT_S", 0.5)
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
+    with _dripping_server(head) as url, pytest.raises(ConfigError, match=r"no whole answer within 0\.5 s"):
+        list_models(ServerConfig(base_url=url))
+    with _dripping_server(head) as url:
+        assert is_reachable(ServerConfig(base_url=url))
+    with _dripping_server(b"HTTP/1.1 200 OK\r\nX: ") as url:
+        assert not is_reachable(ServerConfig(base_url=url))
+
+
+def test_names_of_models_that_cannot_be_typed_are_none() -> None:
+    with _plain_server(200, b'{"data": [{"id": "a\\u001b[2J"}, {"id": "\\ud83d"}, {"id": 7}, {"id": "b"}]}') as url:
+        assert list_models(ServerConfig(base_url=url)) == ["b"]
 
 
 def _picky(*refused: str) -> Callable[[Reply], object]:

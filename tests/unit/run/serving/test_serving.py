@@ -78,6 +78,7 @@ def test_energies_of_the_requests_add_up_to_the_energy_of_the_run(tmp_path: Path
     assert (serve.work.num_tasks, serve.work.num_correct, serve.regime.kind) == (12, 12, "arithmetic")
     assert serve.work.num_output_tokens == record.serving.num_output_tokens == sum(r.num_output_tokens for r in rows)
     assert serve.work.num_input_tokens == 12 * 7
+    assert record.windows_of("warmup")[0].work.num_input_tokens == 7
     (reading,) = record.quality
     assert (reading.task, reading.value, reading.num_samples) == ("arithmetic", 1.0, 12)
     assert 0 < reading.chance < 1
@@ -127,6 +128,7 @@ def test_a_server_without_usage_and_stream_options_gives_equal_shares(tmp_path: 
     assert record.status == "finished"
     assert (record.serving.num_input_tokens, record.serving.num_output_tokens) == (None, 12)
     assert "chunks" in record.serving.token_source
+    assert {window.work.num_input_tokens for window in record.windows if window.work is not None} == {None}
     assert {row.energy_share for row in rows} == {"equal"}
     assert {"fields_left_out", "no_done_mark", "tokens_counted_by_chunks", "equal_energy_shares"} <= _codes(record)
 
@@ -345,3 +347,11 @@ def test_the_only_model_of_a_server_needs_no_name(tmp_path: Path) -> None:
     assert served.bodies[0]["model"] == "/srv/models/only"
     assert record.serving.server_model == "only"
     assert "/srv" not in (tmp_path / "records" / f"{record.run_id}.json").read_text()
+
+
+def test_halves_of_characters_and_foreign_line_ends_in_answers_break_no_file(tmp_path: Path) -> None:
+    async def script(reply: Reply) -> None:
+        await answer_well(reply, ("a\ud83d", "\u2028b", "\n"))
+
+    _, rows = _run_script(script, tmp_path)
+    assert {(row.answer, row.answer_bytes) for row in rows} == {("a\ufffd\u2028b", 8)}
