@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.analysis.boundary import sum_boundary
+from harness.analysis.phases import Field, sum_phase
 from harness.core.inference import AnswerLength
 from harness.core.records import Grade, QualityReading, RunRecord, WindowRecord
 
@@ -40,6 +41,7 @@ class RunTask:
 # Values of a run, or of a seed: the same names, so that a weighted mean over runs is one function.
 VALUES = ("energy_j", "net_energy_j", "prefill_j", "decode_j", "flops", "seconds", "accuracy")
 Values = dict[str, float | None]
+_FIELDS: dict[str, Field] = {"energy_j": "energy_j", "net_energy_j": "net_j", "flops": "flops", "seconds": "seconds"}
 
 
 def measure_task(record: RunRecord, kind: str | None = None, length: AnswerLength | None = None) -> RunTask:
@@ -123,21 +125,12 @@ def _measure(record: RunRecord, windows: Sequence[WindowRecord], accuracy: Quali
 
 def _cost_of_phase(windows: Sequence[WindowRecord]) -> Values:
     """Return energy, net energy, FLOPs and seconds per task over the windows of one phase; empty without any task."""
-    worked = [(window, window.work) for window in windows if window.work is not None and window.work.num_tasks > 0]
-    num_tasks = sum(work.num_tasks for _, work in worked)
-    if not num_tasks:
+    worked = [window for window in windows if window.work is not None and window.work.num_tasks > 0]
+    if not worked:
         return {}
-    energies = [sum_boundary(window.energy) for window, _ in worked]
-    sums: dict[str, list[float | None]] = {
-        "energy_j": [energy.energy_j for energy in energies],
-        "net_energy_j": [energy.net_energy_j for energy in energies],
-        "flops": [work.flops for _, work in worked],
-        "seconds": [window.duration_s for window, _ in worked],
-    }
-    return {
-        name: None if any(part is None for part in parts) else sum(p for p in parts if p is not None) / num_tasks
-        for name, parts in sums.items()
-    }
+    phase = sum_phase(worked)
+    costs = {name: phase.per_task(field) for name, field in _FIELDS.items()}
+    return {name: None if isinstance(cost, str) else cost for name, cost in costs.items()}
 
 
 def _add(phases: Sequence[Values], name: str) -> float | None:

@@ -43,7 +43,7 @@ def _import_serving(options: argparse.Namespace) -> int:
     imported = import_serving(options.files, options.energy)
     print(escape_controls(imported_to_text(imported)))
     if options.json is not None:
-        content = json.dumps(imported_to_json(imported), indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
+        content = json.dumps(imported_to_json(imported), indent=1, sort_keys=True, allow_nan=False)
         try:
             options.json.write_text(content + "\n", encoding="utf-8")
         except OSError as error:

@@ -10,13 +10,17 @@ from harness.core.records import EnergyReading, Grade, worst_grade
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoundaryEnergy:
-    """Energy inside the headline boundary in joules, with the worst grade of its parts; simulated counts as D."""
+    """Energy inside the headline boundary in joules, with the worst grade of its parts; simulated counts as D.
+
+    `reason` is that of the first part whose energy is unknown.
+    """
 
     energy_j: float | None
     net_energy_j: float | None
     grade: Grade | None
     domains: tuple[str, ...]
     simulated: bool
+    reason: str | None = None
 
 
 def select_boundary(readings: Sequence[EnergyReading]) -> tuple[EnergyReading, ...]:
@@ -57,6 +61,7 @@ def sum_boundary(readings: Sequence[EnergyReading]) -> BoundaryEnergy:
         grade="D" if simulated else worst_grade(*grades),
         domains=tuple(sorted({reading.domain for reading in chosen})),
         simulated=simulated,
+        reason=next((reading.reason for reading in chosen if reading.energy_j is None), None),
     )
 
 

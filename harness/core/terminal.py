@@ -13,8 +13,14 @@ def escape_controls(text: str) -> str:
 
 
 def _is_control(char: str) -> bool:
-    # C0 and C1 controls, and the marks that turn the direction of a line around
-    return ord(char) < 32 or 127 <= ord(char) < 160 or char in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+    # C0 and C1 controls, halves of surrogate pairs (no terminal can show them), marks that turn a line around
+    code = ord(char)
+    return (
+        code < 32
+        or 127 <= code < 160
+        or 0xD800 <= code < 0xE000
+        or char in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+    )
 
 
 def _write_out(char: str) -> str:

@@ -99,6 +99,7 @@ def _identify(record: RunRecord, group: InferenceGroup | None) -> dict[str, Any]
         "arm": record.arm,
         "size": record.size,
         "seed": record.seed,
+        "status": record.status,
         "kind": None if group is None else group.kind,
         "regime": None if group is None else group.label,
     }

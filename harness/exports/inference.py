@@ -11,11 +11,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from harness.analysis.energy_sum import EnergySum, add_sums
+from harness.analysis.phases import count_new_tokens, sum_phase
 from harness.analysis.pooling import read_config
+from harness.analysis.task_costs import find_accuracy
 from harness.analysis.tasks import MIN_CORRECT
+from harness.core.inference import AnswerLength
 from harness.core.records import EnergyReading, RunRecord, WindowRecord
 
 PHASES = ("prefill", "decode", "generate", "serve")
+# Kind, batch, tokens in and out, and length of answers.
+Key = tuple[str, object, object, object, AnswerLength | None]
 SumReadings = Callable[[Sequence[EnergyReading]], EnergySum]
 
 
@@ -31,7 +36,7 @@ class InferenceGroup:
     batch_size: int | None
     num_input_tokens: int | None
     num_output_tokens: int | None
-    answer_length: str | None
+    answer_length: AnswerLength | None
     windows: dict[str, tuple[WindowRecord, ...]]
 
     @property
@@ -57,7 +62,7 @@ def group_windows(record: RunRecord) -> list[InferenceGroup]:
 
     Windows without a regime are those of line completion, in the batch and context that the configuration names.
     """
-    groups: dict[tuple[object, ...], dict[str, list[WindowRecord]]] = {}
+    groups: dict[Key, dict[str, list[WindowRecord]]] = {}
     for window in record.windows:
         if window.phase not in PHASES or window.work is None:
             continue
@@ -66,11 +71,11 @@ def group_windows(record: RunRecord) -> list[InferenceGroup]:
     made = [
         InferenceGroup(
             run_id=record.run_id,
-            kind=str(key[0]),
+            kind=key[0],
             batch_size=_as_int(key[1]),
             num_input_tokens=_as_int(key[2]),
             num_output_tokens=_as_int(key[3]),
-            answer_length=None if key[4] is None else str(key[4]),
+            answer_length=key[4],
             windows={phase: tuple(found) for phase, found in phases.items()},
         )
         for key, phases in groups.items()
@@ -95,17 +100,17 @@ def cost_per_task(group: InferenceGroup, sum_readings: SumReadings) -> UnitCost:
     """Return the gross joules of one task in `group`, over the readings that `sum_readings` counts."""
     if not group.phases:
         return _unknown(group, sum_readings, "its windows do not make up a whole answer (prefill and decode)")
-    parts, counts = [], []
+    parts: list[float] = []
+    counts: list[int] = []
     for phase in group.phases:
-        windows = group.windows[phase]
-        num_tasks = sum(window.work.num_tasks for window in windows if window.work is not None)
-        total = add_sums([sum_readings(window.energy) for window in windows])
-        if not num_tasks:
+        found = sum_phase(group.windows[phase], sum_readings)
+        joules = found.per_task("energy_j")
+        if found.num_tasks == 0:
             return _unknown(group, sum_readings, f"no task was counted in its {phase} windows")
-        if total.energy_j is None:
-            return _unknown(group, sum_readings, total.reason)
-        parts.append(total.energy_j / num_tasks)
-        counts.append(num_tasks)
+        if isinstance(joules, str) or isinstance(found.num_tasks, str):
+            return _unknown(group, sum_readings, str(joules))
+        parts.append(joules)
+        counts.append(round(found.num_tasks))
     return UnitCost(energy_j=sum(parts), energy=sum_group(group, sum_readings), num_units=min(counts))
 
 
@@ -126,16 +131,11 @@ def count_tokens_per_task(group: InferenceGroup) -> float:
     A decode window counts the tokens that its steps made, and the first token of an answer comes out of prefill: so for
     answers of fixed length the length itself counts, and for free ones the tokens of all phases.
     """
-    if group.answer_length != "free" and group.num_output_tokens is not None:
-        return float(group.num_output_tokens)
-    tokens = 0.0
-    for phase in group.phases:
-        worked = [window.work for window in group.windows[phase] if window.work is not None]
-        num_tasks = sum(work.num_tasks for work in worked)
-        counted = sum(work.num_output_tokens for work in worked)
-        if num_tasks:
-            tokens += counted / num_tasks if counted or phase != "prefill" else 1.0
-    return tokens
+    if not group.phases:
+        return 0.0
+    sums = [sum_phase(group.windows[phase]) for phase in group.phases]
+    found = count_new_tokens(group.answer_length, group.num_output_tokens, sums[-1], sums[0] if len(sums) > 1 else None)
+    return 0.0 if isinstance(found, str) else found
 
 
 def cost_per_correct(group: InferenceGroup, sum_readings: SumReadings, record: RunRecord) -> UnitCost:
@@ -157,7 +157,7 @@ def cost_per_correct(group: InferenceGroup, sum_readings: SumReadings, record: R
 
 def _read_correct(group: InferenceGroup, record: RunRecord) -> tuple[int, int] | str:
     """Return (correct, asked) by the run's accuracy of the kind, else by the windows' own counts; or why not known."""
-    found = next((q for q in record.quality if q.task == group.kind and q.higher_is_better), None)
+    found = find_accuracy(record, group.kind)
     if found is not None:
         if found.value is None:
             return found.reason or "its accuracy is unknown"
@@ -178,7 +178,7 @@ def _unknown(group: InferenceGroup, sum_readings: SumReadings, reason: str | Non
     return UnitCost(energy_j=None, energy=sum_group(group, sum_readings), num_units=0, reason=reason or "unknown")
 
 
-def _read_key(record: RunRecord, window: WindowRecord) -> tuple[object, ...]:
+def _read_key(record: RunRecord, window: WindowRecord) -> Key:
     regime = window.regime
     if regime is not None:
         batch = None if window.phase == "serve" else regime.batch_size

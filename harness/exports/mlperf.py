@@ -94,6 +94,7 @@ def describe_group(record: RunRecord, group: InferenceGroup) -> dict[str, Any]:
         "arm": record.arm,
         "size": record.size,
         "seed": record.seed,
+        "status": record.status,
         "regime": group.label,
         "energy": {name: value for name, (value, _) in fields.items()},
         "reasons": {name: reason for name, (value, reason) in fields.items() if value is None},
@@ -177,6 +178,8 @@ def _sampling_rate(windows: Sequence[WindowRecord], known: Callable[[Any], Field
 
 
 def _warmup_seconds(record: RunRecord) -> Field:
+    if record.path is not None:
+        return None, "the warm-up that was recorded is that of training"
     warmup = record.windows_of("warmup")
     seconds = sum(window.duration_s for window in warmup) if warmup else None
     return seconds, "no warm-up window was recorded"

@@ -76,6 +76,7 @@ def _score(
         "arm": record.arm,
         "size": record.size,
         "seed": record.seed,
+        "status": record.status,
         "regime": group.label,
         "kind": group.kind,
         "batch_size": group.batch_size,

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from harness.analysis.inference.results import InferenceDetail, KindScore
 from harness.analysis.results import ArmTask, Interval, MatchResult, TaskPair, TaskRatio
-from harness.analysis.stats import Estimate
+from harness.analysis.stats import ONE_VALUE, Estimate
 from harness.report import numbers as n
 from harness.report.blocks import Cell, Column, Figure, Section, Table
 from harness.report.evidence import RATIO_WORDS
@@ -95,7 +95,7 @@ def _pair_row(pair: TaskPair) -> tuple[Cell, ...]:
     source = n.runs(pair.run_ids)
     by_metric: dict[str, TaskRatio] = {ratio.metric: ratio for ratio in pair.task_ratios}
     gaps = tuple(
-        _gap_cell(value, interval, source, pair.reason)
+        _gap_cell(value, interval, source, pair.reason or (ONE_VALUE if pair.n == 1 else None))
         for value, interval in ((pair.loss_gap, pair.loss_interval), (pair.accuracy_gap, pair.accuracy_interval))
     )
     metrics = ("energy_per_task", "energy_per_correct", "seconds_per_task", "flops_per_task")

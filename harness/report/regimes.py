@@ -160,7 +160,7 @@ def _sums_table(checks: Sequence[Additivity]) -> Table | None:
             _with_half(check.parts_j, check.parts_half_j, check.run_id),
             _with_half(check.whole_j, check.whole_half_j, check.run_id),
             n.percent(check.relative_gap, check.run_id, "a part or the whole is unknown"),
-            n.grade_badge(check.grade),
+            n.grade_badge(check.grade, check.simulated),
         )
         for check in sorted(checks, key=lambda check: check.outcome != "fail")
     )

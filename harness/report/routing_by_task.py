@@ -41,6 +41,7 @@ def _routing_table(detail: InferenceDetail) -> Table | None:
     rows = tuple(
         (
             row.arm,
+            row.size,
             row.kind,
             n.count(row.num_experts, n.runs(row.run_ids)),
             n.percent(row.share_for_90, n.runs(row.run_ids)),
@@ -54,16 +55,17 @@ def _routing_table(detail: InferenceDetail) -> Table | None:
         for row in detail.routing
     )
     names = (
-        *("Family", "Kind", "Experts in a layer", "Experts that carry 90%", "Entropy (1: even)"),
+        *("Family", "Size", "Kind", "Experts in a layer", "Experts that carry 90%", "Entropy (1: even)"),
         *("Parameters a token uses", "of", "Active share", "Tokens", "Runs"),
     )
-    return _table("task-routing", "Experts by kind of task", names, rows, {"Family", "Kind"})
+    return _table("task-routing", "Experts by kind of task", names, rows, {"Family", "Size", "Kind"})
 
 
 def _overlap_table(detail: InferenceDetail) -> Table | None:
     rows = tuple(
         (
             pair.arm,
+            pair.size,
             pair.kinds[0],
             pair.kinds[1],
             n.fixed(pair.overlap.value, 3, n.runs(pair.run_ids), pair.overlap.reason),
@@ -72,14 +74,17 @@ def _overlap_table(detail: InferenceDetail) -> Table | None:
         )
         for pair in detail.overlaps
     )
-    names = ("Family", "Kind", "and kind", "Overlap", "Interval", "Runs")
-    return _table("overlaps", "How far two kinds use the same experts", names, rows, {"Family", "Kind", "and kind"})
+    names = ("Family", "Size", "Kind", "and kind", "Overlap", "Interval", "Runs")
+    return _table(
+        "overlaps", "How far two kinds use the same experts", names, rows, {"Family", "Size", "Kind", "and kind"}
+    )
 
 
 def _coverage_table(detail: InferenceDetail) -> Table | None:
     rows = tuple(
         (
             row.arm,
+            row.size,
             row.kind,
             n.count(row.batch_size, n.runs(row.run_ids)),
             n.estimate(row.measured, "", n.runs(row.run_ids)),
@@ -92,6 +97,7 @@ def _coverage_table(detail: InferenceDetail) -> Table | None:
     )
     names = (
         "Family",
+        "Size",
         "Kind",
         "Batch",
         "Measured",
@@ -100,7 +106,7 @@ def _coverage_table(detail: InferenceDetail) -> Table | None:
         "Experts",
         "Chosen per token",
     )
-    return _table("coverage", "Distinct experts that one decode step touches", names, rows, {"Family", "Kind"})
+    return _table("coverage", "Distinct experts that one decode step touches", names, rows, {"Family", "Size", "Kind"})
 
 
 def _table(

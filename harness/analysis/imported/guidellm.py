@@ -22,6 +22,7 @@ from harness.analysis.imported.values import divide, read_at, read_count, read_n
 from harness.core.errors import DataError
 
 _MS = 1e-3
+_NO_TOKENS = "GuideLLM wrote 0 or nothing: the server did not tell, or nothing was answered"
 _NOT_STREAMED = "GuideLLM wrote 0: it could not tell (answers were not streamed)"
 _TPOT_NOTE = "GuideLLM's inter_token_latency_ms: (last - first token) / (output tokens - 1), weighted by tokens"
 
@@ -31,7 +32,7 @@ def is_report(document: Mapping[str, Any]) -> bool:
     found = document.get("benchmarks")
     if not isinstance(found, list):
         return False
-    return "guidellm_version" in (document.get("metadata") or {}) or any(
+    return read_at(document, "metadata", "guidellm_version") is not None or any(
         isinstance(part, Mapping) and "metrics" in part for part in found
     )
 
@@ -64,7 +65,19 @@ def _read_benchmark(
     model = _find_model(part, document)
     if model is None:
         reasons["model"] = "the report does not name it"
-    output = _read_total(part, "output_token_count", answered)
+    counts = {
+        "num_answered": answered,
+        "num_failed": read_count(totals.get("errored")),
+        "num_incomplete": read_count(totals.get("incomplete")),
+        "num_input_tokens": _read_total(part, "prompt_token_count", answered),
+        "num_output_tokens": _read_total(part, "output_token_count", answered),
+    }
+    output = counts["num_output_tokens"]
+    if duration_s is None:
+        reasons["duration_s"] = "the report has neither a duration nor begin and end"
+    for name, count in counts.items():
+        if count is None:
+            reasons[name] = _NO_TOKENS if name.endswith("tokens") else "the report does not tell it"
     return ServingResult(
         file=file,
         index=index,
@@ -73,10 +86,10 @@ def _read_benchmark(
         model=model,
         load=_describe_load(part),
         num_answered=answered,
-        num_failed=read_count(totals.get("errored")),
-        num_incomplete=read_count(totals.get("incomplete")),
+        num_failed=counts["num_failed"],
+        num_incomplete=counts["num_incomplete"],
         duration_s=duration_s,
-        num_input_tokens=_read_total(part, "prompt_token_count", answered),
+        num_input_tokens=counts["num_input_tokens"],
         num_output_tokens=output,
         requests_per_s=divide(answered, duration_s),
         output_tokens_per_s=divide(output, duration_s),

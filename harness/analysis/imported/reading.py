@@ -55,8 +55,15 @@ def _parse(text: str, path: Path) -> Sequence[Any]:
 
 
 def load_json(text: str) -> Any:
-    """Return the JSON value of `text`, with NaN and infinity (which some tools write) as ``None``."""
-    return json.loads(text, parse_constant=lambda _: None)
+    """Return the JSON value of `text`, with NaN and infinity (which some tools write) as ``None``.
+
+    Raises:
+        ValueError: it is no JSON, or nested too deep.
+    """
+    try:
+        return json.loads(text, parse_constant=lambda _: None)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
 
 
 def _read_document(document: Any, path: Path, index: int) -> list[ServingResult]:

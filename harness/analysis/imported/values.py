@@ -9,9 +9,13 @@ from typing import Any
 
 def read_number(value: Any) -> float | None:
     """Return a finite number, ``None`` for anything else (a flag is no number)."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an integer that no float holds
+        return None
+    return number if math.isfinite(number) else None
 
 
 def read_count(value: Any) -> int | None:

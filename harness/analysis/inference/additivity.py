@@ -8,8 +8,8 @@ from typing import Literal
 
 from harness.analysis.boundary import sum_boundary
 from harness.analysis.inference.costs import find_windows, half_width, order_of
-from harness.analysis.inference.phases import sum_phase
 from harness.analysis.inference.results import Additivity
+from harness.analysis.phases import sum_phase
 from harness.core.inference import Regime
 from harness.core.records import RunRecord, WindowRecord
 from harness.core.units import format_si
@@ -35,6 +35,7 @@ def _check(record: RunRecord, regime: Regime) -> Additivity:
     gap = total - whole if total is not None and whole is not None else None
     outcome, text = _judge(total, total_half, whole, whole_half)
     windows = [w for phase in (*phases, "generate") for w in find_windows(record, regime, phase)]
+    boundary = sum_boundary([reading for window in windows for reading in window.energy])
     return Additivity(
         run_id=record.run_id,
         regime=regime,
@@ -46,7 +47,8 @@ def _check(record: RunRecord, regime: Regime) -> Additivity:
         relative_gap=gap / whole if gap is not None and whole else None,
         outcome=outcome,
         text=text,
-        grade=sum_boundary([reading for window in windows for reading in window.energy]).grade,
+        grade=boundary.grade,
+        simulated=boundary.simulated,
     )
 
 

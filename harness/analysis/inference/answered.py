@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.analysis.boundary import sum_boundary
-from harness.analysis.inference.phases import PhaseSum, sum_phase
+from harness.analysis.phases import count_new_tokens, sum_phase
 from harness.analysis.task_costs import find_accuracy, list_kinds, measure_task, task_windows
 from harness.core.answers import TaskResult
-from harness.core.inference import AnswerLength, Regime
+from harness.core.inference import AnswerLength
 from harness.core.records import Grade, RunRecord, WindowRecord, worst_grade
 
 SERVE = "serve"
@@ -110,7 +110,7 @@ def _serve_cost(
     tokens = statistics.fmean(made) if made else _known(whole.per_task("num_output_tokens"))
     part: float | None = 1.0
     if not alone:
-        # shares of requests may be of another boundary than the headline's; what they say is who bears how much of it
+        # net energy and that of failed requests have no shares of their own: shares say who bears how much of them
         shares = math.fsum(row.energy_j for row in rows if row.energy_j is not None)
         mine = [row.energy_j for row in own if row.energy_j is not None]
         complete = bool(own) and len(mine) == len(own) and shares > 0
@@ -128,13 +128,11 @@ def _serve_cost(
 def _own_tokens(record: RunRecord, kind: str, length: AnswerLength | None) -> float | None:
     """Return the new tokens of one answer, the one that prefill makes included."""
     windows = task_windows(record, kind if kind in list_kinds(record) else None, length)
-    regime: Regime | None = next((w.regime for w in windows if w.regime is not None), None)
-    if regime is not None and regime.answer_length == "fixed" and regime.num_output_tokens is not None:
-        return float(regime.num_output_tokens)
-    decoded: PhaseSum = sum_phase([window for window in windows if window.phase == "decode"])
-    first = _known(sum_phase([w for w in windows if w.phase == "prefill"]).per_task("num_output_tokens"))
-    made = _known(decoded.per_task("num_output_tokens"))
-    return made + (first or 1.0) if made is not None else None
+    regime = next((window.regime for window in windows if window.regime is not None), None)
+    decode, prefill = (sum_phase([w for w in windows if w.phase == phase]) for phase in ("decode", "prefill"))
+    if regime is None:
+        return _known(count_new_tokens(None, None, decode, prefill))
+    return _known(count_new_tokens(regime.answer_length, regime.num_output_tokens, decode, prefill))
 
 
 def _mean_over_kinds(parts: Sequence[Answered], record: RunRecord) -> Answered:

@@ -15,6 +15,7 @@ from harness.analysis.inference.answered import SUITE, measure_answered, name_ki
 from harness.analysis.inference.checks import check_inference
 from harness.analysis.inference.ratios import RATIO_METRICS, compare_cost, summarise_arm
 from harness.analysis.inference.results import AccuracyDifference, InferenceResult, KindCost
+from harness.analysis.inference.seeds import pick_repeats
 from harness.analysis.match import choose_arms, keep_planned
 from harness.analysis.pooling import INFERENCE_KEYS, require_poolable
 from harness.analysis.task_costs import find_accuracy, list_kinds
@@ -42,7 +43,8 @@ def compare_inference(
     finished = [record for record in kept if record.status == "finished"]
     require_poolable(finished, INFERENCE_KEYS)
     arms = choose_arms(kept, study, findings)
-    runs = {arm: {r.seed: r for r in sorted(finished, key=lambda r: r.run_id) if r.arm == arm} for arm in arms}
+    repeats = pick_repeats(finished)
+    runs = {arm: repeats.get(arm, {}) for arm in arms}
     if study is None:
         text = "no study.json: arms and margins were not fixed before the first run"
         findings.append(Finding(code="no_study", severity="warning", text=text))

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from scipy import stats as scipy_stats  # type: ignore[import-untyped, unused-ignore]
 
 from harness.analysis.boundary import sum_boundary
-from harness.analysis.inference.phases import PhaseSum, sum_phase
 from harness.analysis.inference.results import ArmRegime, Metric, RegimeCost
+from harness.analysis.inference.seeds import EVEN, Weights, average_seeds
+from harness.analysis.phases import PhaseSum, count_new_tokens, sum_phase
 from harness.analysis.results import Interval
 from harness.analysis.stats import LEVEL, Estimate, estimate_mean, floor_at_zero, t_critical
 from harness.analysis.task_costs import SWEEP, find_accuracy
@@ -31,8 +32,11 @@ def measure_regimes(record: RunRecord) -> tuple[RegimeCost, ...]:
     return tuple(cost for cost in measured if cost is not None)
 
 
-def merge_runs(costs: Sequence[RegimeCost]) -> tuple[ArmRegime, ...]:
-    """Return every arm and size in every regime: means over its runs with a t interval, or its one run's."""
+def merge_runs(costs: Sequence[RegimeCost], weights: Weights = EVEN) -> tuple[ArmRegime, ...]:
+    """Return every arm and size in every regime: means over its seeds with a t interval, or its one run's.
+
+    Runs of one seed are first averaged by `weights`.
+    """
     groups: dict[tuple[str, str, Regime], list[RegimeCost]] = {}
     for cost in costs:
         groups.setdefault((cost.arm, cost.size, cost.regime), []).append(cost)
@@ -44,7 +48,7 @@ def merge_runs(costs: Sequence[RegimeCost]) -> tuple[ArmRegime, ...]:
                 arm=arm,
                 size=size,
                 regime=regime,
-                figures={name: _cut(name, _over_runs([c.figures[name] for c in found])) for name in found[0].figures},
+                figures={name: _cut(name, _over_seeds(found, name, weights)) for name in found[0].figures},
                 num_runs=len(found),
                 grade=worst_grade(*grades) if grades else None,
                 simulated=any(cost.simulated for cost in found),
@@ -54,13 +58,15 @@ def merge_runs(costs: Sequence[RegimeCost]) -> tuple[ArmRegime, ...]:
     return tuple(sorted(rows, key=lambda row: (order_of(row.regime), row.arm, row.size)))
 
 
-def _over_runs(found: Sequence[Estimate]) -> Estimate:
-    if len(found) == 1:
-        return found[0]
-    missing = next((estimate.reason for estimate in found if estimate.value is None), None)
+def _over_seeds(costs: Sequence[RegimeCost], name: Metric, weights: Weights) -> Estimate:
+    if len(costs) == 1:
+        return costs[0].figures[name]
+    found = [(cost.run_id, cost.seed, cost.figures[name]) for cost in costs]
+    missing = next((estimate.reason for _, _, estimate in found if estimate.value is None), None)
     if missing is not None:
         return _unknown(missing)
-    return estimate_mean([estimate.value for estimate in found if estimate.value is not None], method="t over runs")
+    known = [(run_id, seed, estimate.value) for run_id, seed, estimate in found if estimate.value is not None]
+    return estimate_mean(average_seeds(known, weights), method="t over seeds")
 
 
 def order_of(regime: Regime) -> tuple[bool, str, str, int, int, int]:
@@ -145,7 +151,8 @@ def _figures(
     no_flops, no_bytes = "the peak FLOP/s of the device is unknown", "the memory bandwidth of the device is unknown"
     parts = [generate] if not apart else [prefill] if regime.num_output_tokens == 1 else [prefill, decode]
     task = {name: _add([part.per_task(name) for part in parts]) for name in ("energy_j", "net_j", "flops", "seconds")}
-    outputs = _outputs_per_task(regime, prefill, decode if apart else generate, apart=apart)
+    last, before = (decode, prefill) if apart else (generate, None)
+    outputs = count_new_tokens(regime.answer_length, regime.num_output_tokens, last, before)
     inputs = (prefill if apart else generate).per_task("num_input_tokens")
     memory: list[float] = [part.peak_memory_bytes for part in parts if part.peak_memory_bytes is not None]
     return {
@@ -166,17 +173,6 @@ def _figures(
         "decode_mbu": _over(_over(decode.num_bytes, decode.seconds), peak_bytes or no_bytes),
         "peak_memory_bytes": max(memory) if memory else "the windows do not say their peak memory",
     }
-
-
-def _outputs_per_task(regime: Regime, prefill: PhaseSum, last: PhaseSum, *, apart: bool) -> Value:
-    """Return the new tokens of one task, the first one, which prefill makes, included."""
-    if regime.answer_length == "fixed" and regime.num_output_tokens is not None:
-        return float(regime.num_output_tokens)
-    made = last.per_task("num_output_tokens")
-    if isinstance(made, str) or not apart:
-        return made
-    first = prefill.per_task("num_output_tokens")
-    return made + (first if isinstance(first, float) and first > 0 else 1.0)
 
 
 def _per_correct(record: RunRecord, regime: Regime, energies: Sequence[Value]) -> Estimate:

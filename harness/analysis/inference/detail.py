@@ -9,9 +9,10 @@ from harness.analysis.inference.costs import measure_regimes, merge_runs
 from harness.analysis.inference.results import InferenceDetail, Views
 from harness.analysis.inference.routing import compare_kinds_used, summarise_coverage, summarise_routing
 from harness.analysis.inference.scores import summarise_scores
+from harness.analysis.inference.seeds import EVEN, Weights, pick_repeats, read_weights
 from harness.analysis.inference.serving import summarise_serving
 from harness.analysis.inference.views import WeighedRuns, build_views
-from harness.analysis.match import choose_arms
+from harness.analysis.match import choose_arms, keep_planned
 from harness.analysis.multipliers import build_pair
 from harness.analysis.results import MatchResult
 from harness.analysis.stats import Pairing
@@ -37,6 +38,7 @@ def describe_matched(records: Sequence[RunRecord], match: MatchResult, study: St
     pairing: Pairing = study.match.interval if study is not None else "paired"
     views = None
     chosen = None
+    weights = EVEN
     if match.matched_loss is not None and any(record.windows_of("prefill", "decode") for record in used):
         pair = build_pair(match.points, match.baseline_arm, match.candidate_arm, pairing, decay=match.decay)
         chosen = choose_runs(pair, match.matched_loss)
@@ -46,45 +48,46 @@ def describe_matched(records: Sequence[RunRecord], match: MatchResult, study: St
             for arm, (_, weighed) in chosen.items()
         }
         views = build_views((match.baseline_arm, match.candidate_arm), runs, pairing)
-        ids = {p.run_id for _, weighed in chosen.values() for found in weighed.values() for p, _ in found}
-        used = [record for record in used if record.run_id in ids]
-    return describe_runs(used, {}, views)
+        weights = read_weights(runs)
+        used = [record for record in used if record.run_id in weights]
+    return describe_runs(used, {}, views, weights)
 
 
 def describe_inference(
     records: Sequence[RunRecord], answers: Mapping[str, Sequence[TaskResult]], study: StudyInfo | None
 ) -> InferenceDetail:
-    """Return the detail of an inference study; views are over its repeats."""
-    finished = [record for record in records if record.status == "finished"]
-    arms = choose_arms(finished, study, [])
-    seeds = [{record.seed for record in finished if record.arm == arm} for arm in arms]
-    common = seeds[0] & seeds[1]
-    runs: WeighedRuns = {
-        arm: {
-            seed: [next((record, 1.0) for record in finished if (record.arm, record.seed) == (arm, seed))]
-            for seed in sorted(common)
-        }
-        for arm in arms
-    }
+    """Return the detail of an inference study; views are over its repeats, the same runs as are compared."""
+    kept, _ = keep_planned(records, study, [])
+    finished = [record for record in kept if record.status == "finished"]
+    arms = choose_arms(kept, study, [])
+    repeats = pick_repeats(finished)
+    common = set(repeats.get(arms[0], ())) & set(repeats.get(arms[1], ()))
+    runs: WeighedRuns = {arm: {seed: [(repeats[arm][seed], 1.0)] for seed in sorted(common)} for arm in arms if common}
     pairing: Pairing = study.match.interval if study is not None else "paired"
-    return describe_runs(records, answers, build_views(arms, runs, pairing) if common else None)
+    return describe_runs(kept, answers, build_views(arms, runs, pairing) if common else None)
 
 
 def describe_runs(
-    records: Sequence[RunRecord], answers: Mapping[str, Sequence[TaskResult]], views: Views | None
+    records: Sequence[RunRecord],
+    answers: Mapping[str, Sequence[TaskResult]],
+    views: Views | None,
+    weights: Weights = EVEN,
 ) -> InferenceDetail:
-    """Return what `records` say one by one, beside `views`; of failed ones only what servers did."""
+    """Return what `records` say one by one, beside `views`; of failed ones only what servers did.
+
+    Runs of one arm, size and seed are one sample, averaged by `weights`.
+    """
     ordered = sorted(records, key=lambda r: (r.arm, r.size, r.seed, r.run_id))
     finished = [record for record in ordered if record.status == "finished"]
     regimes = tuple(cost for record in finished for cost in measure_regimes(record))
     return InferenceDetail(
         regimes=regimes,
-        arm_regimes=merge_runs(regimes),
-        scores=summarise_scores(finished),
+        arm_regimes=merge_runs(regimes, weights),
+        scores=summarise_scores(finished, weights),
         additivity=tuple(check for record in finished for check in check_sums(record)),
         views=views,
-        routing=summarise_routing(finished),
-        overlaps=compare_kinds_used(finished),
-        coverage=summarise_coverage(finished),
+        routing=summarise_routing(finished, weights),
+        overlaps=compare_kinds_used(finished, weights),
+        coverage=summarise_coverage(finished, weights),
         serving=summarise_serving(ordered, answers),
     )

@@ -25,7 +25,8 @@ RATIO_METRICS: tuple[TaskMetric, ...] = (
 )
 METHOD = "t over repeats"
 NORMAL_95 = 1.959964
-ONE_REPEAT = "one repeat: no interval, so no number"
+ONE_REPEAT = "one repeat gives no interval"
+NO_RATIO = "one repeat: no interval, so no number"
 
 
 def summarise_arm(arm: str, found: Sequence[Answered]) -> ArmCost:
@@ -88,7 +89,7 @@ def compare_cost(
     if estimate is not None and metric == "energy_per_correct":
         estimate = _with_accuracy_error(estimate, found)
     if estimate is not None and estimate.n == 1:
-        reason = ONE_REPEAT
+        reason = NO_RATIO
     grades: list[Grade] = [cost.grade for cost in costs if cost.grade is not None]
     interval = estimate.interval if estimate else None
     if interval is not None:
@@ -128,14 +129,16 @@ def _with_accuracy_error(estimate: Estimate, sides: Sequence[Sequence[Answered]]
     interval = estimate.interval
     errors = [(_mean([one.accuracy_stderr for one in own]), _mean([one.accuracy for one in own])) for own in sides]
     known = [error / accuracy for error, accuracy in errors if error is not None and accuracy]
-    if interval is None or estimate.value is None or estimate.value <= 0 or interval.low <= 0:
+    if interval is None or estimate.value is None or estimate.value <= 0:
         return estimate
     if len(known) < len(errors):
         return Estimate(value=estimate.value, interval=None, n=estimate.n, reason="no error of the accuracy is known")
     half = NORMAL_95 * math.hypot(*known)
-    low, high = (math.log(end / estimate.value) for end in (interval.low, interval.high))
+    high = math.log(interval.high / estimate.value)
+    # an end that was cut off at 0 has no logarithm, and nothing lies below it
+    low = math.exp(-math.hypot(math.log(interval.low / estimate.value), half)) if interval.low > 0 else 0.0
     widened = Interval(
-        low=estimate.value * math.exp(-math.hypot(low, half)),
+        low=estimate.value * low,
         high=estimate.value * math.exp(math.hypot(high, half)),
         level=interval.level,
         method=f"{interval.method}, with the binomial error of the accuracy",

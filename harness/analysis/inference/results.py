@@ -51,7 +51,11 @@ class RegimeCost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmRegime:
-    """One arm and size in one regime: means over its runs with their interval, or one run's over its repetitions."""
+    """One arm and size in one regime: means over its seeds with their interval, or one run's over its repetitions.
+
+    Runs of one seed (budgets around the matched loss) are one sample: their mean, weighted as the comparison weighs
+    them.
+    """
 
     arm: str
     size: str
@@ -65,7 +69,7 @@ class ArmRegime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KindScore:
-    """How well one arm and size answered one kind of task, a mean over its runs; repeats are no new evidence.
+    """How well one arm and size answered one kind of task, a mean over its seeds; repeats are no new evidence.
 
     `num_asked` counts distinct questions of one run, `accuracy_stderr` is the binomial error of one run (of the runs'
     mean), and `chance` what blind answers would reach.
@@ -103,6 +107,7 @@ class Additivity:
     outcome: Literal["pass", "fail", "unknown"]
     text: str
     grade: Grade | None
+    simulated: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,7 +204,7 @@ class InferenceResult:
     """Two models or servers that were not trained here, held against each other on the same questions.
 
     `free` holds the same costs where answers ended where they ended, the suite first, in studies that measured both.
-    `families` maps an arm to ``("dense",)`` or ``("sparse",)`` where its parameters are known, `boundary` lists the
+    `families` maps an arm to ``("dense",)`` or ``("sparse",)`` where its parameters are known, `boundaries` lists the
     domains that the energy covers.
     """
 
@@ -223,13 +228,14 @@ class InferenceResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KindRouting:
-    """Whom one kind of task used in one arm, means over its runs.
+    """Whom one kind of task used in one arm and size, means over its seeds.
 
     `share_for_90` is the smallest share of a layer's experts that carries 90% of the kind's choices (a mean over
     layers; about 0.9 where the load is even); `active_share` the parameters that a token used over all.
     """
 
     arm: str
+    size: str
     kind: str
     num_runs: int
     num_tokens: int
@@ -246,10 +252,11 @@ class KindRouting:
 class KindOverlap:
     """How alike two kinds are in the experts they use: 1 - total variation of their loads, a mean over layers.
 
-    1: the same shares of the same experts; 0: no expert in common. `overlap` is a mean over runs with its interval.
+    1: the same shares of the same experts; 0: no expert in common. `overlap` is a mean over seeds with its interval.
     """
 
     arm: str
+    size: str
     kinds: tuple[str, str]
     overlap: Estimate
     run_ids: tuple[str, ...]
@@ -257,9 +264,10 @@ class KindOverlap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
-    """Distinct experts that a decode step touched, a mean over an arm's runs, beside what two formulas expect."""
+    """Distinct experts that a decode step touched, a mean over an arm's seeds, beside what two formulas expect."""
 
     arm: str
+    size: str
     kind: str
     batch_size: int
     num_experts: int

@@ -7,87 +7,99 @@ from __future__ import annotations
 
 import itertools
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from harness.analysis.inference.results import Coverage, KindOverlap, KindRouting
+from harness.analysis.inference.seeds import EVEN, Weights, average_seeds
 from harness.analysis.stats import Estimate, estimate_mean
 from harness.core.inference import ExpertCoverage, TaskRouting
 from harness.core.records import RunRecord
 
 CARRIED = 0.9
-METHOD = "t over runs"
+METHOD = "t over seeds"
+ONE_RUN = "one run gives no interval"
 Load = Sequence[Sequence[float]]
 
 
-def summarise_routing(records: Sequence[RunRecord]) -> tuple[KindRouting, ...]:
-    """Return whom each kind used in each arm, means over the runs that recorded it."""
-    groups: dict[tuple[str, str], list[tuple[str, TaskRouting]]] = {}
+def summarise_routing(records: Sequence[RunRecord], weights: Weights = EVEN) -> tuple[KindRouting, ...]:
+    """Return whom each kind used in each arm and size, means over the seeds of the runs that recorded it."""
+    groups: dict[tuple[str, str, str], list[tuple[RunRecord, TaskRouting]]] = {}
     for record in records:
         for routing in record.task_routing:
-            groups.setdefault((record.arm, routing.kind), []).append((record.run_id, routing))
+            if routing.load:
+                groups.setdefault((record.arm, record.size, routing.kind), []).append((record, routing))
     rows = []
-    for (arm, kind), found in sorted(groups.items()):
-        routings = [routing for _, routing in found if routing.load]
-        if not routings:
-            continue
+    for (arm, size, kind), found in sorted(groups.items()):
+
+        def mean(read: Callable[[TaskRouting], float], found: list[tuple[RunRecord, TaskRouting]] = found) -> float:
+            return statistics.fmean(average_seeds([(r.run_id, r.seed, read(routing)) for r, routing in found], weights))
+
+        routings = [routing for _, routing in found]
         rows.append(
             KindRouting(
                 arm=arm,
+                size=size,
                 kind=kind,
                 num_runs=len(routings),
                 num_tokens=sum(routing.num_tokens for routing in routings),
                 num_experts=max(len(row) for routing in routings for row in routing.load),
-                mean_entropy=statistics.fmean(routing.mean_entropy for routing in routings),
-                share_for_90=statistics.fmean(measure_share_carrying(routing.load) for routing in routings),
-                active_share=statistics.fmean(r.active_params_per_token / r.total_params for r in routings),
-                active_params_per_token=statistics.fmean(routing.active_params_per_token for routing in routings),
-                total_params=round(statistics.fmean(routing.total_params for routing in routings)),
-                run_ids=tuple(sorted({run_id for run_id, _ in found})),
+                mean_entropy=mean(lambda routing: routing.mean_entropy),
+                share_for_90=mean(lambda routing: measure_share_carrying(routing.load)),
+                active_share=mean(lambda routing: routing.active_params_per_token / routing.total_params),
+                active_params_per_token=mean(lambda routing: routing.active_params_per_token),
+                total_params=round(mean(lambda routing: routing.total_params)),
+                run_ids=tuple(sorted({record.run_id for record, _ in found})),
             )
         )
     return tuple(rows)
 
 
-def compare_kinds_used(records: Sequence[RunRecord]) -> tuple[KindOverlap, ...]:
-    """Return the overlap of every two kinds in each arm, a mean over runs with its interval."""
-    groups: dict[tuple[str, str, str], list[tuple[str, float]]] = {}
+def compare_kinds_used(records: Sequence[RunRecord], weights: Weights = EVEN) -> tuple[KindOverlap, ...]:
+    """Return the overlap of every two kinds in each arm and size, a mean over seeds with its interval."""
+    groups: dict[tuple[str, str, str, str], list[tuple[str, int, float]]] = {}
     for record in records:
         loads = {routing.kind: routing.load for routing in record.task_routing if routing.load}
         for first, second in itertools.combinations(sorted(loads), 2):
             overlap = measure_overlap(loads[first], loads[second])
             if overlap is not None:
-                groups.setdefault((record.arm, first, second), []).append((record.run_id, overlap))
+                key = record.arm, record.size, first, second
+                groups.setdefault(key, []).append((record.run_id, record.seed, overlap))
     return tuple(
         KindOverlap(
             arm=arm,
+            size=size,
             kinds=(first, second),
-            overlap=_over_runs([value for _, value in found]),
-            run_ids=tuple(sorted(run_id for run_id, _ in found)),
+            overlap=_over_seeds(found, weights),
+            run_ids=tuple(sorted(run_id for run_id, _, _ in found)),
         )
-        for (arm, first, second), found in sorted(groups.items())
+        for (arm, size, first, second), found in sorted(groups.items())
     )
 
 
-def summarise_coverage(records: Sequence[RunRecord]) -> tuple[Coverage, ...]:
-    """Return the distinct experts that a decode step touched, measured and expected, by arm, kind and batch."""
-    groups: dict[tuple[str, str, int], list[tuple[str, ExpertCoverage]]] = {}
+def summarise_coverage(records: Sequence[RunRecord], weights: Weights = EVEN) -> tuple[Coverage, ...]:
+    """Return the distinct experts that a decode step touched, measured and expected, by arm, size, kind and batch."""
+    groups: dict[tuple[str, str, str, int], list[tuple[RunRecord, ExpertCoverage]]] = {}
     for record in records:
         for entry in record.expert_coverage:
-            groups.setdefault((record.arm, entry.kind, entry.batch_size), []).append((record.run_id, entry))
+            groups.setdefault((record.arm, record.size, entry.kind, entry.batch_size), []).append((record, entry))
     rows = []
-    for (arm, kind, batch_size), found in sorted(groups.items()):
-        entries = [entry for _, entry in found]
+    for (arm, size, kind, batch_size), found in sorted(groups.items()):
+        measured, even, load = (
+            [(record.run_id, record.seed, float(getattr(entry, name))) for record, entry in found]
+            for name in ("measured", "expected_even", "expected_load")
+        )
         rows.append(
             Coverage(
                 arm=arm,
+                size=size,
                 kind=kind,
                 batch_size=batch_size,
-                num_experts=entries[0].num_experts,
-                top_k=entries[0].top_k,
-                measured=_over_runs([entry.measured for entry in entries]),
-                expected_even=statistics.fmean(entry.expected_even for entry in entries),
-                expected_load=statistics.fmean(entry.expected_load for entry in entries),
-                run_ids=tuple(sorted({run_id for run_id, _ in found})),
+                num_experts=found[0][1].num_experts,
+                top_k=found[0][1].top_k,
+                measured=_over_seeds(measured, weights),
+                expected_even=statistics.fmean(average_seeds(even, weights)),
+                expected_load=statistics.fmean(average_seeds(load, weights)),
+                run_ids=tuple(sorted({record.run_id for record, _ in found})),
             )
         )
     return tuple(rows)
@@ -118,7 +130,7 @@ def measure_share_carrying(load: Load, carried: float = CARRIED) -> float:
     return statistics.fmean(shares)
 
 
-def _over_runs(values: Sequence[float]) -> Estimate:
-    estimate = estimate_mean(values, method=METHOD)
-    reason = "one run gives no interval" if estimate.n == 1 else estimate.reason
+def _over_seeds(found: Sequence[tuple[str, int, float]], weights: Weights) -> Estimate:
+    estimate = estimate_mean(average_seeds(found, weights), method=METHOD)
+    reason = ONE_RUN if estimate.n == 1 else estimate.reason
     return Estimate(value=estimate.value, interval=estimate.interval, n=estimate.n, reason=reason)

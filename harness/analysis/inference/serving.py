@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from harness.analysis.boundary import sum_boundary
-from harness.analysis.inference.phases import sum_phase
 from harness.analysis.inference.results import ServingSide
+from harness.analysis.phases import sum_phase
 from harness.analysis.stats import Estimate, estimate_mean, floor_at_zero
 from harness.core.answers import TaskResult
 from harness.core.inference import Percentiles, ServingStats
@@ -18,19 +19,28 @@ METHOD = "t over repeats"
 LATENCIES = ("ttft_s", "tpot_s", "itl_s", "e2e_s")
 PERCENTILES = ("mean", "p50", "p90", "p95", "p99")
 SUM_TOLERANCE = 1e-6
+ONE_REPEAT = "one repeat gives no interval"
 Value = float | str
 
 
 def summarise_serving(
     records: Sequence[RunRecord], answers: Mapping[str, Sequence[TaskResult]]
 ) -> tuple[ServingSide, ...]:
-    """Return what the servers of each arm did, means over its repeats; a failed run stands by itself."""
-    arms: dict[str, list[RunRecord]] = {}
+    """Return what the servers of each arm did, means over its repeats; a failed run stands by itself.
+
+    Runs of another load, API or model are no repeats of each other: an arm that was swept by its load has several rows,
+    each named by its load.
+    """
+    groups: dict[tuple[str, str, str, str], list[RunRecord]] = {}
     for record in records:
-        if record.serving is not None:
+        if (stats := record.serving) is not None:
             failed = f"{record.arm}, failed repeat {record.seed}" if record.status == "failed" else record.arm
-            arms.setdefault(failed, []).append(record)
-    return tuple(_summarise(arm, runs, answers) for arm, runs in sorted(arms.items()))
+            groups.setdefault((failed, _describe_load(stats), stats.server_model, stats.api), []).append(record)
+    names = Counter(arm for arm, *_ in groups)
+    return tuple(
+        _summarise(", ".join((arm, *parts)) if names[arm] > 1 else arm, runs, answers)
+        for (arm, *parts), runs in sorted(groups.items())
+    )
 
 
 def _summarise(arm: str, runs: Sequence[RunRecord], answers: Mapping[str, Sequence[TaskResult]]) -> ServingSide:
@@ -44,9 +54,9 @@ def _summarise(arm: str, runs: Sequence[RunRecord], answers: Mapping[str, Sequen
     grades: list[Grade] = [energy.grade for energy in boundary if energy.grade is not None]
     return ServingSide(
         arm=arm,
-        server_model=_join(stats.server_model for stats in served),
-        api=_join(stats.api for stats in served),
-        load=_join(_describe_load(stats) for stats in served),
+        server_model=served[0].server_model,
+        api=served[0].api,
+        load=_describe_load(served[0]),
         num_sent=sum(stats.num_sent for stats in served),
         num_answered=sum(stats.num_answered for stats in served),
         num_failed=sum(stats.num_failed for stats in served),
@@ -91,32 +101,21 @@ def _per_token(windows: Sequence[WindowRecord]) -> Value:
 
 
 def _check_shares(runs: Sequence[RunRecord], answers: Mapping[str, Sequence[TaskResult]]) -> str:
-    """Say whether the energies of the requests add up to the run's, in words: its boundary's, or all its devices'."""
+    """Say whether the energies of the requests add up to the run's (of the headline boundary), in words."""
     worst, told = 0.0, 0
     for record in runs:
         shares = [row.energy_j for row in answers.get(record.run_id, ()) if row.energy_j is not None]
-        wholes = _wholes_j(record.windows_of("serve"))
-        if not shares or not wholes:
+        whole = sum_phase(record.windows_of("serve")).energy_j
+        if not shares or isinstance(whole, str) or whole <= 0:
             continue
         told += 1
-        gap = min((math.fsum(shares) / whole - 1 for whole in wholes), key=abs)
+        gap = math.fsum(shares) / whole - 1
         if abs(gap) >= abs(worst):
             worst = gap
     if not told:
         return "unknown: no run has energies of its requests beside that of the run"
     words = "add up to the run's" if abs(worst) <= SUM_TOLERANCE else "do NOT add up to the run's"
     return f"energies of requests {words} ({told} of {len(runs)} runs, largest gap {worst:+.2g})"
-
-
-def _wholes_j(windows: Sequence[WindowRecord]) -> list[float]:
-    """Return what a run's energy can mean in joules: that of the headline boundary, and that of all its devices."""
-    if not windows:
-        return []
-    headline = sum_phase(windows).energy_j
-    parts = [r.energy_j for window in windows for r in window.energy if r.domain != "system"]
-    known = [part for part in parts if part is not None]
-    every = [math.fsum(known)] if parts and len(known) == len(parts) else []
-    return [whole for whole in ([] if isinstance(headline, str) else [headline]) + every if whole > 0]
 
 
 def _describe_load(stats: ServingStats) -> str:
@@ -133,7 +132,7 @@ def _over_repeats(values: Sequence[Value]) -> Estimate:
         return Estimate(value=None, interval=None, n=0, reason=reasons[0])
     known = [float(value) for value in values if not isinstance(value, str)]
     estimate = floor_at_zero(estimate_mean(known, method=METHOD))
-    reason = "one repeat: no interval, so no number" if estimate.n == 1 else estimate.reason
+    reason = ONE_REPEAT if estimate.n == 1 else estimate.reason
     return Estimate(value=estimate.value, interval=estimate.interval, n=estimate.n, reason=reason)
 
 

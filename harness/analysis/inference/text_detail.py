@@ -86,11 +86,11 @@ def _regime_lines(rows: Sequence[ArmRegime]) -> list[str]:
     if not rows:
         return ["", "no window names its regime: nothing to show by batch, context or answer length"]
     lines = ["", "regimes (kind, batch, tokens in > out; +- half of the 95% interval)"]
-    lines.append(f"  {'arm':<8}{'regime':<30}" + "".join(f"{head:>15}" for head in _HEADS) + "  grade")
+    lines.append(f"  {'arm, size':<16}{'regime':<30}" + "".join(f"{head:>15}" for head in _HEADS) + "  grade")
     for row in rows:
         cells = "".join(f"{_figure(row.figures[name], unit):>15}" for name, unit in _REGIME_COLUMNS)
         word = "simulated" if row.simulated else row.grade or "-"
-        lines.append(f"  {row.arm:<8}{describe_regime(row.regime):<30}{cells}  {word}")
+        lines.append(f"  {_name(row):<16}{describe_regime(row.regime):<30}{cells}  {word}")
     reasons = _reasons((name, row.figures[name]) for row in rows for name, _ in _REGIME_COLUMNS)
     return lines + [f"  {line}" for line in reasons]
 
@@ -147,31 +147,31 @@ def _view_line(row: ViewRow, views: Views) -> str:
 def _routing_lines(routing: Sequence[KindRouting], overlaps: Sequence[KindOverlap]) -> list[str]:
     if not routing:
         return []
-    head = f"  {'arm':<8}{'kind':<20}{'experts':>8}{'carry 90%':>11}{'entropy':>9}{'active':>9}{'tokens':>10}"
+    head = f"  {'arm, size':<16}{'kind':<20}{'experts':>8}{'carry 90%':>11}{'entropy':>9}{'active':>9}{'tokens':>10}"
     lines = ["", "only the parts needed: experts by kind of task", head]
     lines += [
-        f"  {row.arm:<8}{row.kind:<20}{row.num_experts:>8}{row.share_for_90:>11.1%}{row.mean_entropy:>9.3f}"
+        f"  {_name(row):<16}{row.kind:<20}{row.num_experts:>8}{row.share_for_90:>11.1%}{row.mean_entropy:>9.3f}"
         f"{row.active_share:>9.1%}{row.num_tokens:>10}"
         for row in routing
     ]
     if overlaps:
-        lines.append("  overlap of two kinds (1 - total variation of their loads, mean over layers and runs)")
+        lines.append("  overlap of two kinds (1 - total variation of their loads, mean over layers and seeds)")
     for pair in overlaps:
         value, interval = format_short(pair.overlap.value), format_interval(pair.overlap.interval)
-        lines.append(f"  {pair.arm:<8}{' and '.join(pair.kinds):<44}{value:>8}  {interval}")
+        lines.append(f"  {_name(pair):<16}{' and '.join(pair.kinds):<44}{value:>8}  {interval}")
     return lines
 
 
 def _coverage_lines(rows: Sequence[Coverage]) -> list[str]:
     if not rows:
         return []
-    head = f"  {'arm':<8}{'kind':<20}{'batch':>6}{'measured':>10}{'by load':>9}{'if even':>9}{'experts':>9}"
+    head = f"  {'arm, size':<16}{'kind':<20}{'batch':>6}{'measured':>10}{'by load':>9}{'if even':>9}{'experts':>9}"
     shown = [row for row in rows if row.kind == MIXED] or list(rows)
     rest = f" (batches of all kinds mixed; {len(rows) - len(shown)} rows of single kinds with --json)"
     told = rest if len(shown) < len(rows) else ""
     lines = ["", f"distinct experts that one decode step touches{told}", head]
     return lines + [
-        f"  {row.arm:<8}{row.kind:<20}{row.batch_size:>6}{format_short(row.measured.value):>10}"
+        f"  {_name(row):<16}{row.kind:<20}{row.batch_size:>6}{format_short(row.measured.value):>10}"
         f"{row.expected_load:>9.3g}{row.expected_even:>9.3g}{row.num_experts:>9}"
         for row in shown
     ]
@@ -210,6 +210,10 @@ def _serving_lines(side: ServingSide) -> list[str]:
         lines.append(f"  {name:<28}{told}{f'  ({found.reason})' if found.reason else ''}")
     grade = "simulated" if side.simulated else side.grade or "none"
     return [*lines, f"  energy grade {grade}; {side.additivity_text}; tokens: {side.token_source}"]
+
+
+def _name(row: ArmRegime | KindRouting | KindOverlap | Coverage) -> str:
+    return f"{row.arm} {row.size}"[:15]
 
 
 def describe_regime(regime: Regime) -> str:

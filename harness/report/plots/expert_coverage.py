@@ -16,24 +16,25 @@ MIXED = "mixed"
 
 
 def expert_coverage(rows: Sequence[Coverage]) -> Markup | None:
-    """Return measured and expected experts over batch, a line for each arm and kind; ``None`` without any count."""
+    """Return measured and expected experts over batch, lines by arm, size and kind; ``None`` without any count."""
     known = [row for row in rows if row.measured.value is not None]
     if not known:
         return None
-    lines: dict[tuple[str, str], list[Coverage]] = {}
+    lines: dict[tuple[str, str, str], list[Coverage]] = {}
     for row in known:
-        lines.setdefault((row.arm, row.kind), []).append(row)
+        lines.setdefault((row.arm, row.size, row.kind), []).append(row)
     batches = sorted({row.batch_size for row in known})
     most = max(row.num_experts for row in known)
     described = "; ".join(
-        f"{row.arm}, {row.kind}, batch {row.batch_size}: {format_digits(row.measured.value)} of {row.num_experts}"
+        f"{row.arm} {row.size}, {row.kind}, batch {row.batch_size}: {format_digits(row.measured.value)} of "
+        f"{row.num_experts}"
         for row in known
     )
 
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot()
         alone = "each kind alone"
-        for (arm, kind), found in sorted(lines.items()):
+        for (arm, size, kind), found in sorted(lines.items()):
             ordered = sorted(found, key=lambda row: row.batch_size)
             sizes = [row.batch_size for row in ordered]
             measured = [row.measured.value or 0.0 for row in ordered]
@@ -41,7 +42,8 @@ def expert_coverage(rows: Sequence[Coverage]) -> Markup | None:
                 axes.plot(sizes, measured, color=style.BASELINE, linewidth=0.9, label=alone)
                 alone = "_"  # one entry of the legend stands for all
                 continue
-            name = f"{style.clip(arm, 10)}, {'all kinds mixed' if kind == MIXED else style.clip(kind, 16)}"
+            told = "all kinds mixed" if kind == MIXED else style.clip(kind, 16)
+            name = f"{style.clip(arm, 10)} {style.clip(size, 8)}, {told}"
             axes.plot(sizes, measured, color=style.CANDIDATE, marker="o", markersize=6, linewidth=2, label=name)
             loads = [row.expected_load for row in ordered]
             axes.plot(sizes, loads, color=style.CANDIDATE, linestyle=(0, (4, 2)), linewidth=1)

@@ -127,3 +127,12 @@ def test_energies_must_be_as_many_as_files(tmp_path: Path, capsys: pytest.Captur
         (tmp_path / name).write_text(json.dumps(content))
     line = fail(capsys, "import-serving", tmp_path / "a", tmp_path / "b", "--energy", tmp_path / "e")
     assert "give one --energy FILE for each result file" in line
+
+
+def test_half_a_surrogate_pair_in_a_result_file_is_no_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "r.json").write_text(json.dumps({**VLLM, "model_id": "a\ud800"}))
+    assert main(["import-serving", str(tmp_path / "r.json"), "--json", str(tmp_path / "out.json")]) == 0
+    assert r"a\ud800" in capsys.readouterr().out
+    assert json.loads((tmp_path / "out.json").read_text())["results"][0]["result"]["model"] == "a\ud800"

@@ -24,3 +24,7 @@ def test_the_command_writes_out_what_a_file_name_hides(capsys):
     error = capsys.readouterr().err
     assert "\x1b" not in error
     assert r"points\x1b[2J.csv" in error
+
+
+def test_halves_of_surrogate_pairs_are_written_out() -> None:
+    assert escape_controls("a\ud800b\udcff") == r"a\ud800b\udcff"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from harness.analysis.energy_sum import sum_all
+from harness.analysis.task_costs import measure_task
 from harness.exports.inference import cost_per_correct, cost_per_task, cost_per_token, group_windows
 from tests.unit.exports.factory import make_record, modelled, quality, reading, regime, window
 
@@ -103,3 +106,17 @@ def test_a_window_without_tasks_is_no_division_by_zero() -> None:
     windows = (window("prefill", (reading(10.0),), regime=regime(), tasks=0), DECODE)
     (group,) = group_windows(make_record(windows=windows))
     assert cost_per_task(group, sum_all).reason == "no task was counted in its prefill windows"
+
+
+def test_a_kinds_accuracy_is_the_one_that_analyses_read() -> None:
+    other = dataclasses.replace(quality("arithmetic", 0.9), metric="acc_norm")
+    record = make_record(windows=(PREFILL, DECODE), qualities=(other, quality("arithmetic", 0.5)))
+    (group,) = group_windows(record)
+    assert cost_per_correct(group, sum_all, record).energy_j == 140.0
+
+
+def test_the_task_of_an_export_costs_what_the_task_of_an_analysis_costs() -> None:
+    more = window("decode", (reading(100.0),), regime=regime(), tasks=15, tokens_out=165, repetition=1)
+    record = make_record(windows=(PREFILL, DECODE, more), qualities=(quality("arithmetic", 0.5),))
+    (group,) = group_windows(record)
+    assert cost_per_task(group, sum_all).energy_j == measure_task(record, "arithmetic").energy_j == 30.0

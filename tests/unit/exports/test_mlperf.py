@@ -153,3 +153,15 @@ def test_the_file_is_sorted_and_the_same_twice(tmp_path: Path) -> None:
     text = (tmp_path / "a.json").read_text()
     assert text == (tmp_path / "b.json").read_text()
     assert text == json.dumps(json.loads(text), indent=1, sort_keys=True) + "\n"
+
+
+def test_the_warm_up_of_training_is_none_of_the_answers() -> None:
+    trained = dataclasses.replace(make_record(path_energy=(reading(9.0),)), windows=measured().windows)
+    result = describe(trained)
+    assert result["energy"]["thermal_stabilization_seconds"] is None
+    assert "training" in result["reasons"]["thermal_stabilization_seconds"]
+
+
+def test_a_run_that_failed_says_so() -> None:
+    assert describe(measured())["status"] == "finished"
+    assert describe(dataclasses.replace(measured(), status="failed", error="gone"))["status"] == "failed"

@@ -8,13 +8,18 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from harness.analysis.results import MatchResult, TaskPair
+from harness.analysis.stats import ONE_VALUE
 from harness.core.records import RunRecord
 from harness.core.store import Store
 from harness.core.study import StudyInfo, save_study
 from harness.report.build import VERDICTS_FILE, build_report
+from harness.report.kinds import pairs_section
 from tests.unit.analysis.factory import make_records, make_study
 from tests.unit.analysis.inference.factory import (
     KINDS,
@@ -158,3 +163,13 @@ def test_a_trained_arm_alone_shows_its_kinds_without_a_comparison(tmp_path: Path
     assert {"kinds-section", "regimes-section"} <= ids(page)
     assert "t-kinds" not in ids(page)
     assert "The families are not compared" in page
+
+
+def test_a_gap_of_one_seed_says_why_it_is_unknown() -> None:
+    pair = TaskPair(
+        code="equal_tokens", title="Equal tokens", at="here", arm_tasks=(), task_ratios=(), loss_gap=None,
+        loss_interval=None, accuracy_gap=None, accuracy_interval=None, n=1, run_ids=("a",),
+    )  # fmt: skip
+    cells = pairs_section(cast("MatchResult", SimpleNamespace(task_pairs=(pair,)))).tables[0].rows[0]
+    assert ONE_VALUE in str(cells[2])
+    assert ONE_VALUE in str(cells[3])

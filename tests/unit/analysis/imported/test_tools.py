@@ -204,3 +204,24 @@ def test_a_missing_or_binary_file_is_one_clear_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", ["100", None, True, [], {}, -1, 1.5])
 def test_a_count_that_is_no_count_is_unknown(tmp_path: Path, value: Any) -> None:
     assert load(tmp_path, {**VLLM, "total_output_tokens": value})[0].num_output_tokens is None
+
+
+def test_numbers_and_shapes_that_no_tool_writes_end_in_one_line_or_unknown(tmp_path: Path) -> None:
+    (result,) = load(tmp_path, {**VLLM, "duration": 10**400, "total_output_tokens": 10**400})
+    assert (result.duration_s, result.num_output_tokens) == (None, None)
+    with pytest.raises(DataError, match="no result of a tool"):
+        load(tmp_path, {"benchmarks": [], "metadata": 5})
+    with pytest.raises(DataError, match="nested too deep"):
+        load(tmp_path, "[" * 100_000)
+
+
+def test_what_guidellm_does_not_tell_is_unknown_with_a_reason(tmp_path: Path) -> None:
+    part = guidellm_benchmark()
+    part["metrics"].pop("output_token_count")
+    part["metrics"].pop("request_totals", None)
+    (result,) = load(tmp_path, guidellm_report(part))
+    assert result.num_output_tokens is None
+    assert "num_output_tokens" in result.reasons
+    unknown = {name for name in ("num_answered", "num_failed", "num_incomplete") if getattr(result, name) is None}
+    assert unknown <= set(result.reasons)
+    assert unknown

@@ -75,3 +75,12 @@ def test_intervals_as_wide_as_the_whole_tell_nothing() -> None:
     found = check(1.5, windows=noisy)
     assert found.outcome == "unknown"
     assert "too wide to tell" in found.text
+
+
+def test_sums_of_a_simulated_sensor_say_so() -> None:
+    windows = sweep_windows(lambda b: (1.0, 0.1), batches=(4,))
+    made_up = [
+        dataclasses.replace(w, energy=tuple(dataclasses.replace(r, simulated=True) for r in w.energy)) for w in windows
+    ]
+    assert not check(1.0, windows=windows).simulated
+    assert check(1.0, windows=made_up).simulated

@@ -227,3 +227,41 @@ def as_free(record: c.RunRecord, times: float) -> list[c.WindowRecord]:
         regime = dataclasses.replace(w.regime, answer_length="free", num_output_tokens=99)
         made.append(dataclasses.replace(w, regime=regime, work=work, energy=energy))
     return made
+
+
+def test_a_second_try_of_a_repeat_counts_nowhere() -> None:
+    records, answers = make_pair(0.5)
+    first = records[0]
+    joules = dict.fromkeys(KINDS, 100.0)
+    again = make_model_record(
+        first.arm, first.seed, joules=joules, run_id=f"{first.run_id}-z", started_utc="9999-01-01T00:00:00Z"
+    )
+    answers[again.run_id] = answers[first.run_id]
+    found = compare_inference([again, *records], answers, None)
+    plain = compare_inference(records, answers, None)
+    assert found.suite is not None
+    assert plain.suite is not None
+    assert found.suite.ratios == plain.suite.ratios
+    assert [finding.code for finding in found.findings] == ["no_study", "repeat_twice"]
+
+
+def test_one_repeat_shows_a_cost_without_saying_that_there_is_no_number() -> None:
+    found = compare(*make_pair(0.5, seeds=(0,)))
+    assert found.suite is not None
+    figure = found.suite.arms[0].figures["energy_per_task"]
+    assert figure.value is not None
+    assert (figure.interval, figure.reason) == (None, "one repeat gives no interval")
+
+
+def test_an_interval_that_ends_at_zero_still_holds_the_error_of_the_accuracy() -> None:
+    found = compare(*make_pair(0.5, noise=lambda arm, number: 1 + 3.0 * (number >= 20)))
+    assert found.suite is not None
+    figures = found.suite.arms[0].figures
+    task, correct = figures["energy_per_task"], figures["energy_per_correct"]
+    assert task.interval is not None
+    assert correct.interval is not None
+    assert task.interval.low == correct.interval.low == 0.0
+    assert task.value is not None
+    assert correct.value is not None
+    assert correct.interval.high / correct.value > task.interval.high / task.value
+    assert correct.interval.method.endswith("with the binomial error of the accuracy")

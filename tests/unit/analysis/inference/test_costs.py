@@ -120,3 +120,19 @@ def test_runs_of_one_arm_are_averaged_and_others_kept_apart() -> None:
     assert [(row.arm, row.num_runs) for row in rows] == [("dense", 2), ("moe", 2)]
     assert rows[0].figures["j_per_task"].value == pytest.approx(1.5)
     assert rows[0].figures["j_per_task"].n == 2
+
+
+def test_two_budgets_of_a_seed_are_one_sample_weighed_as_the_comparison_weighs_them() -> None:
+    runs = [
+        make_model_record("dense", seed, joules={"sorting": joules}, run_id=f"s{seed}-{joules}")
+        for seed in (0, 1)
+        for joules in (1.0 + seed, 3.0 + seed)
+    ]
+    costs = [cost for run in runs for cost in measure_regimes(run)]
+    (row,) = merge_runs(costs, {"s0-1.0": 0.25, "s0-3.0": 0.75, "s1-2.0": 0.25, "s1-4.0": 0.75})
+    found = row.figures["j_per_task"]
+    assert (found.value, found.n, row.num_runs) == (pytest.approx(3.0), 2, 4)
+    (even,) = merge_runs(costs)
+    assert even.figures["j_per_task"].value == pytest.approx(2.5)
+    (alone,) = merge_runs([cost for cost in costs if cost.seed == 0])
+    assert alone.figures["j_per_task"].interval is None, "one seed is no spread"

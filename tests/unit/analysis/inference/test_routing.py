@@ -67,3 +67,24 @@ def test_coverage_stands_beside_both_expectations() -> None:
 def test_dense_models_have_no_experts_to_tell() -> None:
     records = [make_model_record("dense")]
     assert summarise_routing(records) == compare_kinds_used(records) == summarise_coverage(records) == ()
+
+
+def test_budgets_of_a_seed_are_one_sample_and_sizes_stay_apart() -> None:
+    records = [
+        dataclasses.replace(
+            make_model_record("moe", seed, run_id=f"{size}-s{seed}-{load is EVEN}", size=size),
+            task_routing=(routing("sorting", ONE), routing("arithmetic", load)),
+            expert_coverage=(coverage("mixed", 8, 5.0 + (load is EVEN)),),
+        )
+        for size in ("l", "m")
+        for seed in (0, 1)
+        for load in (EVEN, ONE)
+    ]
+    overlaps = compare_kinds_used(records)
+    assert [(pair.size, pair.overlap.n) for pair in overlaps] == [("l", 2), ("m", 2)]
+    assert overlaps[0].overlap.value == pytest.approx((1.0 + 0.25) / 2)
+    rows = summarise_coverage(records)
+    assert [(row.size, row.measured.n, row.measured.value) for row in rows] == [("l", 2, 5.5), ("m", 2, 5.5)]
+    assert {(row.size, row.kind) for row in summarise_routing(records)} == {
+        (size, kind) for size in ("l", "m") for kind in ("arithmetic", "sorting")
+    }

@@ -38,14 +38,33 @@ def test_energies_of_requests_that_add_up_are_said_to_and_others_not() -> None:
     assert side.additivity_text.startswith("unknown")
 
 
-def test_shares_of_all_devices_add_up_though_the_headline_is_the_accelerator() -> None:
+def test_shares_of_more_than_the_headline_boundary_do_not_add_up_to_the_run() -> None:
     run = make_server_record("dense")
     served = run.windows[0]
     both = dataclasses.replace(served, energy=(*served.energy, reading(20.0, domain="cpu")))
     run = dataclasses.replace(run, windows=(both, *run.windows[1:]))
-    (side,) = summarise_serving([run], {run.run_id: rows_of(run, 120.0)})
-    assert "add up to the run's" in side.additivity_text
+    (side,) = summarise_serving([run], {run.run_id: rows_of(run, 100.0)})
+    assert "energies of requests add up" in side.additivity_text
     assert side.figures["j_per_request"].value == pytest.approx(100 / 124)
+    (side,) = summarise_serving([run], {run.run_id: rows_of(run, 120.0)})
+    assert "do NOT add up" in side.additivity_text
+
+
+def test_runs_of_other_loads_are_no_repeats_of_each_other() -> None:
+    def under(concurrency: int, seed: int) -> RunRecord:
+        run = make_server_record("dense", seed, joules=100.0 * concurrency, run_id=f"c{concurrency}-s{seed}")
+        assert run.serving is not None
+        return dataclasses.replace(run, serving=dataclasses.replace(run.serving, concurrency=concurrency))
+
+    sides = summarise_serving([under(load, seed) for seed in (0, 1) for load in (1, 16)], {})
+    assert [(side.load, side.figures["j_per_request"].value) for side in sides] == [
+        ("closed loop, 1 under way", pytest.approx(100 / 124)),
+        ("closed loop, 16 under way", pytest.approx(1600 / 124)),
+    ]
+    assert sides[0].arm.startswith("dense, closed loop, 1 under way")
+    (alone,) = summarise_serving([under(1, 0)], {})
+    assert alone.arm == "dense"
+    assert alone.figures["j_per_request"].reason == "one repeat gives no interval"
 
 
 def test_without_full_load_the_steady_figures_say_why() -> None:

@@ -1,16 +1,37 @@
-"""What the windows of one phase add up to; what one of them does not know, the sum does not know either."""
+"""What the windows of one phase add up to, and what that is for a task; what one does not know, the sum does not.
+
+Every figure of a task is made here: prefill and decode stand in windows of their own that may hold different numbers of
+tasks, so each phase is divided by its own.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from harness.analysis.boundary import select_boundary, sum_boundary
-from harness.core.records import WindowRecord
+from harness.core.inference import AnswerLength
+from harness.core.records import EnergyReading, WindowRecord
 
 Field = Literal["energy_j", "net_j", "flops", "seconds", "num_input_tokens", "num_output_tokens"]
+
+
+class Joules(Protocol):
+    """Energy of one window in joules, or the reason why it is unknown."""
+
+    @property
+    def energy_j(self) -> float | None:
+        """Gross joules."""
+
+    @property
+    def net_energy_j(self) -> float | None:
+        """Joules above idle."""
+
+    @property
+    def reason(self) -> str | None:
+        """Why the energy is unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +58,13 @@ class PhaseSum:
         return value / self.num_tasks if self.num_tasks > 0 else "no task was done"
 
 
-def sum_phase(windows: Sequence[WindowRecord]) -> PhaseSum:
-    """Return what the windows of one phase add up to; `open_j` is what their edges leave open (95%, in quadrature)."""
+def sum_phase(
+    windows: Sequence[WindowRecord], sum_readings: Callable[[Sequence[EnergyReading]], Joules] = sum_boundary
+) -> PhaseSum:
+    """Return what the windows of one phase add up to, over the readings that `sum_readings` counts.
+
+    `open_j` is what the edges of the headline boundary leave open (95%, in quadrature).
+    """
     if not windows:
         missing = "there is no such window"
         return PhaseSum(
@@ -52,9 +78,9 @@ def sum_phase(windows: Sequence[WindowRecord]) -> PhaseSum:
             num_output_tokens=missing,
             num_steps=missing,
         )
-    energies = [sum_boundary(window.energy) for window in windows]
+    energies = [sum_readings(window.energy) for window in windows]
     works = [window.work for window in windows]
-    no_energy = next((r.reason for w in windows for r in select_boundary(w.energy) if r.energy_j is None), None)
+    no_energy = next((energy.reason for energy in energies if energy.reason is not None), None)
     memory = [window.peak_memory_bytes for window in windows if window.peak_memory_bytes is not None]
     return PhaseSum(
         energy_j=_sum([energy.energy_j for energy in energies], no_energy or "the energy is unknown"),
@@ -69,6 +95,23 @@ def sum_phase(windows: Sequence[WindowRecord]) -> PhaseSum:
         peak_memory_bytes=max(memory) if memory else None,
         open_j=estimate_open(windows),
     )
+
+
+def count_new_tokens(
+    length: AnswerLength | None, limit: int | None, last: PhaseSum, prefill: PhaseSum | None = None
+) -> float | str:
+    """Return the new tokens of one answer, the first included, or the reason why they are unknown.
+
+    An answer that is not free has as many as its `limit`, where that is known. Else those that `last` made count, and
+    beside windows of `prefill` the first one, which prefill makes, whether its windows count it or not.
+    """
+    if length != "free" and limit is not None:
+        return float(limit)
+    made = last.per_task("num_output_tokens")
+    if isinstance(made, str) or prefill is None:
+        return made
+    first = prefill.per_task("num_output_tokens")
+    return made + (first if isinstance(first, float) and first > 0 else 1.0)
 
 
 def estimate_open(windows: Sequence[WindowRecord]) -> float | None:
