@@ -165,15 +165,21 @@ def _rows(job: Job, outputs: Sequence[Answered], repetition: int, slots: Sequenc
                 correct=is_correct(question, text),
                 num_input_tokens=len(prompt.ids),
                 num_output_tokens=len(ids),
-                answer_bytes=len(given.encode(errors="replace")),
+                answer_bytes=_count_bytes(given),
                 energy_j=energy_j,
                 energy_grade=worst_grade(*grades) if energy_j is not None and grades else None,
                 energy_share="equal" if energy_j is not None else None,
                 seconds=seconds,
                 reason=None if energy_j is not None else "the energy of a window is unknown",
+                made_bytes=_count_bytes(job.engine.decode_text(ids)),
+                ended_bytes=_count_bytes(text),
             )
             rows.append(row)
     return sorted(rows, key=lambda row: row.index)
+
+
+def _count_bytes(text: str) -> int:
+    return len(text.encode(errors="replace"))
 
 
 def _share(totals: Sequence[float | None], slots: Sequence[WindowSlot]) -> float | None:

@@ -122,6 +122,12 @@ def test_what_stands_behind_the_end_of_an_answer_is_not_judged() -> None:
     assert answers.results[0].correct
 
 
+def test_a_row_tells_the_bytes_that_were_paid_for_beside_those_that_were_judged() -> None:
+    """Energy per byte of a fixed answer is over all of its text, wherever the model ended a line."""
+    (row,) = answer_questions(Echo(), ask([[32]], "AB", stop="C"), SETTINGS, Account().open).results[:1]
+    assert (row.answer_bytes, row.ended_bytes, row.made_bytes, row.num_output_tokens) == (2, 3, 4, 4)
+
+
 def test_unequal_prompts_leave_small_batches_and_that_is_said() -> None:
     prompts = ask([[1] * length for length in range(1, 9)])
     settings = dataclasses.replace(SETTINGS, batch_size=8)
