@@ -32,7 +32,7 @@ from harness.tasks.line_completion import TASK_NAME, TASK_VERSION
 from harness.tasks.own_engine import OwnEngine
 from harness.tasks.passes import Prompt, split_batches
 from harness.tasks.questions import Question
-from harness.tasks.routing import MIXED, describe_routing, measure_coverage, mix_kinds, record_choices
+from harness.tasks.routing import describe_routing, measure_coverage, measure_mixed, record_choices
 from harness.tasks.suite import build_suite, encode_prompt
 from harness.tasks.sweep import SWEEP, build_line_prompts, build_sweep_prompts, sweep_regimes
 
@@ -191,8 +191,7 @@ def _record_routing(config: RunConfig, engine: OwnEngine, asked: Asked, outcome:
     for name, steps in decode.items():
         sizes = task.regimes.batch_sizes if name == SWEEP else _batch_sizes(asked.kinds[name], task.batch_size)
         outcome.expert_coverage.extend(measure_coverage(name, steps, model_config, sizes, seed=config.seed))
-    if len(kinds) > 1:
-        outcome.expert_coverage.extend(measure_coverage(MIXED, mix_kinds(kinds, config.seed), model_config))
+    outcome.expert_coverage.extend(measure_mixed(kinds, model_config, config.seed))
 
 
 @contextmanager

@@ -164,3 +164,12 @@ def test_a_kind_is_not_called_what_records_call_something_else(name: str) -> Non
     """Windows of a kind called ``sweep`` would be no kind's, and its accuracy nobody's."""
     with pytest.raises(ConfigError, match=rf"task.kinds.{name}: .*task.kinds.my_{name}"):
         check_suite(TaskConfig(kinds={name: _kind("arithmetic")}))
+
+
+def test_too_little_text_names_the_setting_that_counts() -> None:
+    """Prompts that are chosen by bytes do not get shorter by `context_length`."""
+    kind = _kind("line_completion", num_examples=5000, context_length=64)
+    with pytest.raises(DataError, match=r"task.kinds.own.context_bytes"):
+        build_suite({"own": kind}, DOCUMENTS)
+    with pytest.raises(DataError, match=r"task.kinds.own.context_length"):
+        build_suite({"own": kind}, DOCUMENTS, BYTES.encode)
