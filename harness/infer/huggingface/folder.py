@@ -52,12 +52,6 @@ class HFFolder:
         return _hash_text("\n".join(_hash_file(path) for path in self.weight_files))
 
     @property
-    def tokenizer_sha256(self) -> str | None:
-        """Return the hash of ``tokenizer.json``, or of a SentencePiece model; ``None`` without either."""
-        files = (self.path / name for name in ("tokenizer.json", "tokenizer.model"))
-        return next((_hash_file(file) for file in files if file.is_file()), None)
-
-    @property
     def contents_sha256(self) -> str:
         """Return the hash of all that decides an answer: weights, configuration, tokenizer, chat template."""
         small = [(name, _hash_file(self.path / name)) for name in _SMALL_FILES if (self.path / name).is_file()]

@@ -15,9 +15,9 @@ from harness.core.task_config import KindConfig, TaskConfig
 from harness.data.exercises import EXERCISES
 from harness.data.tokenizer import ByteTokenizer, train_tokenizer
 from harness.run.identity import identify_run
-from harness.tasks.line_completion import build_examples
 from harness.tasks.questions import Question, estimate_chance, is_correct
 from harness.tasks.suite import KINDS, build_suite, check_suite, cut_prompt, encode_prompt
+from harness.tasks.sweep import build_line_prompts
 
 TEXT = "\n".join(f"def function_{i}(value, other):\n    return value + other * {i}\n" for i in range(40))
 DOCUMENTS = [("b.py", TEXT), ("a.py", TEXT.replace("value", "item"))]
@@ -36,14 +36,12 @@ def _questions(name: str, **fields: object) -> tuple[Question, ...]:
 
 def test_line_completion_asks_what_it_always_asked() -> None:
     """Prompts, answers and order are those of version 1, in and outside the suite."""
-    examples = build_examples(DOCUMENTS, BYTES, num_examples=16, context_length=64)
-    text = json.dumps([[example.prompt, example.answer] for example in examples])
-    assert hashlib.sha256(text.encode()).hexdigest() == GOLDEN_LINES
     kind = _kind("line_completion", context_length=64)
     questions = build_suite({"own": kind}, DOCUMENTS, BYTES.encode)["own"]
-    assert [(tuple(encode_prompt(BYTES.encode, q, 64)), q.answer) for q in questions] == [
-        (example.prompt, example.answer) for example in examples
-    ]
+    text = json.dumps([[encode_prompt(BYTES.encode, question, 64), question.answer] for question in questions])
+    assert hashlib.sha256(text.encode()).hexdigest() == GOLDEN_LINES
+    alone = build_line_prompts(DOCUMENTS, BYTES.encode, num_prompts=16, context_length=64)
+    assert json.dumps([[prompt.ids, prompt.question.answer] for prompt in alone]) == text
     assert all(is_correct(question, question.answer + "  \nmore") for question in questions)
     assert not any(is_correct(question, " " + question.answer) for question in questions)
 
