@@ -208,3 +208,21 @@ def test_the_most_positions_are_known_of_older_families_too(llama, tmp_path):
     shutil.copytree(llama, gpt2)
     (gpt2 / "config.json").write_text(json.dumps({"model_type": "gpt2", "n_positions": 64}))
     assert load_text(_config(gpt2)).max_length == 64
+
+
+def test_a_folder_with_an_adapter_is_refused(llama, tmp_path):
+    """Where `peft` is installed the library lays it on the weights, and no hash of the record would know of it."""
+    folder = tmp_path / "adapted"
+    shutil.copytree(llama, folder)
+    (folder / "adapter_config.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"holds an adapter .*merge it into the weights"):
+        find_hf_folder(str(folder))
+
+
+@pytest.mark.parametrize("name", ["tekken.json", "spiece.model", "vocab.txt", "chat_template.jinja"])
+def test_whatever_file_holds_the_tokenizer_is_part_of_what_a_model_is(llama, tmp_path, name):
+    folder = tmp_path / "other"
+    shutil.copytree(llama, folder)
+    before = find_hf_folder(str(folder)).contents_sha256
+    (folder / name).write_text("another")
+    assert find_hf_folder(str(folder)).contents_sha256 != before
