@@ -101,16 +101,18 @@ def find_accuracy(record: RunRecord, kind: str | None = None) -> QualityReading 
 
 def _measure(record: RunRecord, windows: Sequence[WindowRecord], accuracy: QualityReading | None) -> RunTask:
     phases = [_cost_of_phase([window for window in windows if window.phase == phase]) for phase in PHASES]
+    # an answer of one token is made by prefill, and nothing is decoded
+    done = phases[:1] if windows and all(w.regime and w.regime.num_output_tokens == 1 for w in windows) else phases
     known = accuracy is not None and accuracy.value is not None
     boundary = sum_boundary([reading for window in windows for reading in window.energy])
     return RunTask(
         run_id=record.run_id,
-        energy_j=_add(phases, "energy_j"),
-        net_energy_j=_add(phases, "net_energy_j"),
+        energy_j=_add(done, "energy_j"),
+        net_energy_j=_add(done, "net_energy_j"),
         prefill_j=phases[0].get("energy_j"),
         decode_j=phases[1].get("energy_j"),
-        flops=_add(phases, "flops"),
-        seconds=_add(phases, "seconds"),
+        flops=_add(done, "flops"),
+        seconds=_add(done, "seconds"),
         accuracy=accuracy.value if accuracy is not None else None,
         accuracy_stderr=accuracy.stderr if accuracy is not None else None,
         num_tasks=accuracy.num_samples if accuracy is not None and known else 0,

@@ -25,8 +25,10 @@ class TaskResult:
     enough: the row is then one of these passes, its share of the prefill window and of the decode window together.
     `seconds` is the task's own time where it has one (a server's request, from
     sending to the end), else its share of the window. `num_output_tokens` counts the tokens that were made,
-    `answer_bytes` the bytes of UTF-8 of the text that was judged. The last fields belong to servers; `sent_s` counts
-    from the start of the run.
+    `answer_bytes` the bytes of UTF-8 of the text that was judged, which may be less than what was paid for: that is
+    `made_bytes` of all new tokens, and `ended_bytes` of those up to the answer's own end, which is where a free answer
+    stops (``None`` in files from before they were kept). The last fields belong to servers; `sent_s` counts from the
+    start of the run.
     """
 
     __pydantic_config__ = _STRICT
@@ -51,6 +53,8 @@ class TaskResult:
     e2e_s: float | None = None
     num_tries: int | None = None
     http_status: int | None = None
+    made_bytes: int | None = None
+    ended_bytes: int | None = None
 
 
 _ADAPTER: TypeAdapter[TaskResult] = TypeAdapter(TaskResult)

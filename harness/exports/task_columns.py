@@ -41,6 +41,8 @@ RESULT_FIELDS: dict[str, ColumnType] = {
     "e2e_s": "float",
     "num_tries": "int",
     "http_status": "int",
+    "made_bytes": "int",
+    "ended_bytes": "int",
 }
 
 

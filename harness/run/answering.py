@@ -7,10 +7,14 @@ anything costly, and calls `answer_all`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import torch
+
 from harness.core.config import RunConfig
+from harness.core.errors import RunFailedError
 from harness.core.inference import Regime
 from harness.core.model_config import MoEConfig
 from harness.core.records import Finding, QualityReading
@@ -28,7 +32,7 @@ from harness.tasks.line_completion import TASK_NAME, TASK_VERSION
 from harness.tasks.own_engine import OwnEngine
 from harness.tasks.passes import Prompt, split_batches
 from harness.tasks.questions import Question
-from harness.tasks.routing import MIXED, describe_routing, measure_coverage, mix_kinds, record_choices
+from harness.tasks.routing import describe_routing, measure_coverage, measure_mixed, record_choices
 from harness.tasks.suite import build_suite, encode_prompt
 from harness.tasks.sweep import SWEEP, build_line_prompts, build_sweep_prompts, sweep_regimes
 
@@ -87,6 +91,9 @@ def answer_all(  # noqa: PLR0917 - two runners call it, once each
     """Answer all that is `asked` in windows of `meter`, then sweep; windows, rows, qualities go to `outcome`.
 
     `lines_sha256` names the data of line completion on its own; `on_kind` is told before the windows of each kind.
+
+    Raises:
+        RunFailedError: a device's memory does not hold the caches of all questions of a kind.
     """
     task = config.task
     windows = InferenceWindows(meter, engine.device)
@@ -109,7 +116,8 @@ def answer_all(  # noqa: PLR0917 - two runners call it, once each
             min_window_s=task.min_window_s,
             free=task.regimes.free_answers,
         )
-        answers = answer_questions(engine, prompts, settings, windows.open)
+        with _explain_memory(name, len(prompts)):
+            answers = answer_questions(engine, prompts, settings, windows.open)
         _keep(outcome, answers, judge_answers(answers, prompts, task=name, task_version=kind.version))
 
     def on_regime(regime: Regime, done: int, total: int) -> None:
@@ -183,8 +191,19 @@ def _record_routing(config: RunConfig, engine: OwnEngine, asked: Asked, outcome:
     for name, steps in decode.items():
         sizes = task.regimes.batch_sizes if name == SWEEP else _batch_sizes(asked.kinds[name], task.batch_size)
         outcome.expert_coverage.extend(measure_coverage(name, steps, model_config, sizes, seed=config.seed))
-    if len(kinds) > 1:
-        outcome.expert_coverage.extend(measure_coverage(MIXED, mix_kinds(kinds, config.seed), model_config))
+    outcome.expert_coverage.extend(measure_mixed(kinds, model_config, config.seed))
+
+
+@contextmanager
+def _explain_memory(name: str, num_questions: int) -> Iterator[None]:
+    """Say what to do where memory ends: the caches of all questions of a kind are kept while they are decoded."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise RunFailedError(
+            f"the device's memory does not hold the caches of the {num_questions} questions of task.kinds.{name}, "
+            f"which are all kept for decoding; lower task.kinds.{name}.num_examples, or take a larger device."
+        ) from error
 
 
 def _batch_sizes(prompts: Sequence[Prompt], batch_size: int) -> set[int]:

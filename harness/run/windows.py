@@ -19,7 +19,8 @@ from harness.tasks.passes import WindowSlot
 class InferenceWindows:
     """Windows of inference on `device`: `open` is what the routines of `harness.tasks` call.
 
-    The peak memory of a window with a regime is that window's own; without one it is the peak of the run so far.
+    The peak memory of a window with a regime is that window's own; without one it is the peak of the run so far. The
+    caches of all batches that the window's passes go through are in it: of a sweep one batch, of a kind all of them.
     """
 
     def __init__(self, meter: Meter, device: torch.device) -> None:

@@ -36,7 +36,8 @@ class AnswerSettings:
     """How a kind is asked: `kind` names its regime, ``None`` for line completion on its own, whose windows have none.
 
     Windows last `min_window_s` at least and are repeated `repetitions` times. With `free` answers each repetition has
-    two more windows, in which answers end where they end (never after more than `num_new_tokens`).
+    two more windows, in which answers end where they end (never after more than `num_new_tokens`). Answers of one token
+    are made by prefill: they have no windows ``decode``.
     """
 
     kind: str | None
@@ -125,7 +126,8 @@ def hash_questions(questions: Sequence[Question]) -> str:
 def _answer_freely(job: Job, prompts: Sequence[Prompt], settings: AnswerSettings, repetition: int) -> None:
     free = replace(job, regime=_regime(prompts, settings, free=True), free=True)
     states, _ = measure_prefill(free, repetition)
-    measure_decode(free, states, repetition)
+    if settings.num_new_tokens > 1:
+        measure_decode(free, states, repetition)
 
 
 def _regime(prompts: Sequence[Prompt], settings: AnswerSettings, *, free: bool) -> Regime | None:
@@ -163,15 +165,21 @@ def _rows(job: Job, outputs: Sequence[Answered], repetition: int, slots: Sequenc
                 correct=is_correct(question, text),
                 num_input_tokens=len(prompt.ids),
                 num_output_tokens=len(ids),
-                answer_bytes=len(given.encode(errors="replace")),
+                answer_bytes=_count_bytes(given),
                 energy_j=energy_j,
                 energy_grade=worst_grade(*grades) if energy_j is not None and grades else None,
                 energy_share="equal" if energy_j is not None else None,
                 seconds=seconds,
                 reason=None if energy_j is not None else "the energy of a window is unknown",
+                made_bytes=_count_bytes(job.engine.decode_text(ids)),
+                ended_bytes=_count_bytes(text),
             )
             rows.append(row)
     return sorted(rows, key=lambda row: row.index)
+
+
+def _count_bytes(text: str) -> int:
+    return len(text.encode(errors="replace"))
 
 
 def _share(totals: Sequence[float | None], slots: Sequence[WindowSlot]) -> float | None:

@@ -9,11 +9,9 @@ from __future__ import annotations
 import math
 import random
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Iterable, Iterator
 
-from harness.core.errors import ConfigError, DataError
+from harness.core.errors import ConfigError
 from harness.core.task_config import TaskConfig
 
 TASK_NAME = "line_completion"
@@ -26,24 +24,6 @@ _EXAMPLES_PER_FILE = 8
 _PIECE = re.compile(r"\s?\w+|\s?[^\s\w]+")
 
 
-class Tokenizer(Protocol):
-    """What the task needs of a tokenizer."""
-
-    def encode(self, text: str) -> list[int]:
-        """Return token ids."""
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """Return the text of token ids."""
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """`prompt` is exactly the asked number of token ids; `answer` the rest of the line without its newline."""
-
-    prompt: tuple[int, ...]
-    answer: str
-
-
 def require_task_version(task: TaskConfig) -> None:
     """Check that this is the version of the task that the configuration asks for.
 
@@ -52,27 +32,6 @@ def require_task_version(task: TaskConfig) -> None:
     """
     if task.answer and task.version != TASK_VERSION:
         raise ConfigError(f"task.version is {task.version}; this isojoule has {TASK_NAME} {TASK_VERSION}.")
-
-
-def build_examples(
-    documents: Iterable[tuple[str, str]], tokenizer: Tokenizer, *, num_examples: int, context_length: int
-) -> list[Example]:
-    """Return the same examples for the same documents (path, text), whatever model or seed asks.
-
-    Raises:
-        DataError: the held-out files do not give `num_examples` of them.
-    """
-    examples: list[Example] = []
-    for text, cut, answer in choose_cuts(documents, 2 * context_length):
-        prompt = tokenizer.encode(text[max(0, cut - CHARS_PER_TOKEN * context_length) : cut])[-context_length:]
-        if len(prompt) == context_length:
-            examples.append(Example(tuple(prompt), answer))
-        if len(examples) == num_examples:
-            return examples
-    raise DataError(
-        f"the held-out files give {len(examples)} line completions of {context_length} tokens context, "
-        f"{num_examples} were asked for; lower task.num_examples or use a larger corpus."
-    )
 
 
 def choose_cuts(documents: Iterable[tuple[str, str]], min_chars: int) -> Iterator[tuple[str, int, str]]:
@@ -98,14 +57,6 @@ def _cuts(text: str) -> list[tuple[int, str]]:
                 found.append((start + piece.start(), answer))
         start += len(line) + 1
     return found
-
-
-def count_correct(tokenizer: Tokenizer, answers: Iterable[Sequence[int]], examples: Sequence[Example]) -> int:
-    """Return how many token sequences give exactly the rest of the line before their first newline."""
-    return sum(
-        tokenizer.decode(list(ids)).split("\n", 1)[0].rstrip() == example.answer
-        for ids, example in zip(answers, examples, strict=True)
-    )
 
 
 def binomial_stderr(num_correct: int, num_samples: int) -> float:

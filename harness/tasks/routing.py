@@ -78,6 +78,15 @@ def describe_routing(kind: str, choices: Choices, config: MoEConfig) -> TaskRout
     )
 
 
+def measure_mixed(kinds: Mapping[str, Choices], config: MoEConfig, seed: int) -> list[ExpertCoverage]:
+    """Return the coverage of batches in which kinds take turns; nothing where fewer than two of them are decoded.
+
+    A kind with answers of one token is not: its tokens are made by prefill.
+    """
+    decoded = {name: choices for name, choices in kinds.items() if choices.decode_QLSk.shape[2] > 0}
+    return measure_coverage(MIXED, mix_kinds(decoded, seed), config) if len(decoded) > 1 else []
+
+
 def mix_kinds(kinds: Mapping[str, Choices], seed: int) -> Tensor:
     """Return decode choices (Q, L, S, k) of as many questions of each kind, kinds taking turns.
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 
-from harness.core.errors import DataError
+from harness.core.errors import ConfigError, DataError
 from harness.core.registry import Registry
 from harness.core.task_config import KindConfig, TaskConfig
 from harness.tasks.kinds import jsonl
@@ -14,6 +14,8 @@ from harness.tasks.kinds.kind import Encode
 from harness.tasks.line_completion import require_task_version
 from harness.tasks.questions import Question
 
+# What windows of a sweep, and of batches of all kinds, are called in a record: no kind of the user's may be.
+RESERVED = ("mixed", "suite", "sweep")
 KINDS = Registry(
     "task kind",
     {
@@ -32,12 +34,18 @@ def check_suite(task: TaskConfig) -> None:
     """Check versions, options and the user's own files of what is asked, before anything runs.
 
     Raises:
-        ConfigError: a kind, version or option that does not exist, or a mistake in a file of the user's.
+        ConfigError: a kind, version or option that does not exist, a name that records use otherwise, or a mistake in a
+            file of the user's.
     """
     if not task.kinds:
         require_task_version(task)
         return
     for name, kind in task.kinds.items():
+        if name in RESERVED:
+            raise ConfigError(
+                f"{_where(name)}: '{name}' names something else in records; call it otherwise, such as "
+                f"task.kinds.my_{name}."
+            )
         KINDS.get(kind.name).check(kind, _where(name))
 
 

@@ -23,7 +23,7 @@ VALUES = ("energy_j", "net_energy_j", "flops", "seconds", "tokens", "bytes", "ac
 class Answered:
     """Means over the tasks of one kind, or over kinds, in one run; unknown is ``None``.
 
-    `tokens` are the new tokens of an answer by the model's own tokenizer, `bytes` the text of it that was judged.
+    `tokens` are the new tokens of an answer by the model's own tokenizer, `bytes` the text of them all.
     """
 
     run_id: str
@@ -63,7 +63,8 @@ def measure_answered(
         kinds = name_kinds(record, rows, length)
         return _mean_over_kinds([measure_answered(record, rows, each, length) for each in kinds], record)
     own = [row for row in rows if row.kind == kind and row.status == "answered"]
-    texts = [row.answer_bytes for row in own if row.answer_bytes is not None]
+    # what energy was spent on: not only the part of an answer that is judged
+    texts = [size for row in own if (size := row.ended_bytes if length == "free" else row.made_bytes) is not None]
     reading = find_accuracy(record, kind)
     known = reading is not None and reading.value is not None
     answered = [row for row in rows if row.status == "answered"]
@@ -84,7 +85,7 @@ def measure_answered(
         flops=flops,
         seconds=seconds,
         tokens=tokens,
-        bytes=statistics.fmean(texts) if texts else None,
+        bytes=statistics.fmean(texts) if texts and len(texts) == len(own) else None,
         accuracy=reading.value if reading is not None else None,
         accuracy_stderr=reading.stderr if reading is not None else None,
         num_examples=reading.num_samples if reading is not None and known else 0,

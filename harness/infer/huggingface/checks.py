@@ -10,6 +10,7 @@ import contextlib
 import importlib.util
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NoReturn
 
 from harness.core.errors import ConfigError
@@ -81,6 +82,15 @@ def first_line(error: Exception) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
+def hide_folder(text: str, folder: Path) -> str:
+    """Return `text` with the last part of a folder's path in place of the path: a record names none."""
+    folder = folder.expanduser()
+    for path in sorted({str(folder.resolve()), str(folder.absolute()), str(folder)}, key=len, reverse=True):
+        if len(path) > 1:
+            text = text.replace(path, folder.resolve().name)
+    return text
+
+
 def _read_config(folder: HFFolder) -> Any:
     from transformers import AutoConfig  # noqa: PLC0415 - optional
 
@@ -93,9 +103,8 @@ def _read_config(folder: HFFolder) -> Any:
         with quiet():
             return AutoConfig.from_pretrained(folder.path, **OFFLINE)
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ConfigError(
-            f"transformers cannot read the config.json of '{folder.name}': {first_line(error)}"
-        ) from error
+        reason = hide_folder(first_line(error), folder.path)
+        raise ConfigError(f"transformers cannot read the config.json of '{folder.name}': {reason}") from error
 
 
 def _is_known(model_type: str) -> bool:

@@ -147,9 +147,13 @@ class HuggingFaceEngine:
         cache, token_B = copy_cache(state.cache), state.first_B
         self._tell_counter(None)
         end = state.num_prompt_tokens
+        # Without attention the state holds no padding any more, and a mask of earlier positions would be applied to the
+        # new one; ``generate`` leaves it out too.
+        kinds = getattr(cache, "is_linear", ())
+        is_recurrent = bool(kinds) and all(kinds)
         for step in range(torch.iinfo(torch.int32).max):
             yield token_B
-            mask_BT = None if state.mask_BT is None else self._mask(state, end + step + 1)
+            mask_BT = None if state.mask_BT is None or is_recurrent else self._mask(state, end + step + 1)
             positions_B1 = (state.lengths_B + step)[:, None]
             token_B = self._forward(token_B[:, None], positions_B1, mask_BT, cache).argmax(dim=-1)
 

@@ -15,10 +15,12 @@ from harness.core.store import write_text_atomically
 from harness.data.prepare import cache_root
 
 CONFIG_NAME = "config.json"
+_ADAPTER_NAME = "adapter_config.json"
 # Files beside the weights that decide what a model answers.
 _SMALL_FILES = (
     CONFIG_NAME, "generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json",
     "merges.txt", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja", "chat_template.json",
+    "tekken.json", "spiece.model", "sentencepiece.bpe.model", "vocab.txt",
 )  # fmt: skip
 # What `transformers` loads, in its order: one file, or shards that an index lists.
 _WEIGHT_FILES = (
@@ -52,12 +54,6 @@ class HFFolder:
         return _hash_text("\n".join(_hash_file(path) for path in self.weight_files))
 
     @property
-    def tokenizer_sha256(self) -> str | None:
-        """Return the hash of ``tokenizer.json``, or of a SentencePiece model; ``None`` without either."""
-        files = (self.path / name for name in ("tokenizer.json", "tokenizer.model"))
-        return next((_hash_file(file) for file in files if file.is_file()), None)
-
-    @property
     def contents_sha256(self) -> str:
         """Return the hash of all that decides an answer: weights, configuration, tokenizer, chat template."""
         small = [(name, _hash_file(self.path / name)) for name in _SMALL_FILES if (self.path / name).is_file()]
@@ -68,7 +64,8 @@ def find_hf_folder(place: str) -> HFFolder:
     """Return the folder at `place`: a path, or the name of a repository that the local cache of the hub holds.
 
     Raises:
-        ConfigError: there is no such folder, or ``config.json`` or weights are missing; nothing is downloaded.
+        ConfigError: there is no such folder, or ``config.json`` or weights are missing, or it holds an adapter too;
+            nothing is downloaded.
     """
     folder = Path(place).expanduser()
     if not folder.is_dir():
@@ -82,6 +79,11 @@ def find_hf_folder(place: str) -> HFFolder:
         raise ConfigError(f"'{file}' cannot be read: {error}.") from error
     if not isinstance(config, dict):
         raise ConfigError(f"'{file}' holds no JSON object; give the folder of a Hugging Face model.")
+    if (folder / _ADAPTER_NAME).is_file():
+        raise ConfigError(
+            f"'{place}' holds an adapter ({_ADAPTER_NAME}), which would be laid on the weights or not, depending on "
+            "what is installed; merge it into the weights, or take it out of the folder."
+        )
     return HFFolder(folder, name_model(str(folder.absolute())), config, _find_weights(folder))
 
 

@@ -10,7 +10,7 @@ import torch
 from harness.core.errors import ConfigError, RunFailedError
 from harness.core.inference import ModelSource
 from harness.core.model_config import HuggingFaceConfig
-from harness.infer.huggingface.checks import OFFLINE, first_line, quiet, refuse_fp16
+from harness.infer.huggingface.checks import OFFLINE, first_line, hide_folder, quiet, refuse_fp16
 from harness.infer.huggingface.experts import find_experts
 from harness.infer.huggingface.folder import HFFolder
 from harness.infer.huggingface.text import HFText, load_text
@@ -85,7 +85,8 @@ def _load_weights(config: HuggingFaceConfig, folder: HFFolder, device: torch.dev
             "model.device_map=auto."
         ) from error
     except (OSError, ValueError, ImportError, TypeError, KeyError, RuntimeError) as error:
-        raise ConfigError(f"transformers cannot load '{folder.name}': {first_line(error)}") from error
+        reason = hide_folder(first_line(error), folder.path)
+        raise ConfigError(f"transformers cannot load '{folder.name}': {reason}") from error
     if model.device.type == "cpu" and any(weight.dtype == torch.float16 for weight in model.parameters()):
         refuse_fp16(config, folder)
     _check_experts(config, folder, model)

@@ -8,8 +8,11 @@ from typing import Any
 
 from harness.core.errors import ConfigError
 from harness.core.model_config import HuggingFaceConfig
-from harness.infer.huggingface.checks import OFFLINE, check_model, first_line, quiet
+from harness.infer.huggingface.checks import OFFLINE, check_model, first_line, hide_folder, quiet
 from harness.infer.huggingface.folder import HFFolder
+
+# What configurations call the most positions; of older families, GPT-2 among them, it is `n_positions`.
+_LENGTH_NAMES = ("max_position_embeddings", "n_positions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +28,8 @@ class HFText:
         """Return the most positions that the model was made for; ``None`` where its config does not say."""
         config = self.folder.config
         text = config.get("text_config") if isinstance(config.get("text_config"), dict) else config
-        length = text.get("max_position_embeddings") or config.get("max_position_embeddings")
-        return length if isinstance(length, int) else None
+        given = (part.get(name) for part in (text, config) for name in _LENGTH_NAMES)
+        return next((length for length in given if isinstance(length, int) and length > 0), None)
 
     def encode(self, text: str) -> list[int]:
         """Return the token ids of a prompt, with the special tokens that the tokenizer or the template adds."""
@@ -55,7 +58,8 @@ def load_text(config: HuggingFaceConfig) -> HFText:
         with quiet():
             tokenizer = AutoTokenizer.from_pretrained(folder.path, **OFFLINE)
     except (OSError, ValueError, ImportError, TypeError, KeyError) as error:
-        raise ConfigError(f"'{folder.name}' has no tokenizer that can be loaded: {first_line(error)}") from error
+        reason = hide_folder(first_line(error), folder.path)
+        raise ConfigError(f"'{folder.name}' has no tokenizer that can be loaded: {reason}") from error
     if config.chat_template and not getattr(tokenizer, "chat_template", None):
         raise ConfigError(f"'{folder.name}' has no chat template; set model.chat_template=false.")
     return HFText(folder, tokenizer, config.chat_template)

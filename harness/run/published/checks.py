@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.core.errors import ConfigError
 from harness.core.records import Finding, FlopCount
-from harness.core.task_config import TaskConfig
+from harness.core.task_config import KindConfig, TaskConfig
 from harness.flops.formulas import CONVENTION, FORMULA_VERSION, TRAIN_FACTOR
 from harness.flops.published.count import count_forward_flops
 from harness.flops.traced import UnregisteredOpError, trace_flops
@@ -34,7 +34,7 @@ def check_lengths(text: HFText, task: TaskConfig, asked: Asked) -> None:
         if longest > limit:
             raise ConfigError(
                 f"task.kinds.{name} asks for up to {longest} tokens with the answer, and '{text.folder.name}' was made "
-                f"for {limit}; lower task.kinds.{name}.context_bytes."
+                f"for {limit}; {_shorten(name, task.kinds[name])}."
             )
     sweep = task.regimes
     longest = max(sweep.context_lengths, default=0) + max(sweep.answer_lengths, default=0)
@@ -43,6 +43,13 @@ def check_lengths(text: HFText, task: TaskConfig, asked: Asked) -> None:
             f"task.regimes asks for up to {longest} tokens with the answer, and '{text.folder.name}' was made for "
             f"{limit}; lower task.regimes.context_lengths."
         )
+
+
+def _shorten(name: str, kind: KindConfig) -> str:
+    """Return what to do about prompts that are too long; those of the user's own file are never cut."""
+    if kind.name == "jsonl":
+        return f"lower task.kinds.{name}.max_answer_tokens, or leave the longest prompts out of the file"
+    return f"lower task.kinds.{name}.context_bytes"
 
 
 def find_penalties(loaded: LoadedModel) -> list[Finding]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import logging
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 from harness.core.errors import ConfigError, did_you_mean
 from harness.core.records import QualityReading
 from harness.core.task_config import TaskConfig
-from harness.infer.huggingface.checks import first_line
+from harness.infer.huggingface.checks import first_line, hide_folder
 from harness.infer.huggingface.load import LoadedModel
 from harness.tasks.lm_eval_files import identify_lm_eval
 
@@ -51,18 +52,18 @@ def check_lm_eval(task: TaskConfig) -> None:
 def judge_by_lm_eval(loaded: LoadedModel, task: TaskConfig) -> list[QualityReading]:
     """Return one reading for each task and metric, with its standard error where the library gives one.
 
-    A task that fails gives a reading without a value and the reason: what was measured before is kept.
+    Of a group or tag that has no number of its own those of its members are returned. A task that fails, or gives none,
+    gives a reading without a value and the reason: what was measured before is kept.
     """
     readings = []
     for name in task.lm_eval:
         sha256 = identify_lm_eval(task)
         try:
-            results = _evaluate(loaded, task, name)
+            read = _read_results(_evaluate(loaded, task, name), name, sha256)
+            reason = "the library gave no number for it"
         except Exception as error:  # noqa: BLE001 - whatever a task of the user's raises is its reading's reason
-            reason = f"{type(error).__name__}: {first_line(error)}"
-            readings.append(_reading(name, "failed", None, None, 0, sha256, reason=reason))
-            continue
-        readings += _read_results(results, name, sha256)
+            read, reason = [], f"{type(error).__name__}: {hide_folder(first_line(error), Path(task.lm_eval_dir))}"
+        readings += read or [_reading(name, "failed", None, None, 0, sha256, reason=reason)]
     return readings
 
 
@@ -92,8 +93,16 @@ def _build_manager(folder: Path) -> Any:
 
 
 def _read_results(results: dict[str, Any], name: str, sha256: str) -> list[QualityReading]:
+    """Return the readings of what was asked for, else those of its members: a tag has none, a group need not."""
+    own = _read_task(results, name, sha256)
+    return own or [
+        reading for each in results["results"] if each != name for reading in _read_task(results, each, sha256)
+    ]
+
+
+def _read_task(results: dict[str, Any], name: str, sha256: str) -> list[QualityReading]:
     """Return the readings of one task; the library names them ``metric,filter`` and ``metric_stderr,filter``."""
-    values = results["results"][name]
+    values = results["results"].get(name, {})
     num_samples = int(results.get("n-samples", {}).get(name, {}).get("effective") or values.get("sample_len") or 0)
     better = results.get("higher_is_better", {}).get(name, {})
     readings = []
@@ -103,18 +112,19 @@ def _read_results(results: dict[str, Any], name: str, sha256: str) -> list[Quali
             continue
         stderr = values.get(f"{metric}_stderr,{chosen}")
         label = metric if chosen == "none" else f"{metric},{chosen}"
-        known = isinstance(stderr, (int, float)) and num_samples > 1 and stderr > 0
+        finite = math.isfinite(value)
+        known = finite and isinstance(stderr, (int, float)) and num_samples > 1 and 0 < stderr < math.inf
         readings.append(
             _reading(
                 name,
                 label,
-                float(value),
+                float(value) if finite else None,
                 float(stderr) if known else None,
                 num_samples,
                 sha256,
                 higher_is_better=better.get(metric) is not False,
                 version=_version(results.get("versions", {}).get(name)),
-                reason=SAME_SCORES if stderr == 0 else None,
+                reason=f"the library gave {value}" if not finite else SAME_SCORES if stderr == 0 else None,
             )
         )
     return readings

@@ -19,7 +19,7 @@ from harness.infer.huggingface.experts import watch_choices
 from harness.run.answering import Asked
 from harness.run.outcome import Outcome
 from harness.tasks.passes import Prompt, split_batches
-from harness.tasks.routing import MIXED, Choices, measure_coverage, mix_kinds
+from harness.tasks.routing import Choices, measure_coverage, measure_mixed
 from harness.tasks.sweep import SWEEP
 from harness.train.load import summarise_routing
 
@@ -56,8 +56,7 @@ def record_routing(config: RunConfig, engine: HuggingFaceEngine, asked: Asked, o
     experts = MoEConfig(num_experts=next(iter(known.values())).load_LE.shape[1])  # all that coverage asks of a config
     for name, steps in decode.items():
         outcome.expert_coverage.extend(measure_coverage(name, steps, experts, sizes[name], seed=config.seed))
-    if len(known) > 1:
-        outcome.expert_coverage.extend(measure_coverage(MIXED, mix_kinds(known, config.seed), experts))
+    outcome.expert_coverage.extend(measure_mixed(known, experts, config.seed))
 
 
 def record_choices(

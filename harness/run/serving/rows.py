@@ -100,4 +100,5 @@ def _build_row(
         e2e_s=outcome.e2e_s,
         num_tries=outcome.num_tries,
         http_status=outcome.http_status,
+        made_bytes=len(outcome.text.encode()) if outcome.answered else None,
     )

@@ -97,7 +97,7 @@ def build_questions(
             return questions
     raise DataError(
         f"the held-out files give {len(questions)} questions of {where}, {kind.num_examples} were asked for; lower "
-        f"{where}.num_examples or {where}.context_length, or use a larger corpus of Python files."
+        f"{where}.num_examples, {where}.context_bytes or {where}.context_length, or use more Python files."
     )
 
 

@@ -105,6 +105,8 @@ def _read_question(line: str, name: str, index: int, where: str) -> Question:
         fields = json.loads(line)
     except json.JSONDecodeError as error:
         raise ConfigError(f"{where}: no JSON ({error.msg}, column {error.colno}).") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{where}: no JSON that can be read ({error}).") from error
     if not isinstance(fields, dict):
         raise ConfigError(f"{where}: {type(fields).__name__}, not an object with prompt and answer.")
     for key in fields:
@@ -118,6 +120,7 @@ def _read_question(line: str, name: str, index: int, where: str) -> Question:
     stop = fields.get("stop", STOP)
     if not isinstance(stop, str):
         raise ConfigError(f'{where}: stop is {stop!r}; give a text, or "" for none.')
+    _check_signs(stop, "stop", where)
     choices = _choices(fields, scoring, answer, where)
     question = Question(
         kind=name,
@@ -137,11 +140,15 @@ def _text(fields: dict[str, Any], key: str, where: str) -> str:
     value = fields.get(key)
     if not isinstance(value, str) or not value.strip():
         raise ConfigError(f"{where}: {key} is {value!r}; give a text." if key in fields else f"{where}: no {key}.")
+    _check_signs(value, key, where)
+    return value
+
+
+def _check_signs(value: str, key: str, where: str) -> None:
     try:
         value.encode()
     except UnicodeEncodeError as error:
         raise ConfigError(f"{where}: {key} holds half a character (a lone surrogate).") from error
-    return value
 
 
 def _choices(fields: dict[str, Any], scoring: str, answer: str, where: str) -> tuple[str, ...]:
@@ -165,7 +172,7 @@ def _check_answer(question: Question, where: str) -> None:
     if question.scoring == "regex":
         try:
             re.compile(question.answer)
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             raise ConfigError(f"{where}: answer {question.answer!r} is no regular expression: {error}.") from error
         return
     if question.scoring == "word" and re.fullmatch(r"\w+", question.answer) is None:

@@ -50,9 +50,10 @@ def build_questions(
             )
         if len(questions) == kind.num_examples:
             return questions
+    length = "context_length" if encode is not None and num_tokens else "context_bytes"
     raise DataError(
         f"the held-out files give {len(questions)} questions of {where}, {kind.num_examples} were asked for; lower "
-        f"{where}.num_examples or {where}.context_length, or use a larger corpus."
+        f"{where}.num_examples or {where}.{length}, or use a larger corpus."
     )
 
 

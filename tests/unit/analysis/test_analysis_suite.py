@@ -60,6 +60,25 @@ def test_answers_of_fixed_length_are_the_task_where_free_ones_stand_beside() -> 
     assert measure_task(both) == measure_task(record)
 
 
+def test_an_answer_of_one_token_costs_its_prefill_alone() -> None:
+    """A letter of a multiple choice: without this the energy of the whole suite would be unknown."""
+    record = with_suite(make_record("dense"), {"letter": 4.0, "sorting": 1.0}, {"letter": 0.5, "sorting": 0.5})
+    windows = [
+        dataclasses.replace(w, regime=dataclasses.replace(w.regime, num_output_tokens=1))
+        if w.regime is not None and w.regime.kind == "letter"
+        else w
+        for w in record.windows
+        if not (w.phase == "decode" and w.regime is not None and w.regime.kind == "letter")
+    ]
+    record = dataclasses.replace(record, windows=tuple(windows))
+    letter = measure_task(record, "letter")
+    assert (letter.energy_j, letter.prefill_j, letter.decode_j) == (pytest.approx(1.0), pytest.approx(1.0), None)
+    assert letter.seconds == pytest.approx(0.01)
+    assert measure_task(record).energy_j == pytest.approx(1.0)
+    lost = tuple(w for w in record.windows if w.phase != "decode")
+    assert measure_task(dataclasses.replace(record, windows=lost), "sorting").energy_j is None
+
+
 def test_a_sweep_beside_line_completion_alone_leaves_the_task_as_it_was() -> None:
     record = make_record("dense")
     swept = dataclasses.replace(record, windows=(*record.windows, *sweep_windows(lambda batch: (50.0, 5.0))))

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from harness.core.config import RunConfig, TaskConfig
-from harness.core.errors import ConfigError
+from harness.core.errors import ConfigError, RunFailedError
 from harness.core.records import RunRecord, WindowRecord
 from harness.core.store import Store
 from harness.core.task_config import KindConfig, RegimeConfig
+from harness.run import answering
 from harness.run.runner import execute
 from tests.unit.run.tiny import DENSE, MOE, run_here, tiny_run
 
@@ -168,3 +170,12 @@ def test_a_trunk_asks_nothing(tmp_path: Path) -> None:
     assert not [w for w in record.windows if w.regime is not None]
     assert record.peak_bytes_per_s is None
     assert Store(tmp_path).load_answers(record.run_id) == []
+
+
+def test_memory_that_ends_is_one_line_that_says_what_to_lower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(answering, "answer_questions", fail)
+    with pytest.raises(RunFailedError, match=r"the 8 questions of task.kinds.lines, .*num_examples"):
+        execute(_config(DENSE, dataclasses.replace(TASK, regimes=RegimeConfig())), Store(tmp_path), lambda _: None)

@@ -107,8 +107,12 @@ def test_line_completion_on_its_own_keeps_its_windows_without_a_regime() -> None
 
 def test_an_answer_of_one_token_has_no_decode_window() -> None:
     account = Account()
-    answers = answer_questions(Echo(), ask(PROMPTS, "A"), dataclasses.replace(SETTINGS, num_new_tokens=1), account.open)
-    assert {phase for phase, *_ in account.works} == {"prefill"}
+    settings = dataclasses.replace(SETTINGS, num_new_tokens=1, free=True)
+    answers = answer_questions(Echo(), ask(PROMPTS, "A"), settings, account.open)
+    assert [(phase, regime.answer_length) for phase, _, regime, _ in account.works] == [
+        ("prefill", "fixed"),
+        ("prefill", "free"),
+    ] * 2
     assert answers.num_correct == 3
 
 
@@ -116,6 +120,12 @@ def test_what_stands_behind_the_end_of_an_answer_is_not_judged() -> None:
     answers = answer_questions(Echo(), ask([[32]], "AB", stop="C"), SETTINGS, Account().open)
     assert answers.results[0].answer == "AB"
     assert answers.results[0].correct
+
+
+def test_a_row_tells_the_bytes_that_were_paid_for_beside_those_that_were_judged() -> None:
+    """Energy per byte of a fixed answer is over all of its text, wherever the model ended a line."""
+    (row,) = answer_questions(Echo(), ask([[32]], "AB", stop="C"), SETTINGS, Account().open).results[:1]
+    assert (row.answer_bytes, row.ended_bytes, row.made_bytes, row.num_output_tokens) == (2, 3, 4, 4)
 
 
 def test_unequal_prompts_leave_small_batches_and_that_is_said() -> None:

@@ -44,6 +44,10 @@ def test_a_file_is_read_in_order_with_all_its_scorings(tmp_path: Path) -> None:
     [
         ("{", r"q\.jsonl, line 3: no JSON"),
         ("[1]", "line 3: list, not an object with prompt and answer"),
+        ('{"prompt": "x", "answer": ' + "1" * 5000 + "}", "line 3: no JSON that can be read"),
+        ("[" * 100_000, "line 3: no JSON that can be read"),
+        ('{"prompt": "x", "answer": "4", "stop": "\\ud800"}', "line 3: stop holds half a character"),
+        ('{"prompt": "x", "answer": "a{99999999999999999999}", "scoring": "regex"}', "is no regular expression"),
         ('{"prompt": "x"}', "line 3: no answer"),
         ('{"answer": "x"}', "line 3: no prompt"),
         ('{"prompt": "x", "answer": 4}', "line 3: answer is 4; give a text"),

@@ -2,44 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from harness.core.errors import DataError
+from harness.core.task_config import KindConfig
 from harness.data.tokenizer import ByteTokenizer
-from harness.tasks.line_completion import binomial_stderr, build_examples, count_correct
+from harness.tasks.kinds.line_completion import build_questions
+from harness.tasks.line_completion import binomial_stderr
+from harness.tasks.questions import Question, is_correct
 
 TEXT = "\n".join(f"def function_{i}(value, other):\n    return value + other * {i}\n" for i in range(40))
+DOCUMENTS = [("b.py", TEXT), ("a.py", TEXT.replace("value", "item"))]
 
 
-def _build(num_examples: int = 16) -> list:
-    documents = [("b.py", TEXT), ("a.py", TEXT.replace("value", "item"))]
-    return build_examples(documents, ByteTokenizer(), num_examples=num_examples, context_length=64)
+def _build(num_examples: int = 16, documents: Sequence[tuple[str, str]] = DOCUMENTS) -> list[Question]:
+    kind = KindConfig(name="line_completion", num_examples=num_examples, context_length=64, context_bytes=1)
+    return build_questions("lines", kind, "task.kinds.lines", documents, ByteTokenizer().encode)
 
 
 def test_prompt_and_answer_continue_each_other_in_a_held_out_file() -> None:
-    tokenizer = ByteTokenizer()
-    for example in _build():
-        prompt = tokenizer.decode(example.prompt)
-        assert len(example.prompt) == 64
-        assert prompt + example.answer + "\n" in TEXT or prompt + example.answer + "\n" in TEXT.replace("value", "item")
-        assert "\n" not in example.answer
-        assert example.answer.strip()
+    for question in _build():
+        assert len(question.prompt) >= 64
+        assert any(question.prompt + question.answer + "\n" in text for _, text in DOCUMENTS)
+        assert "\n" not in question.answer
+        assert question.answer.strip()
 
 
-def test_examples_do_not_depend_on_the_order_of_documents() -> None:
-    again = build_examples(
-        [("a.py", TEXT.replace("value", "item")), ("b.py", TEXT)], ByteTokenizer(), num_examples=16, context_length=64
-    )
-    assert again == _build()
+def test_questions_do_not_depend_on_the_order_of_documents() -> None:
+    assert _build(documents=DOCUMENTS[::-1]) == _build()
 
 
 def test_only_the_exact_rest_of_the_line_counts() -> None:
-    tokenizer = ByteTokenizer()
-    examples = _build(3)
-    right = [tokenizer.encode(example.answer + "\nand more") for example in examples]
-    assert count_correct(tokenizer, right, examples) == 3
-    wrong = [tokenizer.encode(example.answer + "x\n") for example in examples]
-    assert count_correct(tokenizer, wrong, examples) == 0
+    for question in _build(3):
+        assert is_correct(question, question.answer + "\nand more")
+        assert not is_correct(question, question.answer + "x\n")
 
 
 def test_too_little_text_is_said() -> None:

@@ -10,7 +10,15 @@ import torch
 from harness.core.model_config import MoEConfig
 from harness.models import count_params
 from harness.tasks.own_engine import OwnEngine
-from harness.tasks.routing import Choices, count_distinct, describe_routing, measure_coverage, mix_kinds, record_choices
+from harness.tasks.routing import (
+    Choices,
+    count_distinct,
+    describe_routing,
+    measure_coverage,
+    measure_mixed,
+    mix_kinds,
+    record_choices,
+)
 from tests.unit.models.configs import MOE, with_random_weights
 from tests.unit.tasks.letters import Letters, ask
 
@@ -101,3 +109,14 @@ def test_a_mixed_batch_has_all_kinds_in_turn() -> None:
 
 def test_answers_of_one_token_have_no_decode_step_to_count() -> None:
     assert measure_coverage("k", torch.zeros(4, 2, 0, 3, dtype=torch.int64), WIDE) == []
+
+
+def test_a_kind_of_one_token_is_no_part_of_a_mixed_batch_and_hides_none() -> None:
+    steps = _even_choices(WIDE, 8, 5)
+    load = torch.ones(2, WIDE.num_experts)
+    two = {name: Choices(load, 1, steps) for name in ("a", "b")}
+    letter = Choices(load, 1, steps[:, :, :0])
+    mixed = measure_mixed({**two, "letter": letter}, WIDE, 0)
+    assert mixed == measure_mixed(two, WIDE, 0)
+    assert [c.batch_size for c in mixed] == [1, 2, 4, 8, 16]
+    assert measure_mixed({"a": two["a"], "letter": letter}, WIDE, 0) == []

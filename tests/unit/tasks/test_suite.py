@@ -15,9 +15,9 @@ from harness.core.task_config import KindConfig, TaskConfig
 from harness.data.exercises import EXERCISES
 from harness.data.tokenizer import ByteTokenizer, train_tokenizer
 from harness.run.identity import identify_run
-from harness.tasks.line_completion import build_examples
 from harness.tasks.questions import Question, estimate_chance, is_correct
 from harness.tasks.suite import KINDS, build_suite, check_suite, cut_prompt, encode_prompt
+from harness.tasks.sweep import build_line_prompts
 
 TEXT = "\n".join(f"def function_{i}(value, other):\n    return value + other * {i}\n" for i in range(40))
 DOCUMENTS = [("b.py", TEXT), ("a.py", TEXT.replace("value", "item"))]
@@ -36,14 +36,12 @@ def _questions(name: str, **fields: object) -> tuple[Question, ...]:
 
 def test_line_completion_asks_what_it_always_asked() -> None:
     """Prompts, answers and order are those of version 1, in and outside the suite."""
-    examples = build_examples(DOCUMENTS, BYTES, num_examples=16, context_length=64)
-    text = json.dumps([[example.prompt, example.answer] for example in examples])
-    assert hashlib.sha256(text.encode()).hexdigest() == GOLDEN_LINES
     kind = _kind("line_completion", context_length=64)
     questions = build_suite({"own": kind}, DOCUMENTS, BYTES.encode)["own"]
-    assert [(tuple(encode_prompt(BYTES.encode, q, 64)), q.answer) for q in questions] == [
-        (example.prompt, example.answer) for example in examples
-    ]
+    text = json.dumps([[encode_prompt(BYTES.encode, question, 64), question.answer] for question in questions])
+    assert hashlib.sha256(text.encode()).hexdigest() == GOLDEN_LINES
+    alone = build_line_prompts(DOCUMENTS, BYTES.encode, num_prompts=16, context_length=64)
+    assert json.dumps([[prompt.ids, prompt.question.answer] for prompt in alone]) == text
     assert all(is_correct(question, question.answer + "  \nmore") for question in questions)
     assert not any(is_correct(question, " " + question.answer) for question in questions)
 
@@ -157,3 +155,19 @@ def test_a_changed_file_of_questions_makes_another_run(tmp_path: Path) -> None:
     without = dataclasses.replace(config, task=dataclasses.replace(config.task, answer=False))
     path.unlink()
     identify_run(without, "data")
+
+
+@pytest.mark.parametrize("name", ["sweep", "mixed", "suite"])
+def test_a_kind_is_not_called_what_records_call_something_else(name: str) -> None:
+    """Windows of a kind called ``sweep`` would be no kind's, and its accuracy nobody's."""
+    with pytest.raises(ConfigError, match=rf"task.kinds.{name}: .*task.kinds.my_{name}"):
+        check_suite(TaskConfig(kinds={name: _kind("arithmetic")}))
+
+
+def test_too_little_text_names_the_setting_that_counts() -> None:
+    """Prompts that are chosen by bytes do not get shorter by `context_length`."""
+    kind = _kind("line_completion", num_examples=5000, context_length=64)
+    with pytest.raises(DataError, match=r"task.kinds.own.context_bytes"):
+        build_suite({"own": kind}, DOCUMENTS)
+    with pytest.raises(DataError, match=r"task.kinds.own.context_length"):
+        build_suite({"own": kind}, DOCUMENTS, BYTES.encode)

@@ -6,14 +6,16 @@ import dataclasses
 
 import pytest
 
+from harness.analysis.inference.answered import measure_answered
 from harness.analysis.inference.compare import compare_inference
 from harness.analysis.inference.results import InferenceResult
 from harness.analysis.inference.scores import summarise_scores
 from harness.analysis.results import TaskRatio
 from harness.core import records as c
+from harness.core.answers import TaskResult
 from harness.core.errors import RecordError
 from harness.core.study import MatchRule
-from tests.unit.analysis.factory import reading
+from tests.unit.analysis.factory import make_record, reading
 from tests.unit.analysis.inference.factory import (
     KINDS,
     NUM_EXAMPLES,
@@ -22,6 +24,7 @@ from tests.unit.analysis.inference.factory import (
     make_pair,
     make_rows,
     make_server_record,
+    with_suite,
 )
 from tests.unit.analysis.inference.factory import accuracy as c_accuracy
 
@@ -302,3 +305,18 @@ def test_metrics_of_a_librarys_task_stand_apart_and_are_no_kinds_that_were_asked
     assert plain.suite is not None
     assert alone.suite is not None
     assert alone.suite.accuracy == plain.suite.accuracy
+
+
+def test_energy_per_byte_is_over_the_bytes_that_the_energy_was_spent_on() -> None:
+    """All of a fixed answer's, those up to its own end of a free one's; unknown where a row does not tell."""
+    record = with_suite(make_record("dense"), {"sorting": 1.0}, {"sorting": 0.5})
+    row = TaskResult(
+        kind="sorting", index=0, repetition=0, status="answered", prompt_sha256="0", expected="1", answer="1",
+        correct=True, num_input_tokens=1, num_output_tokens=9, answer_bytes=1, energy_j=1.0, energy_grade="A",
+        energy_share="equal", seconds=1.0, made_bytes=20, ended_bytes=4,
+    )  # fmt: skip
+    assert measure_answered(record, [row], "sorting").bytes == 20
+    assert measure_answered(record, [row], "sorting", "fixed").bytes == 20
+    assert measure_answered(record, [row], "sorting", "free").bytes == 4
+    old = dataclasses.replace(row, made_bytes=None, ended_bytes=None)
+    assert measure_answered(record, [row, old], "sorting").bytes is None

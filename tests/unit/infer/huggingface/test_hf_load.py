@@ -17,6 +17,7 @@ from harness.infer.huggingface.engine import HuggingFaceEngine
 from harness.infer.huggingface.experts import watch_choices
 from harness.infer.huggingface.folder import find_hf_folder
 from harness.infer.huggingface.load import load_model
+from harness.infer.huggingface.text import load_text
 from tests.hf_models import save_llama, save_olmoe
 from tests.tools import require_module
 
@@ -198,3 +199,30 @@ def test_packed_or_unstacked_weights_leave_parameters_to_the_config_and_say_so(o
     assert "quantised" in packed.findings[0].text
     loaded.folder.config["model_type"] = "nobody_knows"
     assert [finding.code for finding in count_steps(loaded).findings] == ["params_unknown", "no_flop_formula"]
+
+
+def test_the_most_positions_are_known_of_older_families_too(llama, tmp_path):
+    """GPT-2 calls them `n_positions`; a longer prompt would end in an index error in mid-run."""
+    assert load_text(_config(llama)).max_length == 1024
+    gpt2 = tmp_path / "gpt2"
+    shutil.copytree(llama, gpt2)
+    (gpt2 / "config.json").write_text(json.dumps({"model_type": "gpt2", "n_positions": 64}))
+    assert load_text(_config(gpt2)).max_length == 64
+
+
+def test_a_folder_with_an_adapter_is_refused(llama, tmp_path):
+    """Where `peft` is installed the library lays it on the weights, and no hash of the record would know of it."""
+    folder = tmp_path / "adapted"
+    shutil.copytree(llama, folder)
+    (folder / "adapter_config.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"holds an adapter .*merge it into the weights"):
+        find_hf_folder(str(folder))
+
+
+@pytest.mark.parametrize("name", ["tekken.json", "spiece.model", "vocab.txt", "chat_template.jinja"])
+def test_whatever_file_holds_the_tokenizer_is_part_of_what_a_model_is(llama, tmp_path, name):
+    folder = tmp_path / "other"
+    shutil.copytree(llama, folder)
+    before = find_hf_folder(str(folder)).contents_sha256
+    (folder / name).write_text("another")
+    assert find_hf_folder(str(folder)).contents_sha256 != before

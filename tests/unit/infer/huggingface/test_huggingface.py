@@ -12,7 +12,7 @@ from harness.core.model_config import HuggingFaceConfig
 from harness.flops.traced import trace_flops
 from harness.infer.huggingface.engine import HuggingFaceEngine
 from harness.infer.huggingface.load import load_model
-from tests.hf_models import save_llama, save_olmoe, save_qwen3_moe
+from tests.hf_models import save_llama, save_olmoe, save_qwen3_moe, save_tokenizer
 from tests.tools import require_module
 
 require_module("transformers")
@@ -126,3 +126,21 @@ def test_parameters_of_the_module_and_of_its_config_agree(engine):
     outside = steps.params.active - steps.params.embedding
     assert cost.num_bytes == pytest.approx(4 * outside + 4 * 11 * engine.model.config.num_key_value_heads * 2 * 2 * 8)
     assert ("experts" in (cost.bytes_source or "")) == is_sparse
+
+
+def test_a_model_without_attention_answers_padded_as_alone(tmp_path):
+    """Its state holds no padding, so the mask of the prompt must not be laid on later tokens."""
+    from transformers import MambaConfig, MambaForCausalLM
+
+    vocab_size = save_tokenizer(tmp_path, chat=False)
+    torch.manual_seed(0)
+    config = MambaConfig(
+        vocab_size=vocab_size, hidden_size=32, num_hidden_layers=2, state_size=4, initializer_range=0.4, bos_token_id=1,
+        eos_token_id=None, pad_token_id=0,
+    )  # fmt: skip
+    MambaForCausalLM(config).save_pretrained(tmp_path)
+    engine = HuggingFaceEngine(load_model(HuggingFaceConfig(path=str(tmp_path)), torch.device("cpu")))
+    prompts = [engine.encode(text) for text in TEXTS]
+    alone = [engine.decode(engine.prefill([prompt], 8), 8).tolist()[0] for prompt in prompts]
+    assert len({tuple(ids) for ids in alone}) > 1
+    assert engine.decode(engine.prefill(prompts, 8), 8).tolist() == alone

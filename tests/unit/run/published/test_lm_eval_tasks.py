@@ -13,7 +13,7 @@ from harness.core.errors import ConfigError
 from harness.core.model_config import HuggingFaceConfig
 from harness.core.store import Store
 from harness.core.task_config import KindConfig, TaskConfig
-from harness.infer.huggingface.load import load_model
+from harness.infer.huggingface.load import LoadedModel, load_model
 from harness.run.execute import execute_run
 from harness.run.identity import identify
 from harness.run.published.lm_eval import check_lm_eval, judge_by_lm_eval
@@ -88,3 +88,43 @@ def test_a_task_or_a_folder_that_is_not_there_is_one_line(folder):
         check_lm_eval(TaskConfig(lm_eval=["goood"], lm_eval_dir=str(folder)))
     with pytest.raises(ConfigError, match="is no folder"):
         check_lm_eval(TaskConfig(lm_eval=["good"], lm_eval_dir=str(folder / "nothing")))
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> LoadedModel:
+    return load_model(HuggingFaceConfig(path=str(save_llama(tmp_path / "llama"))), torch.device("cpu"))
+
+
+def test_groups_and_tags_without_a_number_of_their_own_give_those_of_their_members(folder, loaded):
+    """The library files what a tag names under its members alone: a key error would lose all that was measured."""
+    for name in ("one", "two"):
+        (folder / f"{name}.yaml").write_text(YAML.format(name=name, text="{{question}}") + "tag: pair\n")
+    (folder / "group.yaml").write_text("group: both\ntask: [one, two]\n")
+    (folder / "mean.yaml").write_text(
+        "group: mean\ntask: [one, two]\naggregate_metric_list: [{metric: acc, weight_by_size: true}]\n"
+    )
+
+    def judge(name: str) -> list[tuple[str, int]]:
+        task = TaskConfig(lm_eval=[name], lm_eval_dir=str(folder), batch_size=4)
+        check_lm_eval(task)
+        return [(quality.task, quality.num_samples) for quality in judge_by_lm_eval(loaded, task)]
+
+    members = [("lm_eval:one", 4), ("lm_eval:two", 4)]
+    assert judge("pair") == members
+    assert judge("both") == members
+    assert judge("mean") == [("lm_eval:mean", 8)]
+
+
+def test_what_is_no_number_is_none_and_a_reason_names_no_path(folder, loaded):
+    """A NaN cannot be written, and the run would be lost; a path is the user's own affair."""
+    text = YAML.format(name="nan", text="{{question}}").replace("aggregation: mean", "aggregation: !function own.nan")
+    (folder / "nan.yaml").write_text(text)
+    (folder / "own.py").write_text("def nan(scores):\n    return float('nan')\n")
+    gone = YAML.format(name="gone", text="{{question}}").replace("questions.jsonl", "nothing.jsonl")
+    (folder / "gone.yaml").write_text(gone)
+    task = TaskConfig(lm_eval=["nan", "gone"], lm_eval_dir=str(folder), batch_size=4)
+    nan, missing = judge_by_lm_eval(loaded, task)
+    assert (nan.value, nan.stderr, nan.reason) == (None, None, "the library gave nan")
+    assert missing.value is None
+    assert "nothing.jsonl" in (missing.reason or "")
+    assert str(folder.parent) not in (missing.reason or "")

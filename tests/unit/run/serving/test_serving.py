@@ -361,4 +361,4 @@ def test_halves_of_characters_and_foreign_line_ends_in_answers_break_no_file(tmp
         await answer_well(reply, ("a\ud83d", "\u2028b", "\n"))
 
     _, rows = _run_script(script, tmp_path)
-    assert {(row.answer, row.answer_bytes) for row in rows} == {("a\ufffd\u2028b", 8)}
+    assert {(row.answer, row.answer_bytes, row.made_bytes) for row in rows} == {("a\ufffd\u2028b", 8, 9)}
