@@ -195,8 +195,8 @@ def test_a_slow_server_ends_with_the_time_of_the_run(tmp_path: Path) -> None:
         await answer_well(reply, gap_s=0.0 if reply.number < 6 else 30.0)
 
     began = time.monotonic()
-    record, rows = _run_script(script, tmp_path, max_run_s=1.5, timeout_s=60.0)
-    assert time.monotonic() - began < 20
+    record, rows = _run_script(script, tmp_path, max_run_s=5.0, timeout_s=60.0)
+    assert time.monotonic() - began < 25
     assert record.status == "failed"
     assert "max_run_s" in record.error
     assert record.serving.failures == {"run_timeout": 2}
