@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.core.records import Domain, EnergyReading, Grade, SensorInfo, worst_grade
-from harness.sensors.overlap import domains_to_sum
+from harness.core.records import Domain, EnergyReading, Grade, worst_grade
+from harness.sensors.overlap import readings_to_sum
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ class EnergySum:
 
 def sum_all(readings: Sequence[EnergyReading]) -> EnergySum:
     """Add up the readings of one window (or one path) over domains that do not overlap: every joule once."""
-    counted = domains_to_sum([_describe(reading) for reading in readings])
+    counted = readings_to_sum(readings)
     return add_up([reading for reading, counts in zip(readings, counted, strict=True) if counts])
 
 
@@ -83,16 +83,3 @@ def add_sums(parts: Sequence[EnergySum]) -> EnergySum:
 def _sum(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return sum(known) if values and len(known) == len(values) else None
-
-
-def _describe(reading: EnergyReading) -> SensorInfo:
-    return SensorInfo(
-        name=reading.sensor,
-        domain=reading.domain,
-        device=reading.device,
-        device_index=reading.device_index,
-        method=reading.method,
-        grade=reading.grade,
-        update_period_s=None,
-        source="",
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.core.records import EnergyReading, SensorInfo
-from harness.sensors.overlap import domains_to_sum
+from harness.sensors.overlap import domains_to_sum, readings_to_sum
 
 
 def sum_known(parts: Sequence[float | None], infos: Sequence[SensorInfo]) -> float | None:
@@ -13,24 +13,15 @@ def sum_known(parts: Sequence[float | None], infos: Sequence[SensorInfo]) -> flo
 
     ``None`` if a part of it is unknown or there is none.
     """
-    counted = [part for part, counts in zip(parts, domains_to_sum(infos), strict=True) if counts]
-    known = [part for part in counted if part is not None]
-    return sum(known) if counted and len(known) == len(counted) else None
+    return _sum_counted(parts, domains_to_sum(infos))
 
 
 def total_energy_j(readings: Sequence[EnergyReading]) -> float | None:
     """Return the gross energy of readings of one window in joules, or ``None``."""
-    return sum_known([reading.energy_j for reading in readings], [_describe(reading) for reading in readings])
+    return _sum_counted([reading.energy_j for reading in readings], readings_to_sum(readings))
 
 
-def _describe(reading: EnergyReading) -> SensorInfo:
-    return SensorInfo(
-        name=reading.sensor,
-        domain=reading.domain,
-        device=reading.device,
-        device_index=reading.device_index,
-        method=reading.method,
-        grade=reading.grade,
-        update_period_s=None,
-        source="",
-    )
+def _sum_counted(parts: Sequence[float | None], counts: Sequence[bool]) -> float | None:
+    counted = [part for part, count in zip(parts, counts, strict=True) if count]
+    known = [part for part in counted if part is not None]
+    return sum(known) if counted and len(known) == len(counted) else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.core.records import Domain, SensorInfo
+from harness.core.records import Domain, EnergyReading, SensorInfo
 
 _PSYS = "rapl"
 
@@ -31,3 +31,21 @@ def domains_to_sum(infos: Sequence[SensorInfo]) -> tuple[bool, ...]:
     for info in infos:
         names.setdefault(info.domain, info.name)
     return tuple(info.domain != "system" and info.name == names[info.domain] for info in infos)
+
+
+def readings_to_sum(readings: Sequence[EnergyReading]) -> tuple[bool, ...]:
+    """Return for each reading of one window whether a total counts it."""
+    return domains_to_sum([_describe(reading) for reading in readings])
+
+
+def _describe(reading: EnergyReading) -> SensorInfo:
+    return SensorInfo(
+        name=reading.sensor,
+        domain=reading.domain,
+        device=reading.device,
+        device_index=reading.device_index,
+        method=reading.method,
+        grade=reading.grade,
+        update_period_s=None,
+        source="",
+    )
