@@ -77,7 +77,7 @@ def test_a_run_that_trains_nothing_has_no_budget_in_its_id_and_must_be_single() 
 
 
 def test_a_record_keeps_names_in_place_of_paths() -> None:
-    kinds = {"mine": KindConfig(name="jsonl", options={"path": "/home/me/q.jsonl"})}
+    kinds = {"mine": KindConfig(name="jsonl", options={"path": "/srv/me/q.jsonl"})}
     config = dataclasses.replace(HF, task=TaskConfig(kinds=kinds))
     values = config_without_places(config)
     assert values["model"]["path"] == "olmoe"
