@@ -1,4 +1,4 @@
-"""What a run record holds of inference: the regime of a window, routing by task, a model's origin, a server's answers.
+"""What a run record holds of inference: the regime of a window, a model's origin, a server's answers.
 
 Like all of a record: unknown is ``None`` with a reason beside it, SI units, a unit in every name.
 """
@@ -30,45 +30,6 @@ class Regime:
     num_input_tokens: int | None
     num_output_tokens: int | None
     answer_length: AnswerLength = "fixed"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskRouting:
-    """Whom the routers chose while one kind of task was answered, prompts and answers together.
-
-    `load` is layer x expert, the share of routed choices (each row sums to 1); entropy is in nats divided by
-    ln(num_experts), its mean over layers; `active_params_per_token` counts the parameters that a token used on average,
-    of `total_params`.
-    """
-
-    __pydantic_config__ = _STRICT
-    kind: str
-    load: tuple[tuple[float, ...], ...]
-    mean_entropy: float
-    num_tokens: int
-    active_params_per_token: float
-    total_params: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExpertCoverage:
-    """Distinct experts that one decode step of a batch touched, a mean over steps and expert layers.
-
-    `expected_even` is E (1 - (1 - k/E)^b), what an even and independent router would touch; `expected_load` the same
-    with the loads that these steps had, layer by layer. `kind` is a task kind, ``sweep``, or ``mixed``: a batch of all
-    kinds.
-    """
-
-    __pydantic_config__ = _STRICT
-    kind: str
-    batch_size: int
-    measured: float
-    measured_stderr: float | None
-    expected_even: float
-    expected_load: float
-    num_experts: int
-    top_k: int
-    num_steps: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

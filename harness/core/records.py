@@ -13,7 +13,8 @@ from typing import Any, Literal
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from harness.core.errors import RecordError
-from harness.core.inference import ExpertCoverage, ModelSource, Regime, ServingStats, TaskRouting
+from harness.core.inference import ModelSource, Regime, ServingStats
+from harness.core.routing import ExpertCoverage, RoutingStats, TaskRouting
 
 SCHEMA_VERSION = 3
 
@@ -217,29 +218,6 @@ class QualityReading:
     data_sha256: str
     reason: str | None = None
     chance: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoutingStats:
-    """Load of the routed experts on held-out text or over all of training, one entry per expert layer.
-
-    `load` is layer x expert, the share of routed tokens (each row sums to 1; extra predictions, which only training
-    has, come last); `max_violation` is max load / mean load - 1 of the worst layer; entropy is in nats divided by
-    ln(num_experts); a dead expert got less than 1% of the mean load. The tuples say the same layer by layer, ``None``
-    in records that were written before they were kept. `mean_step_violation`, of training alone, is the maximal
-    violation inside single steps, averaged over steps and layers: what is even over all may swing from step to step.
-    """
-
-    __pydantic_config__ = _STRICT
-    load: tuple[tuple[float, ...], ...]
-    max_violation: float
-    mean_entropy: float
-    num_dead_experts: int
-    num_tokens: int
-    layer_max_violation: tuple[float, ...] | None = None
-    layer_entropy: tuple[float, ...] | None = None
-    layer_dead_experts: tuple[int, ...] | None = None
-    mean_step_violation: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from harness.core.answers import TaskResult
-from harness.core.inference import ExpertCoverage, TaskRouting
-from harness.core.records import Finding, QualityReading, RoutingStats, WindowRecord
+from harness.core.records import Finding, QualityReading, WindowRecord
+from harness.core.routing import ExpertCoverage, RoutingStats, TaskRouting
 
 
 @dataclass(slots=True)

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from harness.core.inference import ExpertCoverage, TaskRouting
 from harness.core.model_config import MoEConfig
+from harness.core.routing import ExpertCoverage, TaskRouting
 from harness.flops.traffic import estimate_distinct_experts
 from harness.models import count_params
 from harness.tasks.own_engine import OwnEngine

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from harness.core.errors import RunFailedError
-from harness.core.records import RoutingStats
+from harness.core.routing import RoutingStats
 from harness.data.batches import iterate_windows
 from harness.models.transformer import Transformer
 from harness.train.load import summarise_routing

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from harness.core.records import RoutingStats
+from harness.core.routing import RoutingStats
 
 DEAD_EXPERT_SHARE = 0.01
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from harness.analysis.inference.results import Coverage, KindOverlap, KindRouting
 from harness.analysis.inference.seeds import EVEN, Weights, average_seeds
 from harness.analysis.stats import Estimate, estimate_mean
-from harness.core.inference import ExpertCoverage, TaskRouting
 from harness.core.records import RunRecord
+from harness.core.routing import ExpertCoverage, TaskRouting
 
 CARRIED = 0.9
 METHOD = "t over seeds or repeats"

@@ -6,7 +6,7 @@ from markupsafe import Markup
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from harness.core.records import RoutingStats
+from harness.core.routing import RoutingStats
 from harness.core.units import format_digits
 from harness.report.numbers import TIMES
 from harness.report.plots import style

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import torch
 
 from harness.core.config import RunConfig
-from harness.core.inference import TaskRouting
 from harness.core.model_config import MoEConfig
 from harness.core.records import Finding, ParamCount
+from harness.core.routing import TaskRouting
 from harness.infer.huggingface.counts import names_experts
 from harness.infer.huggingface.engine import HuggingFaceEngine
 from harness.infer.huggingface.experts import watch_choices

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from harness.core import records as c
+from harness.core.routing import RoutingStats
 from harness.core.study import MatchRule, PlannedRun, StudyInfo, TuningNote
 
 FLOOR, SCALE, EXPONENT = 1.0, 400.0, 0.2
@@ -177,7 +178,7 @@ def make_record(
                 **quality,
             ),
         ),
-        "routing": c.RoutingStats(
+        "routing": RoutingStats(
             load=((0.5, 0.5),), max_violation=0.0, mean_entropy=1.0, num_dead_experts=0, num_tokens=99
         )
         if sparse

@@ -9,6 +9,7 @@ from typing import Any
 from harness.analysis import results as r
 from harness.analysis import verdicts as v
 from harness.core import records as c
+from harness.core.routing import RoutingStats
 from harness.core.study import MatchRule, PlannedRun, StudyInfo, TuningNote
 
 ARMS = ("dense", "moe")
@@ -83,7 +84,7 @@ def make_record(
             ("decode", 4 + took, 3.0),
         )
     )
-    routing = c.RoutingStats(
+    routing = RoutingStats(
         load=tuple(tuple((1 + 0.3 * math.sin(layer + expert)) / 16 for expert in range(16)) for layer in range(3)),
         max_violation=0.3,
         mean_entropy=0.97,

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from harness.analysis.match import match_study
-from harness.core.inference import TaskRouting
+from harness.core.routing import TaskRouting
 from tests.unit.analysis.factory import make_records, make_study, reading, window
 
 

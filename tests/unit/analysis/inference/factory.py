@@ -9,7 +9,8 @@ from typing import Any
 
 from harness.core import records as c
 from harness.core.answers import TaskResult
-from harness.core.inference import ExpertCoverage, ModelSource, Percentiles, Regime, ServingStats, TaskRouting
+from harness.core.inference import ModelSource, Percentiles, Regime, ServingStats
+from harness.core.routing import ExpertCoverage, TaskRouting
 from harness.core.study import MatchRule, PlannedRun, StudyInfo
 from tests.unit.analysis.factory import make_record, reading, window
 

@@ -1,0 +1,71 @@
+"""What a run record holds of the routers: the load of the experts, by kind of task, and how many a step touches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import ConfigDict
+
+_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutingStats:
+    """Load of the routed experts on held-out text or over all of training, one entry per expert layer.
+
+    `load` is layer x expert, the share of routed tokens (each row sums to 1; extra predictions, which only training
+    has, come last); `max_violation` is max load / mean load - 1 of the worst layer; entropy is in nats divided by
+    ln(num_experts); a dead expert got less than 1% of the mean load. The tuples say the same layer by layer, ``None``
+    in records that were written before they were kept. `mean_step_violation`, of training alone, is the maximal
+    violation inside single steps, averaged over steps and layers: what is even over all may swing from step to step.
+    """
+
+    __pydantic_config__ = _STRICT
+    load: tuple[tuple[float, ...], ...]
+    max_violation: float
+    mean_entropy: float
+    num_dead_experts: int
+    num_tokens: int
+    layer_max_violation: tuple[float, ...] | None = None
+    layer_entropy: tuple[float, ...] | None = None
+    layer_dead_experts: tuple[int, ...] | None = None
+    mean_step_violation: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRouting:
+    """Whom the routers chose while one kind of task was answered, prompts and answers together.
+
+    `load` is layer x expert, the share of routed choices (each row sums to 1); entropy is in nats divided by
+    ln(num_experts), its mean over layers; `active_params_per_token` counts the parameters that a token used on average,
+    of `total_params`.
+    """
+
+    __pydantic_config__ = _STRICT
+    kind: str
+    load: tuple[tuple[float, ...], ...]
+    mean_entropy: float
+    num_tokens: int
+    active_params_per_token: float
+    total_params: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpertCoverage:
+    """Distinct experts that one decode step of a batch touched, a mean over steps and expert layers.
+
+    `expected_even` is E (1 - (1 - k/E)^b), what an even and independent router would touch; `expected_load` the same
+    with the loads that these steps had, layer by layer. `kind` is a task kind, ``sweep``, or ``mixed``: a batch of all
+    kinds.
+    """
+
+    __pydantic_config__ = _STRICT
+    kind: str
+    batch_size: int
+    measured: float
+    measured_stderr: float | None
+    expected_even: float
+    expected_load: float
+    num_experts: int
+    top_k: int
+    num_steps: int
