@@ -16,14 +16,14 @@ import pytest
 from harness.analysis.results import MatchResult, TaskPair
 from harness.analysis.stats import ONE_VALUE
 from harness.core.records import RunRecord
-from harness.core.store import Store
-from harness.core.study import StudyInfo, save_study
+from harness.core.study import StudyInfo
 from harness.report.build import VERDICTS_FILE, build_report
 from harness.report.kinds import pairs_section
 from tests.unit.analysis.factory import make_records, make_study
 from tests.unit.analysis.inference.factory import (
     KINDS,
     coverage,
+    fill_store,
     make_inference_study,
     make_pair,
     make_rows,
@@ -42,13 +42,7 @@ INFERENCE_SECTIONS = {
 
 
 def build(root: Path, records: Sequence[RunRecord], answers: dict | None = None, study: StudyInfo | None = None) -> str:
-    store = Store(root)
-    for record in records:
-        store.write_record(record)
-    for run_id, rows in (answers or {}).items():
-        store.write_answers(run_id, rows)
-    if study is not None:
-        save_study(root, study)
+    fill_store(root, records, answers, study)
     return build_report(root, root / "report.html").read_text()
 
 

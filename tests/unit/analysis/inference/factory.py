@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from harness.core import records as c
 from harness.core.answers import TaskResult
 from harness.core.inference import ModelSource, Percentiles, Regime, ServingStats
 from harness.core.routing import ExpertCoverage, TaskRouting
-from harness.core.study import MatchRule, PlannedRun, StudyInfo
+from harness.core.store import Store
+from harness.core.study import MatchRule, PlannedRun, StudyInfo, save_study
 from tests.unit.analysis.factory import make_record, reading, window
 
 KINDS = ("arithmetic", "sorting")
@@ -349,3 +351,20 @@ def coverage(kind: str, batch: int, measured: float) -> ExpertCoverage:
         top_k=2,
         num_steps=50,
     )
+
+
+def fill_store(
+    root: Path,
+    records: Sequence[c.RunRecord],
+    answers: Mapping[str, Sequence[TaskResult]] | None = None,
+    study: StudyInfo | None = None,
+) -> Path:
+    """Write records, answers and the promise of a study to a store at `root`; return it."""
+    store = Store(root)
+    for record in records:
+        store.write_record(record)
+    for run_id, rows in (answers or {}).items():
+        store.write_answers(run_id, rows)
+    if study is not None:
+        save_study(root, study)
+    return root

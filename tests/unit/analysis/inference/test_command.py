@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from harness.cli.command import main
-from harness.core.records import RunRecord
-from harness.core.store import Store
-from harness.core.study import StudyInfo, save_study
 from tests.unit.analysis.factory import make_records, make_study
 from tests.unit.analysis.inference.factory import (
     KINDS,
     coverage,
+    fill_store,
     make_inference_study,
     make_pair,
     make_rows,
@@ -25,17 +22,6 @@ from tests.unit.analysis.inference.factory import (
     sweep_windows,
     with_suite,
 )
-
-
-def fill(root: Path, records: Sequence[RunRecord], answers: dict | None = None, study: StudyInfo | None = None) -> Path:
-    store = Store(root)
-    for record in records:
-        store.write_record(record)
-    for run_id, rows in (answers or {}).items():
-        store.write_answers(run_id, rows)
-    if study is not None:
-        save_study(root, study)
-    return root
 
 
 @pytest.fixture
@@ -50,7 +36,7 @@ def pair(tmp_path: Path) -> Path:
         )
         for record in records
     ]
-    return fill(tmp_path / "pair", records, answers, make_inference_study(records))
+    return fill_store(tmp_path / "pair", records, answers, make_inference_study(records))
 
 
 def test_an_inference_study_is_printed_whole(pair: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,7 +73,7 @@ def test_claims_are_judged_and_match_says_where_to_go(pair: Path, capsys: pytest
 def test_servers_are_printed_with_failures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs = [make_server_record(arm, seed) for arm in ("dense", "moe") for seed in (0, 1)]
     answers = {r.run_id: make_rows(r, dict.fromkeys(KINDS, 48), failed=2, joules=100 / 124) for r in runs}
-    assert main(["tasks", str(fill(tmp_path, runs, answers, make_inference_study(runs)))]) == 0
+    assert main(["tasks", str(fill_store(tmp_path, runs, answers, make_inference_study(runs)))]) == 0
     text = capsys.readouterr().out
     assert "sent 256 = answered 248 + failed 8; retries 4" in text
     assert "failures: timeout 8" in text
@@ -96,7 +82,7 @@ def test_servers_are_printed_with_failures(tmp_path: Path, capsys: pytest.Captur
 
 def test_a_single_runs_store_shows_what_it_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     records, answers = make_pair(0.5)
-    root = fill(tmp_path, records[:1], {records[0].run_id: answers[records[0].run_id]})
+    root = fill_store(tmp_path, records[:1], {records[0].run_id: answers[records[0].run_id]})
     assert main(["tasks", str(root)]) == 0
     text = capsys.readouterr().out
     assert "no comparison: no finished run of 'moe'" in text
@@ -109,7 +95,7 @@ def test_a_trained_study_shows_kinds_pairs_and_views(tmp_path: Path, capsys: pyt
         with_suite(r, dict.fromkeys(KINDS, 1.0), dict.fromkeys(KINDS, 0.8), sweep=sweep_windows(lambda b: (1.0, 0.1)))
         for r in make_records(2.0)
     ]
-    assert main(["tasks", str(fill(tmp_path, records, study=make_study(records)))]) == 0
+    assert main(["tasks", str(fill_store(tmp_path, records, study=make_study(records)))]) == 0
     text = capsys.readouterr().out
     for words in (
         "a task is the mean over 2 kinds, each weighing the same: arithmetic, sorting",
@@ -126,7 +112,7 @@ def test_a_study_of_line_completion_alone_says_that_it_has_no_regimes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     records = make_records(2.0)
-    assert main(["tasks", str(fill(tmp_path, records, study=make_study(records)))]) == 0
+    assert main(["tasks", str(fill_store(tmp_path, records, study=make_study(records)))]) == 0
     assert "no window names its regime" in capsys.readouterr().out
 
 
