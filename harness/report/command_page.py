@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
 from harness import __version__
-from harness.report import numbers as n
+from harness.report.page import numbers as n
+from harness.report.page.render import TEMPLATES
 from harness.report.plots.power_trace import power_trace
 
-_TEMPLATES = Path(__file__).parent / "templates"
 _DOMAINS = {"gpu": "GPU", "cpu": "CPU", "dram": "Memory", "system": "Whole system"}
 
 
@@ -23,7 +22,7 @@ def render_command_page(content: Mapping[str, Any], trace: dict[str, Any]) -> st
     readings = content["readings"]
     warning = n.warning_word(n.energy_word(reading["grade"], reading["simulated"]) for reading in readings)
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     return environment.get_template("command.html.j2").render(
         command=shlex.join(content["command"]),
@@ -35,7 +34,7 @@ def render_command_page(content: Mapping[str, Any], trace: dict[str, Any]) -> st
         findings=content["findings"],
         figure=power_trace(trace, "the command", word=warning.capitalize(), where="the command") or "",
         co2e=content.get("co2e"),
-        style=Markup((_TEMPLATES / "style.css").read_text()),  # noqa: S704 - our own file
+        style=Markup((TEMPLATES / "style.css").read_text()),  # noqa: S704 - our own file
         version=__version__,
     )
 

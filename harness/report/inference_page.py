@@ -13,14 +13,15 @@ from harness.analysis.verdicts import ClaimVerdict
 from harness.core.records import RunRecord
 from harness.core.study import StudyInfo
 from harness.core.units import format_digits
-from harness.report import closing, inside, provenance
-from harness.report import numbers as n
-from harness.report.blocks import Cell, Section
-from harness.report.inference_costs import accuracy_section, costs_section, ratios_section
-from harness.report.inference_runs import inference_runs_section, models_section
-from harness.report.regimes import regimes_section, views_section
-from harness.report.routing_by_task import routing_by_task_section
-from harness.report.serving import serving_section
+from harness.report.page import numbers as n
+from harness.report.page.blocks import Cell, Section
+from harness.report.page.render import PageParts, render_page
+from harness.report.sections import answer, checks, closing, environment, findings, power
+from harness.report.sections.inference_costs import accuracy_section, costs_section, ratios_section
+from harness.report.sections.inference_runs import inference_runs_section, models_section
+from harness.report.sections.regimes import regimes_section, views_section
+from harness.report.sections.routing_by_task import routing_by_task_section
+from harness.report.sections.serving import serving_section
 
 _METHODS = (
     (
@@ -44,6 +45,33 @@ _METHODS = (
         "no verdict on energy. FLOPs are counted by formula, where one knows the model."
     ),
 )
+
+
+def render_inference(  # noqa: PLR0917 - the parts of a page in the order that they are read
+    records: Sequence[RunRecord],
+    study: StudyInfo | None,
+    result: InferenceResult,
+    detail: InferenceDetail,
+    verdicts: Sequence[ClaimVerdict],
+    unreadable: Sequence[str],
+    traces: Mapping[str, Mapping[str, Any]],
+    *,
+    now_utc: str | None = None,
+) -> str:
+    """Return the page; pure, like the page of a study that trained."""
+    records = sorted(records, key=lambda record: record.run_id)
+    return render_page(
+        PageParts(
+            title=study.title if study is not None else f"Runs of {result.study}",
+            study=result.study,
+            arms=(result.baseline_arm, result.candidate_arm),
+            summary=tuple(summarise_inference(result, verdicts, records)),
+            overview=tuple(inference_overview(records, result, unreadable)),
+            cards=tuple(answer.make_card(verdict, result) for verdict in verdicts),
+            sections=tuple(inference_sections(records, study, result, detail, unreadable, traces)),
+            built_utc=now_utc,
+        )
+    )
 
 
 def summarise_inference(
@@ -106,14 +134,14 @@ def inference_sections(  # noqa: PLR0917 - the parts of a page
     if detail.routing or detail.coverage:
         sections.append(routing_by_task_section(detail))
     if traces:
-        sections.append(inside.trace_section(records, traces, result.candidate_arm))
+        sections.append(power.trace_section(records, traces, result.candidate_arm))
     return [
         *sections,
         models_section(records),
-        provenance.checks_section(result),
-        provenance.findings_section(records, result, unreadable, study),
+        checks.checks_section(result),
+        findings.findings_section(records, result, unreadable, study),
         inference_runs_section(records),
-        provenance.sources_section(records),
+        environment.sources_section(records),
         _methods_section(result, study),
         closing.reproduce_section(records, study),
         _limits_section(records, result),

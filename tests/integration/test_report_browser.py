@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.report.build import render_report
+from harness.report.matched_page import render_report
 
 _ROOT = Path(__file__).resolve().parents[1]
 _ARGS = (

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 
 from harness.analysis.results import FrontierPoint, MatchResult, Multiplier
 from harness.core.units import format_si
-from harness.report.numbers import energy_word, warning_word
+from harness.report.page.numbers import energy_word, warning_word
 from harness.report.plots import style
 
 Cost = Callable[[FrontierPoint], float | None]

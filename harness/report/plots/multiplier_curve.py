@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from harness.analysis.results import MatchResult, Multiplier
 from harness.analysis.verdicts import ClaimVerdict
-from harness.report.numbers import TIMES, energy_word, warning_word
+from harness.report.page.numbers import TIMES, energy_word, warning_word
 from harness.report.plots import style
 
 _LOOKS: tuple[tuple[str, str, str, str], ...] = (

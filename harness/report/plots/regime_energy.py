@@ -11,7 +11,7 @@ from matplotlib.ticker import NullLocator
 from harness.analysis.inference.results import ArmRegime
 from harness.analysis.task_costs import SWEEP
 from harness.core.units import format_si
-from harness.report.numbers import energy_word, warning_word
+from harness.report.page.numbers import energy_word, warning_word
 from harness.report.plots import style
 
 # One line: arm, size, tokens in, tokens out, fixed or free.

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from harness.core.routing import RoutingStats
 from harness.core.units import format_digits
-from harness.report.numbers import TIMES
+from harness.report.page.numbers import TIMES
 from harness.report.plots import style
 
 

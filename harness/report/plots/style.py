@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from harness.core.units import format_digits, format_si
-from harness.report.numbers import TIMES
+from harness.report.page.numbers import TIMES
 
 INK, MUTED, GRID = "#010101", "#020202", "#030303"
 BASELINE, CANDIDATE, THIRD, FOURTH = "#040404", "#050505", "#060606", "#070707"

@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from harness.analysis.results import MatchResult
 from harness.core.units import format_si
-from harness.report.numbers import energy_word, warning_word
+from harness.report.page.numbers import energy_word, warning_word
 from harness.report.plots import style
 
 

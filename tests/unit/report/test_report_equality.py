@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.analysis.match import match_study
 from harness.core.study import MatchRule
-from harness.report import equality
+from harness.report.sections import equality
 from tests.unit.analysis.factory import BUDGETS, make_records, make_study, with_accuracies
 
 

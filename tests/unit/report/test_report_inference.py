@@ -18,7 +18,7 @@ from harness.analysis.stats import ONE_VALUE
 from harness.core.records import RunRecord
 from harness.core.study import StudyInfo
 from harness.report.build import VERDICTS_FILE, build_report
-from harness.report.kinds import pairs_section
+from harness.report.sections.kinds import pairs_section
 from tests.unit.analysis.factory import make_records, make_study
 from tests.unit.analysis.inference.factory import (
     KINDS,

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from harness.core.records import RunRecord
-from harness.report import answer, provenance
-from harness.report.build import render_report
+from harness.report.sections import answer, runs
+from harness.report.matched_page import render_report
 from harness.report.plots.registry import PLOTS
 from harness.report.plots.style import log_ticks
 
@@ -246,7 +246,7 @@ def test_a_time_of_building_is_shown_only_when_given(factory: ModuleType) -> Non
 def test_mfu_is_a_column_when_known_and_unknown_with_its_reason_otherwise(factory: ModuleType, full: str) -> None:
     assert "no run names the peak rate of its device" in full
     records = [dataclasses.replace(factory.make_record(), mfu=0.31), factory.make_record("moe")]
-    (table,) = provenance.runs_section(records, factory.make_match(records)).tables
+    (table,) = runs.runs_section(records, factory.make_match(records)).tables
     place = [column.title for column in table.columns].index("MFU")
     assert [table.columns[place].numeric, len(table.columns)] == [True, len(table.rows[0])]
     assert 'data-value="0.31"' in str(table.rows[0][place])

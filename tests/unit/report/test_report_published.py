@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from harness.analysis.claims import load_published
-from harness.report.blocks import Section
-from harness.report.build import render_report
-from harness.report.published import published_section
+from harness.report.matched_page import render_report
+from harness.report.page.blocks import Section
+from harness.report.sections.published import published_section
 
 ROWS = {row.id: row for row in load_published()}
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from harness.report.inside import routing_section
+from harness.report.sections.expert_load import routing_section
+
 from tests.unit.report.factory import make_record
 
 

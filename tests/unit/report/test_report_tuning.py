@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from harness.report.tuning import tuning_section
+from harness.report.sections.tuning import tuning_section
 from tests.unit.report.factory import make_records, make_study
 
 

@@ -9,8 +9,8 @@ from markupsafe import Markup
 from harness.analysis.boundary import sum_boundary
 from harness.analysis.task_costs import ACCURACY_METRIC
 from harness.core.records import RunRecord
-from harness.report import numbers as n
-from harness.report.blocks import Cell, Column, Section, Table
+from harness.report.page import numbers as n
+from harness.report.page.blocks import Cell, Column, Section, Table, columns_of
 
 _PHASES = ("prefill", "decode", "serve")
 
@@ -20,7 +20,7 @@ def inference_runs_section(records: Sequence[RunRecord]) -> Section:
     names = ("Run", "Arm", "Model", "Repeat", "Windows", "Measured", "Joules", "Right answers", "Status")
     words = {"Run", "Arm", "Model", "Status"}
     rows = tuple(_run_row(record) for record in records)
-    columns = tuple(Column(name, name not in words) for name in names)
+    columns = columns_of(names, words)
     table = Table(id="runs", caption="All runs", columns=columns, rows=rows, sortable=True, filterable=True)
     return Section(
         id="runs-section",

@@ -9,10 +9,10 @@ from markupsafe import Markup
 from harness.analysis.inference.results import InferenceDetail
 from harness.analysis.results import ArmTask, Interval, MatchResult, TaskPair, TaskRatio
 from harness.analysis.stats import ONE_VALUE, Estimate
-from harness.report import numbers as n
-from harness.report.blocks import Cell, Column, Figure, Section, Table
-from harness.report.evidence import RATIO_WORDS
+from harness.report.page import numbers as n
+from harness.report.page.blocks import Cell, Figure, Section, Table, columns_of
 from harness.report.plots.registry import draw_plot
+from harness.report.sections.ratio_tables import RATIO_WORDS
 
 
 def kinds_section(match: MatchResult, detail: InferenceDetail) -> Section:
@@ -159,5 +159,5 @@ def _ratio_row(kind: str, ratio: TaskRatio, simulated: bool) -> tuple[Cell, ...]
 def _table(
     table_id: str, caption: str, names: Sequence[str], rows: tuple[tuple[Cell, ...], ...], words: set[str]
 ) -> Table:
-    columns = tuple(Column(name, name not in words) for name in names)
+    columns = columns_of(names, words)
     return Table(id=table_id, caption=caption, columns=columns, rows=rows, sortable=True)

@@ -9,8 +9,8 @@ from harness.analysis.laws.matched import MatchedLaws
 from harness.analysis.laws.multiplier import LawMultiplier
 from harness.analysis.laws.study import Comparison, FamilyLaw
 from harness.analysis.results import Interval
-from harness.report import numbers as n
-from harness.report.blocks import Cell, Column, Section, Table
+from harness.report.page import numbers as n
+from harness.report.page.blocks import Cell, Section, Table, columns_of
 
 _PROJECTED = Markup('<span class="badge modelled">extrapolated</span>')
 
@@ -133,5 +133,5 @@ def _table(
     table_id: str, caption: str, names: tuple[str, ...], rows: list[tuple[Cell, ...]], first_numeric: int
 ) -> Table:
     words = ("In the interval", "Beyond the runs of")
-    columns = tuple(Column(name, i >= first_numeric and name not in words) for i, name in enumerate(names))
+    columns = columns_of(names, words, first_numeric=first_numeric)
     return Table(id=table_id, caption=caption, columns=columns, rows=tuple(rows))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.analysis.inference.results import ServingSide
-from harness.report import numbers as n
-from harness.report.blocks import Cell, Column, Section, Table
+from harness.report.page import numbers as n
+from harness.report.page.blocks import Cell, Section, Table, columns_of
 
 _LATENCIES = (
     ("ttft", "TTFT"),
@@ -95,5 +95,5 @@ def _rates_table(sides: Sequence[ServingSide]) -> Table:
 def _table(
     table_id: str, caption: str, names: Sequence[str], rows: tuple[tuple[Cell, ...], ...], words: set[str]
 ) -> Table:
-    columns = tuple(Column(name, name not in words) for name in names)
+    columns = columns_of(names, words)
     return Table(id=table_id, caption=caption, columns=columns, rows=rows)

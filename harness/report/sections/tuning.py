@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from harness.core.study import StudyInfo, TuningNote
-from harness.report import numbers as n
-from harness.report.blocks import Cell, Column, Section, Table
+from harness.report.page import numbers as n
+from harness.report.page.blocks import Cell, Section, Table, columns_of
 
 
 def tuning_section(study: StudyInfo | None) -> Section:
@@ -33,7 +33,7 @@ def tuning_section(study: StudyInfo | None) -> Section:
         for t in notes
     )
     words = {"Family", "Size", "Tried", "Batches tried", "Where"}
-    columns = tuple(Column(name, name not in words) for name in names)
+    columns = columns_of(names, words)
     table = Table(id="tuning", caption="Learning-rate search", columns=columns, rows=rows)
     lead = "The search is not part of the multipliers; its cost is shown so that nobody has to guess."
     return Section(

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup, escape
 
@@ -139,6 +139,21 @@ def grade_badge(grade: Grade | None, simulated: bool = False) -> Markup:
         return Markup('<span class="badge">no grade</span>')
     kind = "modelled" if is_modelled(grade) else "measured"
     return Markup('<span class="badge {}" title="{}">{} {}</span>').format(kind, GRADE_WORDS[grade], grade, kind)
+
+
+def where(run_ids: Sequence[str]) -> Markup | str:
+    """Return the one run id, or a fold that lists them all."""
+    ids = sorted(set(run_ids))
+    if len(ids) == 1:
+        return ids[0]
+    listed = join((Markup("<code>{}</code>").format(run) for run in ids), ", ")
+    return Markup("<details><summary>{} runs</summary>{}</details>").format(len(ids), listed)
+
+
+def counts(patterns: Sequence[str], values: Sequence[int], source: str) -> Markup:
+    """Return each value in its pattern (``{} files``), joined by commas."""
+    pairs = zip(patterns, values, strict=True)
+    return join((escape(text).format(count(value, source)) for text, value in pairs), ", ")
 
 
 def join(parts: Iterable[Markup | str], separator: str = " ") -> Markup:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from harness.analysis.results import BudgetGap, Equivalence, Interval, MatchResult, Resource, Slice
-from harness.report import numbers as n
-from harness.report.blocks import Cell, Column, Section, Table
-from harness.report.evidence import RESOURCES, multiplier_table, ratio_table
+from harness.report.page import numbers as n
+from harness.report.page.blocks import Cell, Section, Table, columns_of
+from harness.report.sections.ratio_tables import RESOURCES, multiplier_table, ratio_table
 
 _UNITS: dict[Resource, str] = {
     "flops": "FLOP",
@@ -188,5 +188,5 @@ def _table(
     table_id: str, caption: str, names: Sequence[str], rows: tuple[tuple[Cell, ...], ...], first_numeric: int
 ) -> Table:
     words = ("Better", "Sizes", "Grade", "Best size", "Where it stands", "Outcome", "Loss by size")
-    columns = tuple(Column(name, i >= first_numeric and name not in words) for i, name in enumerate(names))
+    columns = columns_of(names, words, first_numeric=first_numeric)
     return Table(id=table_id, caption=caption, columns=columns, rows=rows)

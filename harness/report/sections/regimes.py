@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from harness.analysis.inference.results import Additivity, ArmRegime, InferenceDetail, Metric, ViewRow, Views
-from harness.report import numbers as n
-from harness.report.blocks import Cell, Column, Figure, Section, Table
+from harness.report.page import numbers as n
+from harness.report.page.blocks import Cell, Figure, Section, Table, columns_of
 from harness.report.plots.registry import draw_plot
 
 ENERGY: tuple[tuple[Metric, str, str], ...] = (
@@ -129,7 +129,7 @@ def _figures_table(
     )
     names = (*_NAMES, *(title for _, title, _ in known), *(("Grade",) if grade else ()))
     words = {"Family", "Size", "Kind", "Answers", "Grade"}
-    columns = tuple(Column(name, name not in words) for name in names)
+    columns = columns_of(names, words)
     return Table(id=table_id, caption=caption, columns=columns, rows=body, sortable=True, filterable=True), missing
 
 
@@ -169,7 +169,7 @@ def _sums_table(checks: Sequence[Additivity]) -> Table | None:
         *("Prefill + decode, J per task", "In one window, J per task", "Gap", "Grade"),
     )
     words = {"Outcome", "Run", "Kind", "Answers", "Grade"}
-    columns = tuple(Column(name, name not in words) for name in names)
+    columns = columns_of(names, words)
     caption = "Do prefill and decode add up to the whole?"
     return Table(id="sums", caption=caption, columns=columns, rows=rows, sortable=True) if rows else None
 
@@ -198,7 +198,7 @@ def _view_table(table_id: str, caption: str, rows: Sequence[ViewRow], views: Vie
     )
     names = ("Answers", "Tokens", "What", *(f"Batch, {arm}" for arm in arms), *arms, "Ratio", "n", "Grade")
     words = {"Answers", "Tokens", "What", "Grade"}
-    columns = tuple(Column(name, name not in words) for name in names)
+    columns = columns_of(names, words)
     return Table(id=table_id, caption=caption, columns=columns, rows=body, sortable=True)
 
 

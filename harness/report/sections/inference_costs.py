@@ -8,11 +8,11 @@ from markupsafe import Markup
 
 from harness.analysis.inference.answered import SUITE
 from harness.analysis.inference.results import ArmCost, InferenceDetail, InferenceResult, KindCost
-from harness.report import numbers as n
-from harness.report.blocks import Cell, Column, Section, Table
-from harness.report.equality import signed_interval
-from harness.report.evidence import RATIO_WORDS
-from harness.report.kinds import accuracy_figure
+from harness.report.page import numbers as n
+from harness.report.page.blocks import Cell, Section, Table, columns_of
+from harness.report.sections.equality import signed_interval
+from harness.report.sections.ratio_tables import RATIO_WORDS
+from harness.report.sections.kinds import accuracy_figure
 
 
 def costs_section(result: InferenceResult, suite: KindCost) -> Section:
@@ -140,5 +140,5 @@ def _yes(value: bool | None) -> str:
 def _table(
     table_id: str, caption: str, names: Sequence[str], rows: tuple[tuple[Cell, ...], ...], words: set[str]
 ) -> Table:
-    columns = tuple(Column(name, name not in words) for name in names)
+    columns = columns_of(names, words)
     return Table(id=table_id, caption=caption, columns=columns, rows=rows, sortable=True)

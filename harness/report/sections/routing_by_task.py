@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from harness.analysis.inference.results import InferenceDetail
-from harness.report import numbers as n
-from harness.report.blocks import Cell, Column, Figure, Section, Table
+from harness.report.page import numbers as n
+from harness.report.page.blocks import Cell, Figure, Section, Table, columns_of
 from harness.report.plots.registry import draw_plot
 
 
@@ -112,5 +112,5 @@ def _coverage_table(detail: InferenceDetail) -> Table | None:
 def _table(
     table_id: str, caption: str, names: tuple[str, ...], rows: tuple[tuple[Cell, ...], ...], words: set[str]
 ) -> Table | None:
-    columns = tuple(Column(name, name not in words) for name in names)
+    columns = columns_of(names, words)
     return Table(id=table_id, caption=caption, columns=columns, rows=rows, sortable=True) if rows else None

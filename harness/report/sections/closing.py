@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from harness.analysis.results import MatchResult
 from harness.core.records import RunRecord
 from harness.core.study import StudyInfo
-from harness.report import numbers as n
-from harness.report.blocks import Cell, Section
+from harness.report.page import numbers as n
+from harness.report.page.blocks import Cell, Section
 
 _METHODS = (
     (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from markupsafe import Markup
@@ -15,6 +16,16 @@ class Column:
 
     title: str
     numeric: bool = False
+
+
+def text_columns(*names: str) -> tuple[Column, ...]:
+    """Return columns of words."""
+    return tuple(Column(name) for name in names)
+
+
+def columns_of(names: Sequence[str], words: Collection[str] = (), *, first_numeric: int = 0) -> tuple[Column, ...]:
+    """Return columns that hold numbers from `first_numeric` on, but for those named in `words`, which hold words."""
+    return tuple(Column(name, i >= first_numeric and name not in words) for i, name in enumerate(names))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

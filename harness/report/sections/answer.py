@@ -12,8 +12,8 @@ from harness.analysis.results import Interval, MatchResult, Multiplier
 from harness.analysis.verdicts import ClaimVerdict
 from harness.core.records import RunRecord
 from harness.core.units import format_digits
-from harness.report import numbers as n
-from harness.report.blocks import Card, Cell
+from harness.report.page import numbers as n
+from harness.report.page.blocks import Card, Cell
 from harness.report.plots.verdict_scale import verdict_scale
 
 _TONES = {

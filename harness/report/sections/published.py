@@ -12,8 +12,8 @@ from harness.analysis.results import Interval, MatchResult, Resource, TaskMetric
 from harness.analysis.stats import invert_interval
 from harness.core.records import Grade
 from harness.core.units import format_digits
-from harness.report import numbers as n
-from harness.report.blocks import Cell, Column, Section, Table
+from harness.report.page import numbers as n
+from harness.report.page.blocks import Cell, Column, Section, Table
 
 _NAMES = ("What was published", "About", "Computed", "This study", "Isolates", "Tags", "Arithmetic")
 _MAX_FORMULA = 60

@@ -1,0 +1,137 @@
+"""The page of a study that trained two families to a common quality."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from harness.analysis.claims import load_published
+from harness.analysis.inference.detail import describe_matched
+from harness.analysis.inference.results import InferenceDetail
+from harness.analysis.laws.matched import fit_matched
+from harness.analysis.results import MatchResult
+from harness.analysis.verdicts import ClaimVerdict
+from harness.core.records import RunRecord
+from harness.core.study import StudyInfo
+from harness.report.page import numbers as n
+from harness.report.page.blocks import Section
+from harness.report.page.render import PageParts, render_page
+from harness.report.sections import (
+    answer,
+    checks,
+    closing,
+    environment,
+    equality,
+    expert_load,
+    findings,
+    frontier,
+    headline,
+    kinds,
+    laws,
+    power,
+    published,
+    regimes,
+    routing_by_task,
+    runs,
+    task_energy,
+    tuning,
+)
+
+
+def render_report(  # noqa: PLR0917 - the parts of a page in the order that they are read
+    records: Sequence[RunRecord],
+    study: StudyInfo | None,
+    match: MatchResult,
+    verdicts: Sequence[ClaimVerdict],
+    unreadable: Sequence[str],
+    traces: Mapping[str, Mapping[str, Any]],
+    *,
+    now_utc: str | None = None,
+) -> str:
+    """Return the page. A pure function: no clock, no order that depends on the caller, no disk but the package's own.
+
+    The package's own are the templates and the published claims.
+    """
+    records = sorted(records, key=lambda record: record.run_id)
+    return render_page(
+        PageParts(
+            title=study.title if study is not None else f"Runs of {match.study}",
+            study=match.study,
+            arms=(match.baseline_arm, match.candidate_arm),
+            summary=tuple(answer.summarise(match, verdicts, records)),
+            overview=tuple(_overview(records, match, unreadable)),
+            cards=tuple(answer.make_card(verdict, match) for verdict in verdicts),
+            sections=tuple(_sections(records, study, match, verdicts, unreadable, traces)),
+            built_utc=now_utc,
+        )
+    )
+
+
+def _sections(  # noqa: PLR0917 - the same parts
+    records: Sequence[RunRecord],
+    study: StudyInfo | None,
+    match: MatchResult,
+    verdicts: Sequence[ClaimVerdict],
+    unreadable: Sequence[str],
+    traces: Mapping[str, Mapping[str, Any]],
+) -> list[Section]:
+    detail = describe_matched(records, match, study)
+    return [
+        headline.headline_section(match),
+        frontier.flops_section(match),
+        frontier.joules_section(match),
+        headline.curve_section(match, verdicts),
+        equality.budgets_section(match),
+        equality.slices_section(match),
+        laws.laws_section(fit_matched(match)),
+        task_energy.tasks_section(match),
+        *_inference_sections(match, detail),
+        equality.equivalence_section(match),
+        published.published_section(load_published(), match),
+        power.trace_section(records, traces, match.candidate_arm),
+        expert_load.routing_section(records),
+        checks.checks_section(match),
+        findings.findings_section(records, match, unreadable, study),
+        runs.runs_section(records, match),
+        environment.sources_section(records),
+        tuning.tuning_section(study),
+        closing.methods_section(match, study),
+        closing.reproduce_section(records, study),
+        closing.limits_section(records, match),
+    ]
+
+
+def _inference_sections(match: MatchResult, detail: InferenceDetail) -> list[Section]:
+    """Return what the runs say of kinds of tasks and regimes; nothing where their windows carry none."""
+    sections = []
+    if match.kinds or detail.scores:
+        sections.append(kinds.kinds_section(match, detail))
+    if match.task_pairs:
+        sections.append(kinds.pairs_section(match))
+    if detail.arm_regimes:
+        sections.append(regimes.regimes_section(detail, match.baseline_arm, match.candidate_arm))
+    if detail.views is not None:
+        sections.append(regimes.views_section(detail.views))
+    if detail.routing or detail.coverage:
+        sections.append(routing_by_task.routing_by_task_section(detail))
+    return sections
+
+
+def _overview(records: Sequence[RunRecord], match: MatchResult, unreadable: Sequence[str]) -> list[tuple[str, Markup]]:
+    finished = [r for r in records if r.status == "finished"]
+    source = n.runs(r.run_id for r in finished)
+    duration = sum(window.duration_s for r in records for window in r.windows)
+    failed = len(records) - len(finished)
+    return [
+        ("finished runs", n.count(len(finished), source)),
+        ("failed", n.count(failed, n.runs(r.run_id for r in records if r.status == "failed"))),
+        ("unreadable files", n.count(len(unreadable), "files of the store")),
+        ("seeds", n.count(len({r.seed for r in finished}), source)),
+        ("time in measured windows", n.seconds(duration, "sum of all windows' durations")),
+        (
+            "matched loss, bits per byte",
+            n.fixed(match.matched_loss, 3, f"rule: {match.rule}", match.matched_loss_reason),
+        ),
+    ]
