@@ -41,8 +41,21 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Download:
+    """A file that the page carries inside itself: its name, what it holds, and its bytes."""
+
+    file_name: str
+    title: str
+    media_type: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """An inline SVG, its caption, and the table that says the same in numbers."""
+    """An inline SVG, its caption, and the table that says the same in numbers.
+
+    Marks of the drawing name rows of `table` (`plots.style.mark_rows`): pointing at a mark shows its row.
+    """
 
     id: str
     caption: str
@@ -53,7 +66,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """One section of the page, in the order lead, figures, tables, facts, notes."""
+    """One section of the page, in the order lead, figures, code, facts, tables, downloads, notes."""
 
     id: str
     title: str
@@ -63,6 +76,7 @@ class Section:
     facts: tuple[tuple[str, Cell], ...] = ()
     notes: tuple[Cell, ...] = ()
     code: str = ""
+    downloads: tuple[Download, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

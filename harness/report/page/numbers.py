@@ -156,6 +156,11 @@ def counts(patterns: Sequence[str], values: Sequence[int], source: str) -> Marku
     return join((escape(text).format(count(value, source)) for text, value in pairs), ", ")
 
 
+def projected_badge() -> Markup:
+    """Return the mark of a number that nobody measured: a projection by a model or beyond what was run."""
+    return Markup('<span class="badge modelled" title="a projection, grade D: nobody measured it">projected</span>')
+
+
 def join(parts: Iterable[Markup | str], separator: str = " ") -> Markup:
     """Join parts, escaping those that are plain text."""
     return escape(separator).join(parts)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import matplotlib as mpl
 from markupsafe import Markup, escape
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -111,6 +112,11 @@ def _paint_svg(paint: Callable[[Figure], None], size: tuple[float, float]) -> st
         stream = io.StringIO()
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     return stream.getvalue()
+
+
+def mark_rows(artist: Artist, rows: Sequence[int]) -> None:
+    """Say which rows of the figure's table the marks of `artist` stand for, in the order in which they are drawn."""
+    artist.set_gid("rows-" + "-".join(map(str, rows)))
 
 
 def is_narrow(axes: Axes) -> bool:

@@ -11,8 +11,8 @@ from harness.analysis.inference.results import ArmCost, InferenceDetail, Inferen
 from harness.report.page import numbers as n
 from harness.report.page.blocks import Cell, Section, Table, columns_of
 from harness.report.sections.equality import signed_interval
-from harness.report.sections.ratio_tables import RATIO_WORDS
 from harness.report.sections.kinds import accuracy_figure
+from harness.report.sections.ratio_tables import RATIO_WORDS
 
 
 def costs_section(result: InferenceResult, suite: KindCost) -> Section:
