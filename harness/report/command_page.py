@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
 
 from harness import __version__
 from harness.report.page import numbers as n
-from harness.report.page.render import TEMPLATES
+from harness.report.page.render import TEMPLATES, content_policy, page_style
 from harness.report.plots.power_trace import power_trace
 
 _DOMAINS = {"gpu": "GPU", "cpu": "CPU", "dram": "Memory", "system": "Whole system"}
@@ -21,6 +20,7 @@ def render_command_page(content: Mapping[str, Any], trace: dict[str, Any]) -> st
     """Return the page for the JSON of ``isojoule measure`` and the meter's trace; everything in it is escaped."""
     readings = content["readings"]
     warning = n.warning_word(n.energy_word(reading["grade"], reading["simulated"]) for reading in readings)
+    style = page_style()
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
@@ -34,7 +34,8 @@ def render_command_page(content: Mapping[str, Any], trace: dict[str, Any]) -> st
         findings=content["findings"],
         figure=power_trace(trace, "the command", word=warning.capitalize(), where="the command") or "",
         co2e=content.get("co2e"),
-        style=Markup((TEMPLATES / "style.css").read_text()),  # noqa: S704 - our own file
+        style=style,
+        policy=content_policy(style, ""),
         version=__version__,
     )
 

@@ -16,6 +16,7 @@ from harness.core.units import format_digits
 from harness.report.page import numbers as n
 from harness.report.page.blocks import Cell, Section
 from harness.report.page.render import PageParts, render_page
+from harness.report.page.sources import with_sources
 from harness.report.sections import answer, checks, closing, environment, findings, power
 from harness.report.sections.inference_costs import accuracy_section, costs_section, ratios_section
 from harness.report.sections.inference_runs import inference_runs_section, models_section
@@ -47,6 +48,7 @@ _METHODS = (
 )
 
 
+@with_sources
 def render_inference(  # noqa: PLR0917 - the parts of a page in the order that they are read
     records: Sequence[RunRecord],
     study: StudyInfo | None,

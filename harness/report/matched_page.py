@@ -18,6 +18,7 @@ from harness.core.study import StudyInfo
 from harness.report.page import numbers as n
 from harness.report.page.blocks import Section
 from harness.report.page.render import PageParts, render_page
+from harness.report.page.sources import with_sources
 from harness.report.sections import (
     answer,
     checks,
@@ -40,6 +41,7 @@ from harness.report.sections import (
 )
 
 
+@with_sources
 def render_report(  # noqa: PLR0917 - the parts of a page in the order that they are read
     records: Sequence[RunRecord],
     study: StudyInfo | None,

@@ -14,7 +14,9 @@ from harness.analysis.results import Interval, Multiplier
 from harness.analysis.stats import Estimate
 from harness.core.records import Grade
 from harness.core.units import format_digits, format_duration, format_si
+from harness.report.page.sources import cite_runs
 
+_MAX_LISTED = 12
 TIMES = "\N{MULTIPLICATION SIGN}"
 GRADE_WORDS: dict[str, str] = {
     "A": "hardware energy counter",
@@ -72,7 +74,7 @@ def interval(value: Interval | None, source: str, suffix: str = TIMES) -> Markup
     """Return ``low to high (95%, method)`` or that there is no interval."""
     if value is None:
         return Markup('<span class="why">no interval</span>')
-    return Markup('{} to {} <small class="why">{:.0f}%, {}</small>').format(
+    return Markup('{} to {} <small class="why how">{:.0f}%, {}</small>').format(
         num(value.low, format_digits(value.low) + suffix, source),
         num(value.high, format_digits(value.high) + suffix, source),
         100 * value.level,
@@ -89,8 +91,8 @@ def estimate(value: Estimate, unit: str, source: str) -> Markup:
     if value.interval is None:
         return Markup('{} <small class="why">{}</small>').format(number, value.reason or "no interval")
     ends = (shown(value.interval.low, source), shown(value.interval.high, source))
-    return Markup('{} <small class="why" title="{:.0f}%, {}">{} to {}</small>').format(
-        number, 100 * value.interval.level, value.interval.method, *ends
+    return Markup('{} <small class="why">{} to {}</small> <small class="why how">{:.0f}%, {}</small>').format(
+        number, *ends, 100 * value.interval.level, value.interval.method
     )
 
 
@@ -106,9 +108,8 @@ def multiplier(value: Multiplier) -> Markup:
 
 
 def runs(run_ids: Iterable[str]) -> str:
-    """Return the source line that names run ids."""
-    ids = sorted(set(run_ids))
-    return "runs: " + ", ".join(ids) if ids else "no runs"
+    """Return the source line of run ids; on a page a token of its book (``runs §3``), which composes like any text."""
+    return cite_runs(run_ids)
 
 
 def is_modelled(grade: Grade | None) -> bool:
@@ -142,10 +143,12 @@ def grade_badge(grade: Grade | None, simulated: bool = False) -> Markup:
 
 
 def where(run_ids: Sequence[str]) -> Markup | str:
-    """Return the one run id, or a fold that lists them all."""
+    """Return the one run id, a fold that lists a few, or of many the count, whose source names them."""
     ids = sorted(set(run_ids))
     if len(ids) == 1:
         return ids[0]
+    if len(ids) > _MAX_LISTED:
+        return num(len(ids), f"{len(ids)} runs", runs(ids))
     listed = join((Markup("<code>{}</code>").format(run) for run in ids), ", ")
     return Markup("<details><summary>{} runs</summary>{}</details>").format(len(ids), listed)
 

@@ -1,23 +1,45 @@
-"""Fill the page's template: the shell around the sections, the same bytes for the same parts."""
+"""Fill the page's template: the shell around the sections, the same bytes for the same parts.
+
+A strict Content-Security-Policy lets only this page's own style and script run, by their hashes; there is no inline
+style or handler, nothing is loaded, and data that the script reads is compressed text without any markup.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import base64
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
 from markupsafe import Markup
 
-from harness.report.page.blocks import Card, Cell, Section
+from harness.core.units import format_si
+from harness.report.page.blocks import Card, Cell, Download, Section, Table
+from harness.report.page.glossary import TERMS, Explainer, term_id
+from harness.report.page.sources import current_book
+from harness.report.page.tables import TableView, pack_payload, view_table
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
-_INFERENCE = {"costs-section", "kinds-section", "regimes-section", "serving-section", "models-section"}
+_STYLES = ("style.css", "parts.css")
+_SCRIPTS = ("tables.js", "report.js")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Live:
+    """A page that is made again while its study runs: the browser reloads it after `seconds`."""
+
+    seconds: int
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageParts:
-    """What a page shows, in the order in which it is read."""
+    """What a page shows, in the order in which it is read.
+
+    `records_href` is where the records' files stand relative to the page, empty where the page does not stand beside
+    them.
+    """
 
     title: str
     study: str
@@ -27,10 +49,23 @@ class PageParts:
     cards: tuple[Card, ...]
     sections: tuple[Section, ...]
     built_utc: str | None = None
+    records_href: str = ""
+    live: Live | None = None
 
 
 def render_page(parts: PageParts) -> str:
-    """Return the page. A pure function: no clock, no disk but the templates of this package."""
+    """Return the page. A pure function of its parts and the open book of sources; reads only this package's templates.
+
+    The parts are to be made and rendered inside one book (`sources.with_sources`).
+    """
+    explainer, long_tables = Explainer(), dict[str, tuple[str, ...]]()
+
+    def view(table: Table) -> TableView:
+        found = view_table(table)
+        if found.hidden_rows:
+            long_tables[f"t-{table.id}"] = found.hidden_rows
+        return found
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -39,24 +74,57 @@ def render_page(parts: PageParts) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters |= {
+        "explain": explainer.explain,
+        "hint": explainer.hint,
+        "data_address": data_address,
+        "bytes": lambda size: format_si(size, "B"),
+        "term_id": term_id,
+    }
+    style, script = page_style(), _asset(*_SCRIPTS)
     return environment.get_template("report.html.j2").render(
         title=parts.title,
         study=parts.study,
         built_utc=parts.built_utc,
+        records_href=parts.records_href,
+        live=parts.live,
         baseline=parts.arms[0],
         candidate=parts.arms[1],
         summary=parts.summary,
         overview=parts.overview,
         cards=parts.cards,
         sections=parts.sections,
-        style=_asset("style.css") + _inference_style(parts.sections),
-        script=_asset("report.js"),
+        view=view,
+        terms=sorted(TERMS.items(), key=lambda item: item[0].lower()),
+        payload=lambda: pack_payload({"sources": current_book().to_json(), "tables": long_tables}),
+        style=style,
+        script=script,
+        policy=content_policy(style, script),
     )
 
 
-def _inference_style(sections: Sequence[Section]) -> Markup:
-    return _asset("inference.css") if _INFERENCE & {section.id for section in sections} else Markup("")
+def page_style() -> Markup:
+    """Return the style of every page."""
+    return _asset(*_STYLES)
 
 
-def _asset(name: str) -> Markup:
-    return Markup((TEMPLATES / name).read_text(encoding="utf-8"))  # noqa: S704 - a file of this package
+def content_policy(style: str, script: str) -> str:
+    """Return the Content-Security-Policy under which only this style and this script take effect."""
+    return (
+        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def data_address(file: Download) -> str:
+    """Return the file as a ``data:`` address, which is saved without asking any network."""
+    return f"data:{file.media_type};base64,{base64.b64encode(file.content).decode('ascii')}"
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
+
+
+def _asset(*names: str) -> Markup:
+    texts = [(TEMPLATES / name).read_text(encoding="utf-8") for name in names]
+    return Markup("".join(texts))  # noqa: S704 - files of this package

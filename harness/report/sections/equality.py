@@ -172,7 +172,7 @@ def signed_interval(interval: Interval | None, source: str) -> Markup:
     """Return the ends of an interval of a difference, with their signs, and how it was made."""
     if interval is None:
         return Markup('<span class="why">no interval</span>')
-    return Markup('{} to {} <small class="why">{:.0f}%, {}</small>').format(
+    return Markup('{} to {} <small class="why how">{:.0f}%, {}</small>').format(
         n.num(interval.low, _signed(interval.low), source),
         n.num(interval.high, _signed(interval.high), source),
         100 * interval.level,

@@ -1,78 +1,191 @@
-"use strict";
-// Sort, filter, copy and theme. The page reads well without any of it.
+// Sources of numbers, hover of figures, contents, theme, print. Follows tables.js in the same script.
 (function () {
   const root = document.documentElement;
+  const main = document.querySelector("main");
+  const panel = document.getElementById("panel");
+  const GROUPS = "tbody, p, dl, ul, figcaption, caption, .card";
+  const MAX_RUNS = 50;
 
-  function keyOf(row, column) {
-    const cell = row.cells[column];
-    const number = cell.querySelector("[data-value]");
-    if (number) {
-      const value = number.getAttribute("data-value");
-      return value === "" ? null : Number(value);
-    }
-    return cell.textContent.trim();
+  // Numbers: one stop of the keyboard a table or paragraph; arrows move between its numbers, Enter opens the source.
+  function makeStop(number) {
+    number.tabIndex = 0;
+    number.setAttribute("role", "button");
+    number.setAttribute("aria-haspopup", "dialog");
   }
 
-  function compare(a, b, sign) {
-    if (a === null || b === null) {
-      return a === b ? 0 : a === null ? 1 : -1; // the unknown stays at the end
-    }
-    if (typeof a === "number" && typeof b === "number") {
-      return sign * (a - b);
-    }
-    return sign * String(a).localeCompare(String(b), "en", { numeric: true });
-  }
-
-  function sortBy(table, column) {
-    const heads = table.tHead.rows[0].cells;
-    const head = heads[column];
-    const up = head.getAttribute("aria-sort") !== "ascending";
-    for (const other of heads) {
-      other.removeAttribute("aria-sort");
-    }
-    head.setAttribute("aria-sort", up ? "ascending" : "descending");
-    const body = table.tBodies[0];
-    const rows = Array.from(body.rows).map((row) => [keyOf(row, column), row]);
-    rows.sort((a, b) => compare(a[0], b[0], up ? 1 : -1));
-    body.append(...rows.map((pair) => pair[1]));
-  }
-
-  for (const table of document.querySelectorAll("table.sortable")) {
-    Array.from(table.tHead.rows[0].cells).forEach((head, column) => {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.textContent = head.textContent;
-      button.addEventListener("click", () => sortBy(table, column));
-      head.replaceChildren(button);
-    });
-  }
-
-  for (const input of document.querySelectorAll("input[data-table]")) {
-    const table = document.getElementById(input.dataset.table);
-    const label = input.closest("label");
-    const output = label.querySelector("output");
-    label.hidden = false;
-    const apply = () => {
-      const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
-      let shown = 0;
-      for (const row of table.tBodies[0].rows) {
-        const text = row.textContent.toLowerCase();
-        row.hidden = !words.every((word) => text.includes(word));
-        shown += row.hidden ? 0 : 1;
+  function arm(within) {
+    const seen = new Set();
+    for (const number of all(".n", within)) {
+      const group = number.closest(GROUPS) || number.parentElement;
+      if (!seen.has(group)) {
+        seen.add(group);
+        if (!group.querySelector('.n[tabindex="0"]')) {
+          makeStop(number);
+        }
       }
-      output.textContent = shown + " of " + table.tBodies[0].rows.length + " rows";
-    };
-    input.addEventListener("input", apply);
-    apply();
+    }
   }
+
+  function move(number, key) {
+    const group = number.closest(GROUPS) || number.parentElement;
+    const numbers = all(".n", group);
+    let next = numbers[numbers.indexOf(number) + (key === "ArrowRight" ? 1 : -1)];
+    const cell = number.closest("td");
+    if (cell && (key === "ArrowUp" || key === "ArrowDown")) {
+      const row = key === "ArrowUp" ? cell.parentElement.previousElementSibling : cell.parentElement.nextElementSibling;
+      next = row && row.cells[cell.cellIndex].querySelector(".n");
+    }
+    if (next) {
+      number.removeAttribute("tabindex");
+      number.removeAttribute("role");
+      number.removeAttribute("aria-haspopup");
+      makeStop(next);
+      next.focus();
+    }
+  }
+
+  function runRows() {
+    const grid = grids.get("t-runs");
+    return new Map(grid ? grid.strings.map((_, index) => [String(grid.key(index, 0)), index]) : []);
+  }
+
+  function findRuns(source, sources) {
+    const found = new Set();
+    for (const [, number] of source.matchAll(/§(\d+)/g)) {
+      for (const range of (sources.sets[number - 1] || "").split(",").filter(Boolean)) {
+        const [first, last] = range.split("-").map(Number);
+        for (let index = first; index <= (last === undefined ? first : last); index += 1) {
+          found.add(sources.runs[index]);
+        }
+      }
+    }
+    return found;
+  }
+
+  let opener = null;
+  async function openPanel(number) {
+    const { sources } = await payload;
+    const rows = runRows();
+    const source = number.dataset.source;
+    const runs = findRuns(source, sources);
+    source.split(/[\s,;]+|: /).filter((word) => rows.has(word)).forEach((word) => runs.add(word));
+    const cell = number.closest("td, dd, p, li") || number;
+    const words = Array.from(cell.querySelectorAll(".badge")).map((badge) => badge.textContent);
+    const facts = [
+      ["Exact value", number.dataset.value || "unknown"],
+      ["Shown as", number.textContent + (words.length ? ` (${words.join(", ")})` : "")],
+      ["From", source.replace(/§(\d+)/g, (_, set) => `set ${set}`) || "the study"],
+    ];
+    const list = panel.querySelector("dl");
+    list.replaceChildren(
+      ...facts.map(([name, text]) => {
+        const pair = make("div");
+        pair.append(make("dt", name), make("dd", text));
+        return pair;
+      })
+    );
+    const links = panel.querySelector("ul");
+    links.replaceChildren(...Array.from(runs).slice(0, MAX_RUNS).map((run) => listRun(run, rows)));
+    if (runs.size > MAX_RUNS) {
+      links.append(make("li", `and ${runs.size - MAX_RUNS} more runs`));
+    }
+    panel.querySelector(".count").textContent = runs.size ? `${runs.size} run${runs.size === 1 ? "" : "s"}` : "No single runs";
+    opener = number;
+    panel.show();
+    panel.querySelector("button").focus();
+  }
+
+  function listRun(run, rows) {
+    const item = make("li");
+    if (rows.has(run)) {
+      const link = make("a", run);
+      link.href = "#runs-section";
+      link.addEventListener("click", (event) => {
+        event.preventDefault();
+        closePanel(false);
+        grids.get("t-runs").show(rows.get(run));
+      });
+      item.append(link);
+    } else {
+      item.append(make("span", run));
+    }
+    if (main.dataset.records) {
+      const file = make("a", "record");
+      file.href = `${main.dataset.records}${encodeURIComponent(run)}.json`;
+      item.append(" ", file);
+    }
+    return item;
+  }
+
+  function closePanel(back) {
+    panel.close();
+    if (back && opener && opener.isConnected) {
+      opener.focus();
+    }
+  }
+
+  panel.querySelector("button").addEventListener("click", () => closePanel(true));
+  document.addEventListener("click", (event) => {
+    const number = event.target.closest(".n");
+    if (number) {
+      openPanel(number);
+    }
+  });
+  document.addEventListener("keydown", (event) => {
+    const number = event.target.closest && event.target.closest('.n[role="button"]');
+    if (event.key === "Escape" && panel.open) {
+      closePanel(true);
+    } else if (number && (event.key === "Enter" || event.key === " ")) {
+      event.preventDefault();
+      openPanel(number);
+    } else if (number && event.key.startsWith("Arrow")) {
+      event.preventDefault();
+      move(number, event.key);
+    }
+  });
+  arm(document);
+  document.addEventListener("drawn", (event) => arm(event.target));
+
+  // Figures: a mark tells its row of the table below, and leads there.
+  const tip = document.getElementById("tip");
+  function rowOf(event) {
+    const mark = event.target.closest("[data-row]");
+    const figure = mark && mark.closest("figure");
+    const table = figure && document.querySelector(`details[data-figure="${CSS.escape(figure.id)}"] table`);
+    return table ? [grids.get(table.id), Number(mark.getAttribute("data-row"))] : null;
+  }
+  document.addEventListener("pointermove", (event) => {
+    const found = event.target.closest(".plot-wrap") && rowOf(event);
+    tip.hidden = !found || !found[0].strings[found[1]];
+    if (!tip.hidden) {
+      const texts = found[0].cells(found[1]);
+      tip.replaceChildren(
+        ...found[0].heads.flatMap((head, column) => [
+          make("dt", head.querySelector(".h").textContent), make("dd", texts[column]),
+        ])
+      );
+      tip.style.left = `${Math.max(8, Math.min(event.clientX + 14, window.innerWidth - tip.offsetWidth - 8))}px`;
+      const below = event.clientY + 16;
+      const fits = below + tip.offsetHeight < window.innerHeight;
+      tip.style.top = `${fits ? below : Math.max(8, event.clientY - 16 - tip.offsetHeight)}px`;
+    }
+  });
+  all(".plot-wrap").forEach((plot) =>
+    plot.addEventListener("click", (event) => {
+      const found = rowOf(event);
+      if (found) {
+        tip.hidden = true;
+        found[0].show(found[1]);
+      }
+    })
+  );
 
   async function copy(text) {
     if (navigator.clipboard && window.isSecureContext) {
       await navigator.clipboard.writeText(text);
       return;
     }
-    const area = document.createElement("textarea"); // pages opened from disk may have no clipboard interface
-    area.value = text;
+    const area = make("textarea", text); // pages opened from disk may have no clipboard interface
     document.body.append(area);
     area.select();
     const done = document.execCommand("copy");
@@ -82,7 +195,7 @@
     }
   }
 
-  for (const button of document.querySelectorAll("button[data-copy]")) {
+  for (const button of all("button[data-copy]")) {
     button.hidden = false;
     button.addEventListener("click", async () => {
       try {
@@ -104,9 +217,29 @@
     root.dataset.theme = dark ? "light" : "dark";
   });
 
+  // Contents: open beside a wide page, with the section that is read marked.
+  const contents = document.querySelector(".contents details");
+  const wide = window.matchMedia("(min-width: 1500px)");
+  const unfold = () => (contents.open = wide.matches);
+  unfold();
+  wide.addEventListener("change", unfold);
+  const links = new Map(all(".contents a").map((link) => [link.getAttribute("href").slice(1), link]));
+  const observer = new IntersectionObserver(
+    (entries) => {
+      for (const entry of entries.filter((found) => found.isIntersecting)) {
+        links.forEach((link) => link.removeAttribute("aria-current"));
+        links.get(entry.target.id).setAttribute("aria-current", "true");
+      }
+    },
+    { rootMargin: "-10% 0px -80% 0px" }
+  );
+  all("main section[id]").filter((section) => links.has(section.id)).forEach((section) => observer.observe(section));
+
+  let unfolded = [];
   window.addEventListener("beforeprint", () => {
-    for (const details of document.querySelectorAll("details:not(.numbers)")) {
-      details.open = true;
-    }
+    unfolded = all("main details:not([open])");
+    unfolded.forEach((details) => (details.open = true));
+    grids.forEach((grid) => grid.widen(500)); // longer ones print their first page, which says so
   });
+  window.addEventListener("afterprint", () => unfolded.forEach((details) => (details.open = false)));
 })();

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import json
+import re
 from dataclasses import dataclass
 from html.parser import HTMLParser
+from typing import Any
 
 
 @dataclass
@@ -15,8 +20,29 @@ class Number:
     text: str = ""
 
 
+def read_payload(html: str) -> dict[str, Any]:
+    """Return what the page carries for its script: sources, and the rows of long tables."""
+    block = re.search(r'id="payload">([^<]*)<', html)
+    if block is None:
+        return {"sources": {"runs": [], "sets": []}, "tables": {}}
+    return dict(json.loads(gzip.decompress(base64.b64decode(block.group(1)))))
+
+
+def resolve(source: str, sources: dict[str, Any]) -> str:
+    """Return a source with each token of a set of runs written out."""
+
+    def write_out(token: re.Match[str]) -> str:
+        places: list[int] = []
+        for part in sources["sets"][int(token.group(1)) - 1].split(","):
+            first, _, last = part.partition("-")
+            places += range(int(first), int(last or first) + 1)
+        return "runs: " + ", ".join(sources["runs"][place] for place in places)
+
+    return re.sub(r"runs §(\d+)", write_out, source)
+
+
 class Page(HTMLParser):
-    """Collects numbers, element ids, svg titles and rows of tables."""
+    """Collects numbers, element ids, svg titles and rows of tables; of long tables all rows, out of the payload."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -27,7 +53,14 @@ class Page(HTMLParser):
         self.rows: dict[str, list[list[Number]]] = {}
         self._table = ""
         self._open: Number | None = None
+        payload = read_payload(html)
+        self.sources = payload["sources"]
         self.feed(html)
+        for table, rows in payload["tables"].items():
+            self.rows[table] = self.rows[table][:1]
+            self._table = table
+            self.feed("".join(rows))
+            self._table = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Note numbers, ids and addresses."""
@@ -41,7 +74,9 @@ class Page(HTMLParser):
         if tag == "tr" and self._table:
             self.rows.setdefault(self._table, []).append([])
         if "data-value" in found:
-            self._open = Number(float(found["data-value"]) if found["data-value"] else None, found["data-source"])
+            self._open = Number(
+                float(found["data-value"]) if found["data-value"] else None, resolve(found["data-source"], self.sources)
+            )
             self.numbers.append(self._open)
             if self._table and self.rows.get(self._table):
                 self.rows[self._table][-1].append(self._open)

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from harness.core.records import RunRecord
-from harness.report.sections import answer, runs
 from harness.report.matched_page import render_report
 from harness.report.plots.registry import PLOTS
 from harness.report.plots.style import log_ticks
+from harness.report.sections import answer, runs
 
 _SPEC = importlib.util.spec_from_file_location("isojoule_report_pages", Path(__file__).with_name("pages.py"))
 assert _SPEC is not None

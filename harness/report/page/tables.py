@@ -1,0 +1,90 @@
+"""Tables as markup: short ones whole, of long ones the first rows and the rest in the page's payload.
+
+Ten thousand rows as elements make a page of 13 MB that takes seconds to open. A long table shows its first rows as they
+are, and all of its rows, the same markup, travel compressed; the script pages, sorts and filters over all of them.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from harness.report.page.blocks import Cell, Column, Table
+
+MAX_SHORT = 60
+SHOWN_OF_LONG = 40
+_MIN_SORTABLE = 3
+_MIN_FILTERABLE = 13
+_LONG_TEXT = 40
+_IDS = ("Run", "Commit", "SHA-256", "SHA-256 of the weights")
+# How an interval was made, as `numbers.interval` writes it: said once where a whole table shares it.
+_HOW = re.compile(r' ?<small class="why how">([^<]*)</small>')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableView:
+    """A table as the template writes it; `hidden_rows` is empty where all rows stand in the page."""
+
+    id: str
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[Markup, ...]
+    num_rows: int
+    sortable: bool
+    filterable: bool
+    common: str = ""
+    hidden_rows: tuple[str, ...] = ()
+
+
+def view_table(table: Table) -> TableView:
+    """Return the table's rows as markup; of a long one the first rows, with all rows in `hidden_rows`."""
+    rows, common = _say_once([_render_row(table.columns, row) for row in table.rows])
+    long = len(rows) > MAX_SHORT
+    return TableView(
+        id=table.id,
+        caption=table.caption,
+        columns=table.columns,
+        rows=rows[:SHOWN_OF_LONG] if long else rows,
+        num_rows=len(rows),
+        sortable=table.sortable or len(rows) >= _MIN_SORTABLE,
+        filterable=table.filterable or len(rows) >= _MIN_FILTERABLE,
+        common=common,
+        hidden_rows=tuple(str(row) for row in rows) if long else (),
+    )
+
+
+def pack_payload(content: Mapping[str, Any]) -> str:
+    """Return `content` as JSON, compressed and in base64: the same text for the same content, and no markup in it."""
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return base64.b64encode(gzip.compress(text.encode("utf-8", "replace"), compresslevel=9, mtime=0)).decode("ascii")
+
+
+def _say_once(rows: list[Markup]) -> tuple[tuple[Markup, ...], str]:
+    """Take out how intervals were made where all rows say the same; return the rows and that text."""
+    found = [how for row in rows for how in _HOW.findall(row)]
+    if len(found) < 2 or len(set(found)) > 1:
+        return tuple(rows), ""
+    return tuple(Markup(_HOW.sub("", row)) for row in rows), Markup(found[0]).unescape()  # noqa: S704 - rows without a part
+
+
+def _render_row(columns: Sequence[Column], row: Sequence[Cell]) -> Markup:
+    return Markup("<tr>{}</tr>").format(
+        Markup("").join(_render_cell(column, cell) for column, cell in zip(columns, row, strict=True))
+    )
+
+
+def _render_cell(column: Column, cell: Cell) -> Markup:
+    text = escape(cell)
+    if column.title in _IDS:
+        return Markup('<td class="id">') + text + Markup("</td>")
+    if column.numeric:
+        return Markup('<td class="num">') + text + Markup("</td>")
+    long = len(text) > _LONG_TEXT and len(text.striptags()) > _LONG_TEXT
+    return (Markup('<td class="long">') if long else Markup("<td>")) + text + Markup("</td>")
