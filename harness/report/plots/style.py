@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import io
 import math
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import matplotlib as mpl
-from markupsafe import Markup, escape
+from markupsafe import Markup
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -22,6 +21,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from harness.core.units import format_digits, format_si
 from harness.report.page.numbers import TIMES
+from harness.report.plots.svg import inline
 
 INK, MUTED, GRID = "#010101", "#020202", "#030303"
 BASELINE, CANDIDATE, THIRD, FOURTH = "#040404", "#050505", "#060606", "#070707"
@@ -78,6 +78,7 @@ _RC: Any = {
     "patch.edgecolor": INK,
     "lines.markeredgecolor": PAPER,
     "lines.linewidth": 1.4,
+    "lines.solid_capstyle": "butt",
 }
 
 
@@ -95,7 +96,7 @@ def draw(
     Sizes are in inches. Text in an SVG shrinks with the page, so one drawing cannot be legible at both widths.
     """
     return Markup("").join(
-        inline(_paint_svg(paint, size), name, title, description, kind)
+        inline(_paint_svg(paint, size), name, title, description, kind, VARIABLES)
         for kind, name, size in (("wide", figure_id, wide), ("narrow", f"{figure_id}-n", narrow))
     )
 
@@ -136,26 +137,6 @@ def place_legend(axes: Axes, *, columns: int = 2, **options: Any) -> None:
 def clip(text: str, limit: int = 22) -> str:
     """Return `text` cut to `limit` characters, so that no name can push a figure aside; tables hold it whole."""
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
-
-
-def inline(svg: str, figure_id: str, title: str, description: str, kind: str) -> Markup:
-    """Return matplotlib's SVG document as an element of the page: own ids, theme variables, title and description."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'\bid="', f'id="{figure_id}-', svg)
-    svg = re.sub(r'href="#', f'href="#{figure_id}-', svg)
-    svg = svg.replace("url(#", f"url(#{figure_id}-")
-    svg = re.sub(r'(?<= )(?:d|x|y|transform)="[^"]*"', lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found.group(0)), svg)
-    for colour, variable in VARIABLES.items():
-        svg = svg.replace(colour, f"var(--{variable})")
-    view = re.search(r'viewBox="[^"]*"', svg)
-    head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
-        f'class="plot {kind}" role="img" aria-labelledby="{figure_id}-t {figure_id}-d" {view.group(0) if view else ""}>'
-        f'<title id="{figure_id}-t">{escape(title)}</title><desc id="{figure_id}-d">{escape(description)}</desc>'
-    )
-    body = re.sub(r"^<svg[^>]*>", "", svg, count=1)
-    return Markup(head + re.sub(r"\n\s*", "\n", body).strip())  # noqa: S704 - free text was escaped by matplotlib and above
 
 
 def si_axis(axis: Any, unit: str) -> None:
