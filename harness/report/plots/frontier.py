@@ -17,6 +17,7 @@ from harness.core.units import format_digits, format_si
 from harness.report.page.numbers import energy_word, warning_word
 from harness.report.plots import style
 from harness.report.plots.frontier_marks import Cost, Mark, Marks, gather_marks
+from harness.report.plots.svg import MERGED
 
 MAX_SIZES = 8
 
@@ -88,7 +89,7 @@ def _frontier(  # noqa: PLR0917 - two callers, ten lines above
         spread = max(shown) - min(shown) or 0.1
         axes.set_ylim(min(shown) - 0.12 * spread, max(shown) + 0.12 * spread)
         style.log_axis(axes, "x", min(costs) / 1.35, max(costs) * 1.35, unit)
-        axes.set_title(title)
+        axes.set_title(title.replace(", means", ",\nmeans") if style.is_narrow(axes) else title)
         axes.set_xlabel(f"{name[0].upper()}{name[1:]}, {unit}" + (f" ({word}, not measured)" if word else ""))
         axes.set_ylabel("Held-out loss, bits per byte")
         if match.matched_loss is not None:
@@ -154,7 +155,7 @@ def _paint_marks(axes: Axes, marks: list[tuple[int, Mark]], colour: str, positio
             color=colour,
             linewidth=1.1,
         )
-        style.mark_rows(whiskers, [place for place, _ in spread])
+        whiskers.set_gid(MERGED)
     (dots,) = axes.plot(
         [mark.cost or 0.0 for _, mark in marks],
         [mark.loss for _, mark in marks],
@@ -213,18 +214,20 @@ def _paint_gap(axes: Axes, match: MatchResult, row: Multiplier, cost: Cost) -> N
             "shrinkB": 0,
         },
     )
+    # At the right edge and above the line, where the baseline has already passed below it.
     axes.annotate(
         words,
-        (start * math.sqrt(value), row.loss),
-        xytext=(0, -9),
+        (1, row.loss),
+        xycoords=("axes fraction", "data"),
+        xytext=(-2, 9),
         textcoords="offset points",
-        ha="center",
-        va="top",
+        ha="right",
+        va="bottom",
         weight="bold",
-        bbox={"facecolor": style.PAPER, "edgecolor": "none", "alpha": 0.85, "pad": 1.5},
+        bbox={"facecolor": style.PAPER, "edgecolor": "none", "alpha": 0.8, "pad": 1},
         fontsize=11,
         color=style.INK,
-        zorder=5,
+        zorder=2.9,
     )
 
 

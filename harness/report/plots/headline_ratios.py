@@ -93,16 +93,16 @@ def headline_ratios(match: MatchResult, verdicts: Sequence[ClaimVerdict]) -> Mar
         axes.axvline(1, color=style.INK, linewidth=1)
         for place, row in enumerate(rows):
             _paint_row(axes, place, row)
-        axes.set_ylim(len(rows) - 0.4, -0.9)
+        axes.set_ylim(len(rows) - 0.4, -1.35)
         axes.set_yticks(range(len(rows)), [_label(row, narrow=narrow) for row in rows])
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
-        for side, words, where in (("right", "← candidate needs less", -5), ("left", "more →", 5)):
+        for side, words, where in (("right", "← needs less", -5), ("left", "more →", 5)):
             axes.annotate(
                 words,
                 (1, 1),
                 xycoords=("data", "axes fraction"),
-                xytext=(where, -4),
+                xytext=(where, -2),
                 textcoords="offset points",
                 ha=side,
                 va="top",
@@ -110,8 +110,9 @@ def headline_ratios(match: MatchResult, verdicts: Sequence[ClaimVerdict]) -> Mar
                 fontsize=8.5,
                 bbox={"facecolor": style.PAPER, "edgecolor": "none", "pad": 1},
             )
-        axes.set_title("Candidate over baseline at equal quality" if narrow else _title(match))
-        axes.set_xlabel("Ratio, candidate over baseline (1 is equal)")
+        told = "Cost at equal quality, candidate over baseline" if narrow else _title(match)
+        figure.suptitle(told, x=0.012, ha="left", fontsize=10.5, weight="bold")
+        axes.set_xlabel("Ratio (1 is equal)" if narrow else "Ratio, candidate over baseline (1 is equal)")
         _legend(axes, rows)
 
     height = 1.3 + 0.34 * len(rows)
@@ -214,12 +215,10 @@ def _legend(axes: Axes, rows: Sequence[RatioRow]) -> None:
         )
     if any(row.claimed for row in rows):
         handles.append(Line2D([], [], color=style.THIRD, linestyle=(0, (3, 1.5)), linewidth=1.8, label="claimed"))
-    axes.legend(
-        handles=handles,
-        loc="upper center",
-        bbox_to_anchor=(0.5, -0.5 / (0.34 * len(rows) + 0.3) - 0.02),
-        ncols=1 if style.is_narrow(axes) else min(4, len(handles)),
-    )
+    figure = axes.get_figure(root=True)
+    if figure is not None:
+        columns = 1 if style.is_narrow(axes) else len(handles)
+        figure.legend(handles=handles, loc="outside lower left", ncols=columns)
 
 
 def _words(row: RatioRow) -> str:

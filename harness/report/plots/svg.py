@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from xml.etree import ElementTree
@@ -21,7 +20,8 @@ Element = ElementTree.Element
 Attributes = dict[str, str]
 
 ROWS = "rows-"
-_MERGED = ("QuadMesh", "merged")
+MERGED = "merged"
+_MESH = "QuadMesh"
 # What every shape has unless it says otherwise; the root element says so.
 ROOT = {"fill": "var(--ink)", "stroke-linejoin": "round", "font-size": "9.5"}
 _DEFAULTS = {
@@ -43,10 +43,11 @@ _PAINT = ("fill", "stroke")
 _OWN = {"d", "x", "y", "href", "transform", "data-row", "opacity"}
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _DIRECTION = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-_LINK = re.compile(r"(?:url\(#|^#)([^)]+)\)?")
+_LINK = re.compile(r"url\(#([^)]+)\)")
 _NUMBER = re.compile(r"-?\d+\.?\d*(?:e-?\d+)?")
 _FONT = re.compile(r"^(?:(?P<weight>bold|\d{3}) )?(?P<size>[\d.]+)px ")
 _MARKER_ROOM = 5.0
+_SAME_WIDTH = 0.05
 
 
 def clean_text(text: str) -> str:
@@ -94,7 +95,7 @@ class _Document:
                 shape.append(Element("path", attributes))
         key = ElementTree.tostring(shape, encoding="unicode")
         if key not in self.names:
-            self.names[key] = f"{self.figure_id}-{_letters(len(self.names))}"
+            self.names[key] = f"{self.figure_id}-{len(self.names) + 1}"
             shape.set("id", self.names[key])
             self.definitions.append(shape)
         return self.names[key]
@@ -123,9 +124,8 @@ class _Document:
     def _paint(self, value: str) -> str:
         if value == "none" or value.startswith("var("):
             return value
-        if found := _LINK.match(value):
-            if not value.startswith("#"):
-                return f"url(#{self.link(found[1])})"
+        if (found := _LINK.match(value)) is not None:
+            return f"url(#{self.link(found[1])})"
         if value.lower() not in self.colours:
             raise ValueError(f"the colour {value} stands for no variable of the page")
         return f"var(--{self.colours[value.lower()]})"
@@ -169,7 +169,9 @@ def _convert(element: Element, document: _Document, clip: str) -> list[Element]:
         found = [leaf for child in element for leaf in _convert(child, document, clip)]
         if name.startswith("matplotlib.axis"):
             return _tidy_axis(found, document)
-        if name.startswith(_MERGED):
+        if name.startswith(_MESH):
+            return _merge(_as_strokes(found))
+        if name == MERGED:
             return _merge(found)
         if name.startswith(ROWS):
             _name_rows(found, name.removeprefix(ROWS).split("-"))
@@ -241,15 +243,30 @@ def _box(element: Element) -> tuple[float, float, float, float]:
 
 def _tidy_axis(leaves: Sequence[Element], document: _Document) -> list[Element]:
     """Return an axis as few outlines, gridlines before ticks, and then its words."""
-    outlines = []
-    for leaf in leaves:
-        if leaf.tag == "use":
-            steps = svg_path.read_path(document.targets[leaf.attrib.pop("href")].get("d", ""))
-            moved = svg_path.shift(steps, float(leaf.attrib.pop("x")), float(leaf.attrib.pop("y")))
-            leaf = Element("path", {**leaf.attrib, "fill": "none", "d": svg_path.absolute(moved)})
-        if leaf.tag == "path":
-            outlines.append(leaf)
+    outlines = [_as_path(leaf, document) if leaf.tag == "use" else leaf for leaf in leaves if leaf.tag != "text"]
     return [*_merge(outlines), *(leaf for leaf in leaves if leaf.tag == "text")]
+
+
+def _as_path(leaf: Element, document: _Document) -> Element:
+    attributes = dict(leaf.attrib)
+    steps = svg_path.read_path(document.targets[attributes.pop("href")].get("d", ""))
+    moved = svg_path.shift(steps, float(attributes.pop("x")), float(attributes.pop("y")))
+    return Element("path", {**attributes, "fill": "none", "d": svg_path.absolute(moved)})
+
+
+def _as_strokes(leaves: Sequence[Element]) -> Sequence[Element]:
+    """Return cells without edges, all of one width, as upright strokes of that width: half the bytes of rectangles."""
+    boxes = [_box(leaf) for leaf in leaves]
+    widths = {round(right - left, 2) for left, _, right, _ in boxes}
+    if any("stroke" in leaf.attrib for leaf in leaves) or not leaves or max(widths) - min(widths) > _SAME_WIDTH:
+        return leaves
+    found = []
+    for leaf, (left, top, right, bottom) in zip(leaves, boxes, strict=True):
+        middle = (left + right) / 2
+        look = {"fill": "none", "stroke": leaf.get("fill", _DEFAULTS["fill"]), "stroke-width": f"{max(widths):g}"}
+        outline = svg_path.absolute([("M", (middle, top)), ("L", (middle, bottom))])
+        found.append(Element("path", {**look, "d": outline}))
+    return found
 
 
 def _merge(leaves: Sequence[Element]) -> list[Element]:
@@ -302,8 +319,3 @@ def _finish(leaf: Element) -> Element:
         for name in "xy":
             leaf.set(name, svg_path.number(float(leaf.get(name, "0"))))
     return leaf
-
-
-def _letters(position: int) -> str:
-    letters = string.ascii_lowercase
-    return letters[position] if position < 26 else _letters(position // 26 - 1) + letters[position % 26]

@@ -45,7 +45,7 @@ def headline_section(match: MatchResult, verdicts: Sequence[ClaimVerdict]) -> Se
     figure = Figure(
         id="f-ratios",
         caption=(
-            "Candidate over baseline on a log scale: left of 1 the candidate needs less. The table below the figure has "
+            "Candidate over baseline on a log scale: left of 1 the candidate needs less. The figure's table has "
             "both directions; the multipliers are the same numbers the other way round."
         ),
         svg=draw_plot("headline_ratios", match, verdicts),
