@@ -214,15 +214,16 @@ def _paint_gap(axes: Axes, match: MatchResult, row: Multiplier, cost: Cost) -> N
             "shrinkB": 0,
         },
     )
-    # At the right edge and above the line, where the baseline has already passed below it.
+    # Above the line at the right edge the baseline has passed below it; on phones only the corner is surely free.
+    narrow = style.is_narrow(axes)
     axes.annotate(
-        words,
-        (1, row.loss),
-        xycoords=("axes fraction", "data"),
-        xytext=(-2, 9),
+        f"at matched loss\n{words}" if narrow else words,
+        (1, 1 if narrow else row.loss),
+        xycoords="axes fraction" if narrow else ("axes fraction", "data"),
+        xytext=(-2, -2 if narrow else 9),
         textcoords="offset points",
         ha="right",
-        va="bottom",
+        va="top" if narrow else "bottom",
         weight="bold",
         bbox={"facecolor": style.PAPER, "edgecolor": "none", "alpha": 0.8, "pad": 1},
         fontsize=11,

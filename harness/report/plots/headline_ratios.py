@@ -181,8 +181,11 @@ def _label(row: RatioRow, *, narrow: bool) -> str:
 
 def _legend(axes: Axes, rows: Sequence[RatioRow]) -> None:
     colour = style.CANDIDATE
-    full = {"color": colour, "marker": "o", "markersize": 7, "linewidth": 2.6}
-    handles = [Line2D([], [], **full, label="measured or counted, with interval")]
+    handles = [
+        Line2D(
+            [], [], color=colour, marker="o", markersize=7, linewidth=2.6, label="measured or counted, with interval"
+        )
+    ]
     if any(row.is_loud for row in rows):
         word = next(row.word for row in rows if row.is_loud)
         handles.append(

@@ -34,7 +34,9 @@ def thin_curve(curve: Sequence[Multiplier], limit: int = MAX_ROWS) -> tuple[Mult
 def multiplier_over_loss(match: MatchResult, verdicts: Sequence[ClaimVerdict]) -> Markup | None:
     """Return multiplier (baseline over candidate) over matched loss, or ``None`` where the families never met."""
     rows = {name: _known(match.curve, name) for name, *_ in _LOOKS}
-    places = {(row.resource, row.loss): place for place, row in enumerate(thin_curve(match.curve))}
+    places: dict[tuple[str, float], int] = {
+        (row.resource, row.loss): place for place, row in enumerate(thin_curve(match.curve))
+    }
     values = [v for found in rows.values() for m in found for v in _extent(m)]
     if not values:
         return None
@@ -76,38 +78,8 @@ def multiplier_over_loss(match: MatchResult, verdicts: Sequence[ClaimVerdict]) -
                 va="top",
                 weight="bold",
             )
-        for name, words, colour, marker in _LOOKS:
-            found = sorted((m for m in rows[name] if m.estimate is not None), key=lambda m: m.loss)
-            warning = warning_word(energy_word(m.grade, m.simulated) for m in found if name == "energy").lower()
-            label = f"{words} ({warning})" if warning else words
-            if name == "flops":
-                _paint_bands(axes, found, colour)
-            axes.plot(
-                [m.loss for m in found],
-                [m.estimate or 0.0 for m in found],
-                color=colour,
-                linestyle=(0, (5, 2)) if warning else "-",
-                linewidth=2 if name == "flops" else 1.2,
-            )
-            hollow = style.PAPER if warning else colour
-            _paint_dots(
-                axes, found, places, marker=marker, markersize=6, markerfacecolor=hollow, markeredgecolor=colour
-            )
-            if found:
-                axes.plot(
-                    [],
-                    [],
-                    color=colour,
-                    marker=marker,
-                    markerfacecolor=hollow,
-                    markeredgecolor=colour,
-                    markersize=6,
-                    linestyle=(0, (5, 2)) if warning else "-",
-                    label=label,
-                )
-            bounds = [m for m in rows[name] if m.estimate is None and m.lower_bound is not None]
-            if bounds:
-                _paint_dots(axes, bounds, places, marker="^", markersize=8, color=colour, label=f"{words}, at least")
+        for look in _LOOKS:
+            _paint_resource(axes, rows[look[0]], places, look)
         if match.matched_loss is not None:
             axes.axvline(match.matched_loss, color=style.MUTED, linestyle=(0, (4, 3)), linewidth=1)
             axes.annotate(
@@ -127,6 +99,41 @@ def multiplier_over_loss(match: MatchResult, verdicts: Sequence[ClaimVerdict]) -
     return style.draw(
         "multiplier", "Multiplier over matched loss", described, paint, wide=(8.4, 3.9), narrow=(4.2, 4.4)
     )
+
+
+def _paint_resource(
+    axes: Axes, rows: Sequence[Multiplier], places: Mapping[tuple[str, float], int], look: tuple[str, str, str, str]
+) -> None:
+    name, words, colour, marker = look
+    found = sorted((m for m in rows if m.estimate is not None), key=lambda m: m.loss)
+    warning = warning_word(energy_word(m.grade, m.simulated) for m in found if name == "energy").lower()
+    label = f"{words} ({warning})" if warning else words
+    if name == "flops":
+        _paint_bands(axes, found, colour)
+    axes.plot(
+        [m.loss for m in found],
+        [m.estimate or 0.0 for m in found],
+        color=colour,
+        linestyle=(0, (5, 2)) if warning else "-",
+        linewidth=2 if name == "flops" else 1.2,
+    )
+    hollow = style.PAPER if warning else colour
+    _paint_dots(axes, found, places, marker=marker, markersize=6, markerfacecolor=hollow, markeredgecolor=colour)
+    if found:
+        axes.plot(
+            [],
+            [],
+            color=colour,
+            marker=marker,
+            markerfacecolor=hollow,
+            markeredgecolor=colour,
+            markersize=6,
+            linestyle=(0, (5, 2)) if warning else "-",
+            label=label,
+        )
+    bounds = [m for m in rows if m.estimate is None and m.lower_bound is not None]
+    if bounds:
+        _paint_dots(axes, bounds, places, marker="^", markersize=8, color=colour, label=f"{words}, at least")
 
 
 def _paint_bands(axes: Axes, found: Sequence[Multiplier], colour: str) -> None:

@@ -17,11 +17,12 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from harness.core.units import format_digits, format_si
 from harness.report.page.numbers import TIMES
-from harness.report.plots.svg import inline
+from harness.report.plots.svg import ROWS, inline
 
 INK, MUTED, GRID = "#010101", "#020202", "#030303"
 BASELINE, CANDIDATE, THIRD, FOURTH = "#040404", "#050505", "#060606", "#070707"
@@ -110,6 +111,7 @@ def _paint_svg(paint: Callable[[Figure], None], size: tuple[float, float]) -> st
         if engine is not None:  # savefig would draw everything once more only to lay it out
             engine.execute(figure)
             figure.set_layout_engine("none")
+        _leave_out_unseen(figure)
         stream = io.StringIO()
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     return stream.getvalue()
@@ -117,7 +119,29 @@ def _paint_svg(paint: Callable[[Figure], None], size: tuple[float, float]) -> st
 
 def mark_rows(artist: Artist, rows: Sequence[int]) -> None:
     """Say which rows of the figure's table the marks of `artist` stand for, in the order in which they are drawn."""
-    artist.set_gid("rows-" + "-".join(map(str, rows)))
+    artist.set_gid(ROWS + "-".join(map(str, rows)))
+
+
+def _leave_out_unseen(figure: Figure) -> None:
+    """Take out the marks that name rows and lie outside of the view, and their rows.
+
+    Matplotlib cuts a line at the edge of the paper before it puts marks on it, which adds and loses some.
+    """
+    for line in figure.findobj(Line2D):
+        gid = line.get_gid() or ""
+        if not isinstance(line, Line2D) or not gid.startswith(ROWS) or line.axes is None:
+            continue
+        box = line.axes.bbox.padded(1.0)
+        places = line.get_transform().transform(line.get_xydata())
+        seen = [bool(math.isfinite(x) and math.isfinite(y) and box.contains(x, y)) for x, y in places]
+        if all(seen):
+            continue
+        rows = gid.removeprefix(ROWS).split("-")
+        if len(rows) == len(seen) and line.get_linestyle() == "None":
+            line.set_data(*([v for v, ok in zip(axis, seen, strict=True) if ok] for axis in line.get_data()))
+            line.set_gid(ROWS + "-".join(row for row, ok in zip(rows, seen, strict=True) if ok))
+        else:
+            line.set_gid(None)
 
 
 def is_narrow(axes: Axes) -> bool:

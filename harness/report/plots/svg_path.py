@@ -96,9 +96,7 @@ class _Pen:
                 self._write("M", values)
             self.start = end
         elif name == "L":
-            if (across, down) == (0, 0) and self.last not in {"m", "M"}:
-                return
-            if closes and end == self.start:
+            if (across, down) == (0, 0) or (closes and end == self.start):
                 return
             if down == 0:
                 self._write("h", [across])

@@ -112,8 +112,18 @@ def _marks_table(table_id: str, marks: Marks, name: str, cell: Callable[[Mark], 
     if not marks.rows:
         return None
     if marks.pooled:
-        names = ("Family", "Size", "Tokens", "n", "Mean loss (bits per byte)", "Interval", "Lowest", "Highest", name)
-        rows = tuple(_cell_row(mark, cell) for mark in marks.rows)
+        names: tuple[str, ...] = (
+            "Family",
+            "Size",
+            "Tokens",
+            "n",
+            "Mean loss (bits per byte)",
+            "Interval",
+            "Lowest",
+            "Highest",
+            name,
+        )
+        rows: tuple[tuple[Cell, ...], ...] = tuple(_cell_row(mark, cell) for mark in marks.rows)
         columns = columns_of(names, first_numeric=2)
     else:
         names = ("Run", "Family", "Size", "Seed", "Tokens", "Loss (bits per byte)", name)
