@@ -132,13 +132,14 @@ def _leave_out_unseen(figure: Figure) -> None:
         if not isinstance(line, Line2D) or not gid.startswith(ROWS) or line.axes is None:
             continue
         box = line.axes.bbox.padded(1.0)
-        places = line.get_transform().transform(line.get_xydata())
+        data: Any = line.get_xydata()
+        places: Any = line.get_transform().transform(data)
         seen = [bool(math.isfinite(x) and math.isfinite(y) and box.contains(x, y)) for x, y in places]
         if all(seen):
             continue
         rows = gid.removeprefix(ROWS).split("-")
         if len(rows) == len(seen) and line.get_linestyle() == "None":
-            line.set_data(*([v for v, ok in zip(axis, seen, strict=True) if ok] for axis in line.get_data()))
+            line.set_data(*data[seen].T)
             line.set_gid(ROWS + "-".join(row for row, ok in zip(rows, seen, strict=True) if ok))
         else:
             line.set_gid(None)

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import pytest
 from matplotlib.figure import Figure
 
+from harness.report.page.render import TEMPLATES
 from harness.report.plots import style, svg_path
 from harness.report.plots.registry import draw_plot
 from harness.report.plots.svg import inline
@@ -194,8 +195,6 @@ def test_paths_are_short_and_rounding_never_adds_up() -> None:
 @pytest.mark.parametrize("theme", [0, 1])
 def test_text_and_marks_stand_out_from_the_page_in_both_themes(theme: int) -> None:
     """WCAG contrast: 4.5 for words, 3 for marks."""
-    from harness.report.page.render import TEMPLATES  # noqa: PLC0415
-
     sheet = (TEMPLATES / "style.css").read_text()
     block = re.findall(r":root[^{]*\{[^}]*--ink:[^}]*\}", sheet)[theme]
     colours = dict(re.findall(r"--([a-z0-9-]+): (#[0-9a-f]{6});", block))
