@@ -214,16 +214,15 @@ def _paint_gap(axes: Axes, match: MatchResult, row: Multiplier, cost: Cost) -> N
             "shrinkB": 0,
         },
     )
-    # Above the line at the right edge the baseline has passed below it; on phones only the corner is surely free.
-    narrow = style.is_narrow(axes)
+    # Loss falls to the right, so the upper right corner is free of marks.
     axes.annotate(
-        f"at matched loss\n{words}" if narrow else words,
-        (1, 1 if narrow else row.loss),
-        xycoords="axes fraction" if narrow else ("axes fraction", "data"),
-        xytext=(-2, -2 if narrow else 9),
+        f"at matched loss\n{words}",
+        (1, 1),
+        xycoords="axes fraction",
+        xytext=(-2, -2),
         textcoords="offset points",
         ha="right",
-        va="top" if narrow else "bottom",
+        va="top",
         weight="bold",
         bbox={"facecolor": style.PAPER, "edgecolor": "none", "alpha": 0.8, "pad": 1},
         fontsize=11,
