@@ -81,7 +81,7 @@ def _sections(  # noqa: PLR0917 - the same parts
 ) -> list[Section]:
     detail = describe_matched(records, match, study)
     return [
-        headline.headline_section(match),
+        headline.headline_section(match, verdicts),
         frontier.flops_section(match),
         frontier.joules_section(match),
         headline.curve_section(match, verdicts),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -13,6 +15,10 @@ from harness.report.plots import style
 
 _COLOURS = (style.THIRD, style.FOURTH, style.INK, style.MUTED)
 _MAX_LABELS = 12
+MAX_POINTS = 1200
+MAX_WINDOWS = 60
+SEVERAL = "many short windows"
+_SHADE_COLUMNS = 600
 
 
 def clean_series(trace: dict[str, Any]) -> list[tuple[str, list[float], list[float]]]:
@@ -42,11 +48,56 @@ def clean_windows(trace: dict[str, Any]) -> list[tuple[str, int, float, float]]:
     return sorted(found, key=lambda window: window[2:])
 
 
-def power_trace(trace: dict[str, Any], run_id: str, *, word: str, where: str = "one run") -> Markup | None:
-    """Return power (W) over time (s) of `run_id`, or ``None`` when the trace holds no sample."""
+def simplify(times: Sequence[float], power: Sequence[float], limit: int = MAX_POINTS) -> list[tuple[float, float]]:
+    """Return at most `limit` points in order of time: lowest and highest of each column of equal width.
+
+    Peaks and troughs are kept to the last watt; what lies between them inside a column is left out.
+    """
+    points = sorted(zip(times, power, strict=True))
+    if len(points) <= limit:
+        return points
+    columns = (limit - 2) // 2
+    begin, span = points[0][0], points[-1][0] - points[0][0] or 1.0
+    found: list[tuple[float, float]] = []
+    for _, column in itertools.groupby(
+        points, lambda point: min(columns - 1, int((point[0] - begin) / span * columns))
+    ):
+        members = list(column)
+        low = min(range(len(members)), key=lambda i: members[i][1])
+        high = max(range(len(members)), key=lambda i: members[i][1])
+        found += [members[i] for i in sorted({low, high})]
+    return sorted({points[0], *found, points[-1]})
+
+
+def merge_windows(windows: Sequence[tuple[str, int, float, float]], span: float) -> list[tuple[str, int, float, float]]:
+    """Return (phase, first repetition, begin, end) to shade: where there are many, short neighbours become one."""
+    found: list[tuple[str, int, float, float]] = []
+    column = span / _SHADE_COLUMNS if len(windows) > MAX_WINDOWS else 0.0
+    for phase, repetition, begin, end in windows:
+        if found and end - begin < 4 * column and begin - found[-1][3] <= column:
+            last = found.pop()
+            found.append((phase if last[0] == phase else SEVERAL, last[1], last[2], max(end, last[3])))
+        else:
+            found.append((phase, repetition, begin, end))
+    return found
+
+
+def power_trace(
+    trace: dict[str, Any],
+    run_id: str,
+    *,
+    word: str,
+    where: str = "one run",
+    rows: Mapping[tuple[str, float], int] | None = None,
+) -> Markup | None:
+    """Return power (W) over time (s) of `run_id`, or ``None`` when the trace holds no sample.
+
+    `rows` tells the row of the figure's table for a window, by its phase and its begin in seconds to the millisecond.
+    """
     series, windows = clean_series(trace), clean_windows(trace)
     if not series:
         return None
+    series = [(label, *_columns(simplify(times, power, MAX_POINTS // len(series)))) for label, times, power in series]
     what = f"{word} power" if word else "Power"
     peak = max(max(power) for _, _, power in series)
     end = max([max(times) for _, times, _ in series] + [window[3] for window in windows])
@@ -60,10 +111,13 @@ def power_trace(trace: dict[str, Any], run_id: str, *, word: str, where: str = "
         axes.set_xlim(min(0.0, *(min(times) for _, times, _ in series)), end * 1.01 or 1)
         axes.set_ylim(0, peak * 1.5 or 1)
         last_label = -math.inf
-        for position, (phase, _, begin, stop) in enumerate(windows):
-            axes.axvspan(begin, stop, facecolor=style.MUTED, alpha=0.13 if position % 2 else 0.22, linewidth=0)
+        shaded = merge_windows(windows, end)
+        for position, (phase, _, begin, stop) in enumerate(shaded):
+            shade = axes.axvspan(begin, stop, facecolor=style.MUTED, alpha=0.13 if position % 2 else 0.22, linewidth=0)
+            if rows and (row := rows.get((phase, round(begin, 3)))) is not None:
+                style.mark_rows(shade, [row])
             middle = (begin + stop) / 2
-            if len(windows) <= _MAX_LABELS or middle - last_label > 0.07 * end:
+            if len(shaded) <= _MAX_LABELS or middle - last_label > 0.07 * end:
                 axes.annotate(
                     style.clip(phase.replace("_", " ")),
                     (middle, 0.98),
@@ -89,6 +143,10 @@ def power_trace(trace: dict[str, Any], run_id: str, *, word: str, where: str = "
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=1 if style.is_narrow(axes) else 3)
 
     return style.draw("power", f"{what} over {where}", described, paint, wide=(8.4, 3.8), narrow=(4.2, 4.2))
+
+
+def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    return [time for time, _ in points], [power for _, power in points]
 
 
 def _dicts(value: Any) -> list[dict[str, Any]]:

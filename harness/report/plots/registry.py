@@ -11,6 +11,7 @@ from harness.core.registry import Registry
 PLOTS = Registry(
     "plot",
     {
+        "headline_ratios": "harness.report.plots.headline_ratios:headline_ratios",
         "loss_against_flops": "harness.report.plots.frontier:loss_against_flops",
         "loss_against_joules": "harness.report.plots.frontier:loss_against_joules",
         "multiplier_over_loss": "harness.report.plots.multiplier_curve:multiplier_over_loss",

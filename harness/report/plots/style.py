@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import io
 import math
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import matplotlib as mpl
-from markupsafe import Markup, escape
+from markupsafe import Markup
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from harness.core.units import format_digits, format_si
 from harness.report.page.numbers import TIMES
+from harness.report.plots.svg import ROWS, inline
 
 INK, MUTED, GRID = "#010101", "#020202", "#030303"
 BASELINE, CANDIDATE, THIRD, FOURTH = "#040404", "#050505", "#060606", "#070707"
@@ -78,6 +79,7 @@ _RC: Any = {
     "patch.edgecolor": INK,
     "lines.markeredgecolor": PAPER,
     "lines.linewidth": 1.4,
+    "lines.solid_capstyle": "butt",
 }
 
 
@@ -95,7 +97,7 @@ def draw(
     Sizes are in inches. Text in an SVG shrinks with the page, so one drawing cannot be legible at both widths.
     """
     return Markup("").join(
-        inline(_paint_svg(paint, size), name, title, description, kind)
+        inline(_paint_svg(paint, size), name, title, description, kind, VARIABLES)
         for kind, name, size in (("wide", figure_id, wide), ("narrow", f"{figure_id}-n", narrow))
     )
 
@@ -109,6 +111,7 @@ def _paint_svg(paint: Callable[[Figure], None], size: tuple[float, float]) -> st
         if engine is not None:  # savefig would draw everything once more only to lay it out
             engine.execute(figure)
             figure.set_layout_engine("none")
+        _leave_out_unseen(figure)
         stream = io.StringIO()
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     return stream.getvalue()
@@ -116,7 +119,30 @@ def _paint_svg(paint: Callable[[Figure], None], size: tuple[float, float]) -> st
 
 def mark_rows(artist: Artist, rows: Sequence[int]) -> None:
     """Say which rows of the figure's table the marks of `artist` stand for, in the order in which they are drawn."""
-    artist.set_gid("rows-" + "-".join(map(str, rows)))
+    artist.set_gid(ROWS + "-".join(map(str, rows)))
+
+
+def _leave_out_unseen(figure: Figure) -> None:
+    """Take out the marks that name rows and lie outside of the view, and their rows.
+
+    Matplotlib cuts a line at the edge of the paper before it puts marks on it, which adds and loses some.
+    """
+    for line in figure.findobj(Line2D):
+        gid = line.get_gid() or ""
+        if not isinstance(line, Line2D) or not gid.startswith(ROWS) or line.axes is None:
+            continue
+        box = line.axes.bbox.padded(1.0)
+        data: Any = line.get_xydata()
+        places: Any = line.get_transform().transform(data)
+        seen = [bool(math.isfinite(x) and math.isfinite(y) and box.contains(x, y)) for x, y in places]
+        if all(seen):
+            continue
+        rows = gid.removeprefix(ROWS).split("-")
+        if len(rows) == len(seen) and line.get_linestyle() == "None":
+            line.set_data(*data[seen].T)
+            line.set_gid(ROWS + "-".join(row for row, ok in zip(rows, seen, strict=True) if ok))
+        else:
+            line.set_gid(None)
 
 
 def is_narrow(axes: Axes) -> bool:
@@ -136,26 +162,6 @@ def place_legend(axes: Axes, *, columns: int = 2, **options: Any) -> None:
 def clip(text: str, limit: int = 22) -> str:
     """Return `text` cut to `limit` characters, so that no name can push a figure aside; tables hold it whole."""
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
-
-
-def inline(svg: str, figure_id: str, title: str, description: str, kind: str) -> Markup:
-    """Return matplotlib's SVG document as an element of the page: own ids, theme variables, title and description."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'\bid="', f'id="{figure_id}-', svg)
-    svg = re.sub(r'href="#', f'href="#{figure_id}-', svg)
-    svg = svg.replace("url(#", f"url(#{figure_id}-")
-    svg = re.sub(r'(?<= )(?:d|x|y|transform)="[^"]*"', lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found.group(0)), svg)
-    for colour, variable in VARIABLES.items():
-        svg = svg.replace(colour, f"var(--{variable})")
-    view = re.search(r'viewBox="[^"]*"', svg)
-    head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
-        f'class="plot {kind}" role="img" aria-labelledby="{figure_id}-t {figure_id}-d" {view.group(0) if view else ""}>'
-        f'<title id="{figure_id}-t">{escape(title)}</title><desc id="{figure_id}-d">{escape(description)}</desc>'
-    )
-    body = re.sub(r"^<svg[^>]*>", "", svg, count=1)
-    return Markup(head + re.sub(r"\n\s*", "\n", body).strip())  # noqa: S704 - free text was escaped by matplotlib and above
 
 
 def si_axis(axis: Any, unit: str) -> None:

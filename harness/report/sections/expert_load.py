@@ -10,6 +10,7 @@ from harness.core.records import RunRecord
 from harness.report.page import numbers as n
 from harness.report.page.blocks import Cell, Figure, Section, Table, columns_of
 from harness.report.plots.registry import draw_plot
+from harness.report.plots.routing_load import pick_cells
 
 
 def routing_section(records: Sequence[RunRecord]) -> Section:
@@ -54,9 +55,11 @@ def routing_section(records: Sequence[RunRecord]) -> Section:
     )
     if shown is not None:
         lead = Markup("{} Shown: <code>{}</code>.").format(lead, shown.run_id)
+    note = pick_cells(shown.routing)[2] if shown is not None and shown.routing is not None else ""
+    caption = "On held-out text, and over all of training." if counted else "On held-out text."
     figure = Figure(
         id="f-routing",
-        caption="On held-out text, and over all of training." if counted else "On held-out text.",
+        caption=f"{caption} {note}".strip(),
         svg=svg,
         table=table if rows else None,
         missing="No finished run has routing statistics.",
