@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from harness.core.records import Finding, Grade
+
+if TYPE_CHECKING:
+    from harness.analysis.device_joules import ArmDevices
 
 Resource = Literal["flops", "energy", "net_energy", "seconds", "tokens", "peak_memory"]
 PairCode = Literal["compute_optimal", "equal_tokens", "equal_active_params"]
@@ -295,3 +298,4 @@ class MatchResult:
     decay: float | None = None
     kinds: tuple[KindTasks, ...] = ()
     task_pairs: tuple[TaskPair, ...] = ()
+    task_devices: tuple[ArmDevices, ...] = ()

@@ -9,6 +9,7 @@ import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from harness.analysis.correct import explain_few_correct
 from harness.analysis.frontier import LOSS_TOLERANCE
 from harness.analysis.multipliers import Pair
 from harness.analysis.results import ArmTask, FrontierPoint, KindTasks, TaskMetric, TaskRatio
@@ -16,7 +17,6 @@ from harness.analysis.stats import Pairing, estimate_ratio_of
 from harness.analysis.task_costs import VALUES, RunTask, Values, find_accuracy, list_kinds, measure_task, weigh
 from harness.core.records import Grade, RunRecord, worst_grade
 
-MIN_CORRECT = 30
 METRICS: tuple[TaskMetric, ...] = (
     "energy_per_task",
     "energy_per_correct",
@@ -154,8 +154,8 @@ def _summarise(
     reason = None
     if energy is None:
         reason = "the energy of a task is unknown"
-    elif num_correct < MIN_CORRECT:
-        reason = f"only {num_correct} correct answers, fewer than {MIN_CORRECT}"
+    elif (short := explain_few_correct(num_correct)) is not None:
+        reason = short
     elif not accuracy:
         reason = "no answer was correct at this loss" if accuracy is not None else "the accuracy is unknown"
     # Binomial errors of the runs, carried through the weights; the same lines are asked in every run.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from harness.analysis.device_joules import ArmDevices
 from harness.analysis.results import Check, Interval, TaskRatio
 from harness.analysis.stats import Estimate
 from harness.core.inference import Regime
@@ -224,6 +225,7 @@ class InferenceResult:
     margin_accuracy: float | None
     reason: str | None = None
     free: tuple[KindCost, ...] = ()
+    task_devices: tuple[ArmDevices, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

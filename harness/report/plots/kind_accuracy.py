@@ -9,9 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from harness.analysis.inference.results import KindScore
+from harness.analysis.stats import NORMAL_95
 from harness.report.plots import style
-
-NORMAL_95 = 1.959964
 
 
 def kind_accuracy(scores: Sequence[KindScore], baseline: str, candidate: str) -> Markup | None:

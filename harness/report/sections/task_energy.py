@@ -8,8 +8,8 @@ from markupsafe import Markup
 
 from harness.analysis.results import MatchResult
 from harness.report.page import numbers as n
-from harness.report.page.blocks import Cell, Figure, Section, Table, columns_of
-from harness.report.plots.registry import draw_plot
+from harness.report.page.blocks import Cell, Section, Table, columns_of
+from harness.report.sections.device_energy import device_figure
 from harness.report.sections.ratio_tables import ratio_table
 
 
@@ -20,8 +20,6 @@ def tasks_section(match: MatchResult) -> Section:
         "Family",
         "Size",
         "Energy per task",
-        "of it prefill",
-        "of it decode",
         "Energy per correct answer",
         "Seconds per task",
         "FLOPs per task",
@@ -45,17 +43,10 @@ def tasks_section(match: MatchResult) -> Section:
         simulated = any(arm.simulated for arm in match.arm_tasks)
         caption = "Ratios, below 1: the candidate needs less"
         tables += (ratio_table("task-ratios", caption, match.task_ratios, simulated=simulated),)
-    figure = Figure(
-        id="f-task",
-        caption="Prefill reads the prompt, decode writes the answer.",
-        svg=draw_plot("energy_per_task", match),
-        table=None,
-        missing="No family has an energy per task at a matched loss.",
-    )
     return Section(
         id="tasks-section",
         title="Energy per task and per correct answer",
-        figures=(figure,),
+        figures=(device_figure("f-task", match.task_devices, match.baseline_arm),),
         tables=tables,
         lead=_describe_task(match),
     )
@@ -79,8 +70,6 @@ def _task_row(arm: Any, source: str) -> tuple[Cell, ...]:
         arm.arm,
         arm.size,
         n.si(arm.energy_per_task_j, "J", source, none),
-        n.si(arm.prefill_energy_per_task_j, "J", source, none),
-        n.si(arm.decode_energy_per_task_j, "J", source, none),
         n.si(arm.energy_per_correct_j, "J", source, arm.energy_per_correct_reason),
         n.seconds(arm.seconds_per_task, source),
         n.si(arm.flops_per_task, "FLOP", source),
