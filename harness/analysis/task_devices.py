@@ -41,30 +41,48 @@ class RunDevices:
     devices: Mapping[Device, Mapping[str, Value]]
 
 
+Chosen = Mapping[str, tuple[str, Mapping[int, Sequence[tuple[FrontierPoint, float]]]]]
+
+
 def compare_devices(
-    arm_tasks: Sequence[ArmTask],
-    records: Mapping[str, RunRecord],
-    chosen: Mapping[str, tuple[str, Mapping[int, Sequence[tuple[FrontierPoint, float]]]]],
+    arm_tasks: Sequence[ArmTask], records: Mapping[str, RunRecord], chosen: Chosen
 ) -> tuple[ArmDevices, ...]:
     """Return each arm's task by device from the `chosen` runs, weighted as `arm_tasks` weigh them."""
     rows = []
     for task in arm_tasks:
-        size, weighed = chosen[task.arm]
-        seeds = [
-            [(records[point.run_id], weight) for point, weight in found]
-            for _, found in sorted(weighed.items())
-            if found
-        ]
-        correct = Correctness(
-            accuracies=[weigh([(measure_task(run).accuracy, weight) for run, weight in found]) for found in seeds],
-            stderr=task.accuracy_stderr,
-            reason=task.energy_per_correct_reason,
-        )
-        samples = [weigh_devices([(measure_devices(run), weight) for run, weight in found]) for found in seeds]
-        runs = [run for found in seeds for run, _ in found]
+        samples, runs, correct = _read_chosen(task, records, chosen, None)
         windows = [window for run in runs for window in list_windows(run)]
+        size = chosen[task.arm][0]
         rows.append(summarise_devices(task.arm, size, samples, windows, correct, task.run_ids, "seeds"))
     return tuple(rows)
+
+
+def compare_joules(
+    arm_tasks: Sequence[ArmTask], records: Mapping[str, RunRecord], chosen: Chosen, kind: str
+) -> tuple[TaskJoules, ...]:
+    """Return what a task of `kind` costs each arm in joules inside the boundary, with intervals over seeds."""
+    found = [_read_chosen(task, records, chosen, kind) for task in arm_tasks]
+    return tuple(
+        summarise_joules([sample.total for sample in samples], correct, "seeds") for samples, _, correct in found
+    )
+
+
+def _read_chosen(
+    task: ArmTask, records: Mapping[str, RunRecord], chosen: Chosen, kind: str | None
+) -> tuple[list[RunDevices], list[RunRecord], Correctness]:
+    """Return one sample a seed, the runs behind them, and how many of the answers were right."""
+    seeds = [
+        [(records[point.run_id], weight) for point, weight in found]
+        for _, found in sorted(chosen[task.arm][1].items())
+        if found
+    ]
+    correct = Correctness(
+        accuracies=[weigh([(measure_task(run, kind).accuracy, weight) for run, weight in found]) for found in seeds],
+        stderr=task.accuracy_stderr,
+        reason=task.energy_per_correct_reason,
+    )
+    samples = [weigh_devices([(measure_devices(run, kind), weight) for run, weight in found]) for found in seeds]
+    return samples, [run for found in seeds for run, _ in found], correct
 
 
 def measure_devices(record: RunRecord, kind: str | None = None) -> RunDevices:

@@ -15,6 +15,7 @@ from harness.analysis.multipliers import Pair
 from harness.analysis.results import ArmTask, FrontierPoint, KindTasks, TaskMetric, TaskRatio
 from harness.analysis.stats import Pairing, estimate_ratio_of
 from harness.analysis.task_costs import VALUES, RunTask, Values, find_accuracy, list_kinds, measure_task, weigh
+from harness.analysis.task_devices import compare_joules
 from harness.core.records import Grade, RunRecord, worst_grade
 
 METRICS: tuple[TaskMetric, ...] = (
@@ -96,7 +97,8 @@ def compare_kinds(pair: Pair, records: Mapping[str, RunRecord], chosen: Mapping[
         readings = [q for run in runs if (q := find_accuracy(run, kind)) is not None]
         chances = {q.chance for q in readings}
         chance = max((c for c in chances if c is not None), default=None) if None not in chances else None
-        rows.append(KindTasks(kind=kind, arm_tasks=tasks, task_ratios=ratios, chance=chance))
+        joules = compare_joules(tasks, records, chosen, kind)
+        rows.append(KindTasks(kind=kind, arm_tasks=tasks, task_ratios=ratios, chance=chance, task_joules=joules))
     return tuple(rows)
 
 

@@ -233,7 +233,8 @@ class KindRouting:
     """Whom one kind of task used in one arm and size, means over its seeds.
 
     `share_for_90` is the smallest share of a layer's experts that carries 90% of the kind's choices (a mean over
-    layers; about 0.9 where the load is even); `active_share` the parameters that a token used over all.
+    layers; about 0.9 where the load is even), with its interval over seeds; `active_share` the
+    parameters that a token used over all.
     """
 
     arm: str
@@ -248,6 +249,7 @@ class KindRouting:
     active_params_per_token: float
     total_params: int
     run_ids: tuple[str, ...]
+    share_for_90_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -142,6 +142,7 @@ def inline(svg: str, figure_id: str, title: str, description: str, kind: str) ->
     """Return matplotlib's SVG document as an element of the page: own ids, theme variables, title and description."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'\bid="rows-([0-9-]+)"', r'data-rows="\1"', svg)
     svg = re.sub(r'\bid="', f'id="{figure_id}-', svg)
     svg = re.sub(r'href="#', f'href="#{figure_id}-', svg)
     svg = svg.replace("url(#", f"url(#{figure_id}-")

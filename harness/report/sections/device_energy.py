@@ -12,6 +12,7 @@ from harness.report.page import numbers as n
 from harness.report.page.blocks import Cell, Figure, Table, columns_of
 from harness.report.plots.registry import draw_plot
 from harness.report.plots.task_energy import list_rows, name_device
+from harness.report.sections.estimates import estimate_cell
 
 _FIELDS = (
     ("gross", "Gross, per task"),
@@ -78,7 +79,7 @@ def _row(arm: ArmDevices, part: DeviceJoules | None, names: Sequence[str]) -> tu
             name_device(part, arm), where, f"{part.device}, {', '.join(part.sensors)}"
         )
         joules, badge = part.joules, n.grade_badge(part.grade, part.simulated)
-    cells = (n.estimate(_estimate(joules, name), "J", source) for name in names)
+    cells = (estimate_cell(_estimate(joules, name), "J", source) for name in names)
     return (arm.arm, arm.size, label, *cells, badge)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 
 from harness.report.sections.expert_load import routing_section
-
 from tests.unit.report.factory import make_record
 
 
