@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.analysis.results import Interval
-from harness.analysis.stats import LEVEL, NORMAL_95, Estimate, estimate_mean, floor_at_zero
+from harness.analysis.stats import NORMAL_95, Estimate, estimate_mean, floor_at_zero
 from harness.core.records import Domain, Grade
 
 # A value of one run or seed in joules, or the reason why it is unknown.
@@ -113,20 +113,28 @@ def _per_correct(values: Sequence[Value], correct: Correctness, method: str, *, 
     value = energy.value / accuracy
     joules = [joule for joule in values if not isinstance(joule, str)]
     linear = estimate_mean(
-        [value + (joule - value * share) / accuracy for joule, share in zip(joules, known, strict=True)]
+        [value + (joule - value * share) / accuracy for joule, share in zip(joules, known, strict=True)],
+        method=f"t over {method} on the linearised ratio",
     )
     if linear.interval is None:
         return Estimate(value=value, interval=None, n=linear.n, reason=f"one of the {method} gives no interval")
     if correct.stderr is None:
         return Estimate(value=value, interval=None, n=linear.n, reason="no error of the accuracy is known")
-    half = math.hypot(
-        (linear.interval.high - linear.interval.low) / 2, NORMAL_95 * correct.stderr / accuracy * abs(value)
+    interval = _widen(
+        value, floor_at_zero(linear).interval if floor else linear.interval, NORMAL_95 * correct.stderr / accuracy
     )
-    interval = Interval(
-        low=value - half,
-        high=value + half,
-        level=LEVEL,
-        method=f"t over {method} on the linearised ratio, with the binomial error of the accuracy",
-    )
-    found = Estimate(value=value, interval=interval, n=linear.n)
-    return floor_at_zero(found) if floor else found
+    return Estimate(value=value, interval=interval, n=linear.n)
+
+
+def _widen(value: float, interval: Interval | None, relative: float) -> Interval | None:
+    """Return `interval` joined with a relative error: on the logarithm, or straight where an end is below zero."""
+    if interval is None:
+        return None
+    below, above = value - interval.low, interval.high - value
+    low, high = value - math.hypot(below, relative * value), value + math.hypot(above, relative * value)
+    if value > 0 and interval.low >= 0:
+        # an end that was cut off at 0 has no logarithm, and nothing lies below it
+        low = value * math.exp(-math.hypot(math.log(interval.low / value), relative)) if interval.low > 0 else 0.0
+        high = value * math.exp(math.hypot(math.log(interval.high / value), relative))
+    method = f"{interval.method}, with the binomial error of the accuracy"
+    return Interval(low=low, high=high, level=interval.level, method=method)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from harness.analysis.inference.results import ArmRegime, Metric
@@ -19,6 +21,8 @@ from harness.report.plots import style
 
 PREFILL: Metric = "prefill_j_per_input_token"
 DECODE: Metric = "decode_j_per_output_token"
+# more lines than this are told apart by colour, marker and dash in the legend, not one by one
+MAX_NAMED = 6
 # One line: arm, size, tokens in, tokens out, fixed or free; prefill knows no answer.
 Line = tuple[str, str, int, int, str]
 
@@ -29,6 +33,11 @@ class _Panel:
     title: str
     unit: str
     lines: dict[Line, list[tuple[int, ArmRegime]]]
+
+    @property
+    def contexts(self) -> list[tuple[int, int]]:
+        """Tokens in and out of the lines; each has a marker of its own."""
+        return sorted({(line[2], line[3]) for line in self.lines})
 
 
 def list_marks(rows: Sequence[ArmRegime]) -> list[ArmRegime]:
@@ -56,7 +65,6 @@ def regime_energy(rows: Sequence[ArmRegime], baseline: str, candidate: str) -> M
     word = warning_word(energy_word(row.grade, row.simulated) for row in marks)
     what = f"{word} energy of prefill and decode" if word else "Energy of prefill and decode"
     batches = sorted({row.regime.batch_size for row in marks})
-    contexts = sorted({(line[2], line[3]) for panel in panels for line in panel.lines})
     described = " ".join(_describe(panel, batches) for panel in panels) + (
         f" {word.capitalize()}, not measured." if word else ""
     )
@@ -67,7 +75,7 @@ def regime_energy(rows: Sequence[ArmRegime], baseline: str, candidate: str) -> M
         found = figure.subplots(*shape, squeeze=False)
         for axes, panel in zip(found.flat, panels, strict=True):
             for line in sorted(panel.lines):
-                _paint_line(axes, panel, line, (baseline, candidate), contexts, modelled=bool(word))
+                _paint_line(axes, panel, line, (baseline, candidate), modelled=bool(word))
             values = [row.figures[panel.metric].value or 0.0 for own in panel.lines.values() for _, row in own]
             style.log_axis(axes, "y", min(values) / 1.6, max(values) * 1.6, "J")
             axes.set_xscale("log", base=2)
@@ -77,11 +85,22 @@ def regime_energy(rows: Sequence[ArmRegime], baseline: str, candidate: str) -> M
             axes.set_title(f"{word} {panel.title.lower()}" if word else panel.title)
             axes.set_xlabel("Batch (sequences at once)")
             axes.set_ylabel(f"Joules {panel.unit}")
-            axes.legend(loc="upper left", bbox_to_anchor=(-0.12, -0.22), ncols=1, handlelength=3)
+            axes.legend(
+                handles=_list_handles(panel, (baseline, candidate), modelled=bool(word)),
+                loc="upper left",
+                bbox_to_anchor=(-0.12, -0.22),
+                ncols=1,
+                handlelength=3,
+            )
 
-    rest = [0.2 * len(panel.lines) for panel in panels]
+    rest = [0.2 * len(_list_handles(panel, (baseline, candidate), modelled=bool(word))) for panel in panels]
     return style.draw(
-        "regimes", what, described, paint, wide=(8.4, 3.4 + max(rest)), narrow=(4.2, 3.2 * len(panels) + sum(rest))
+        "regimes",
+        what,
+        described,
+        paint,
+        wide=(8.4, 3.4 + max(rest)),
+        narrow=(4.2, 3.2 * len(panels) + sum(rest)),
     )
 
 
@@ -104,31 +123,64 @@ def _paint_line(
     panel: _Panel,
     line: Line,
     arms: tuple[str, str],
-    contexts: Sequence[tuple[int, int]],
     *,
     modelled: bool,
 ) -> None:
-    arm, size, tokens_in, tokens_out, length = line
     marks = panel.lines[line]
     estimates = [row.figures[panel.metric] for _, row in marks]
-    free = length == "free"
-    name = f"{style.clip(arm, 10)} {style.clip(size, 8)}, {tokens_in} in"
-    if panel.metric == DECODE:
-        name += f", {'≤' if free else ''}{tokens_out} out"
     drawn = axes.errorbar(
         [row.regime.batch_size for _, row in marks],
         [estimate.value or 0.0 for estimate in estimates],
         yerr=_whiskers(estimates),
-        color={arms[0]: style.BASELINE, arms[1]: style.CANDIDATE}.get(arm, style.THIRD),
-        linestyle=style.DASHES[(1 if free else 0) + 2 * modelled],
-        marker=style.MARKERS[contexts.index((tokens_in, tokens_out)) % len(style.MARKERS)],
-        markersize=6,
         capsize=2.5,
-        alpha=0.75 if free else 1.0,
-        label=name,
+        **_look(panel, line, arms, modelled=modelled),
     )
     if drawn.lines[0] is not None:
         style.mark_rows(drawn.lines[0], [place for place, _ in marks])
+
+
+def _look(panel: _Panel, line: Line, arms: tuple[str, str], *, modelled: bool) -> dict[str, Any]:
+    """Return colour by family, marker by context and answer, dashes by how answers end and whether it is modelled."""
+    arm, _, tokens_in, tokens_out, length = line
+    free = length == "free"
+    return {
+        "color": {arms[0]: style.BASELINE, arms[1]: style.CANDIDATE}.get(arm, style.THIRD),
+        "linestyle": style.DASHES[(1 if free else 0) + 2 * modelled],
+        "marker": style.MARKERS[panel.contexts.index((tokens_in, tokens_out)) % len(style.MARKERS)],
+        "markersize": 6,
+        "alpha": 0.75 if free else 1.0,
+    }
+
+
+def _list_handles(panel: _Panel, arms: tuple[str, str], *, modelled: bool) -> list[Line2D]:
+    """Return the legend: an entry a line, or with many lines one for each colour, marker and dash."""
+    lines = sorted(panel.lines)
+    if len(lines) <= MAX_NAMED:
+        return [
+            Line2D([], [], label=_name(panel, line), **_look(panel, line, arms, modelled=modelled)) for line in lines
+        ]
+    handles = []
+    for arm in dict.fromkeys(line[0] for line in lines):
+        sizes = ", ".join(dict.fromkeys(style.clip(line[1], 8) for line in lines if line[0] == arm))
+        first = next(line for line in lines if line[0] == arm)
+        look = _look(panel, first, arms, modelled=modelled) | {"marker": "", "alpha": 1.0, "linestyle": "-"}
+        handles.append(Line2D([], [], label=f"{style.clip(arm, 10)} {sizes}", **look))
+    for tokens_in, tokens_out in dict.fromkeys((line[2], line[3]) for line in lines):
+        told = f"{tokens_in} in" + (f", {tokens_out} out" if panel.metric == DECODE else "")
+        marker = style.MARKERS[panel.contexts.index((tokens_in, tokens_out)) % len(style.MARKERS)]
+        handles.append(Line2D([], [], color=style.MUTED, marker=marker, markersize=6, linestyle="none", label=told))
+    for length, told in (("fixed", "answers of fixed length"), ("free", "answers end by themselves")):
+        found = next((line for line in lines if line[4] == length), None)
+        if found is not None:
+            dash = _look(panel, found, arms, modelled=modelled)["linestyle"]
+            handles.append(Line2D([], [], color=style.MUTED, linestyle=dash, label=told))
+    return handles
+
+
+def _name(panel: _Panel, line: Line) -> str:
+    arm, size, tokens_in, tokens_out, length = line
+    name = f"{style.clip(arm, 10)} {style.clip(size, 8)}, {tokens_in} in"
+    return name + (f", {'≤' if length == 'free' else ''}{tokens_out} out" if panel.metric == DECODE else "")
 
 
 def _describe(panel: _Panel, batches: Sequence[int]) -> str:

@@ -70,6 +70,8 @@ def energy_per_task(arms: Sequence[ArmDevices], baseline: str) -> Markup | None:
         if (lanes := [lane for arm in known for lane in _list_lanes(arm, gross, net, rows)])
     ]
 
+    most = max(len(lanes) for _, lanes in panels)
+
     def paint(figure: Figure) -> None:
         narrow = figure.get_figwidth() < style.NARROW_INCHES
         shape = (len(panels), 1) if narrow else (1, len(panels))
@@ -83,11 +85,10 @@ def energy_per_task(arms: Sequence[ArmDevices], baseline: str) -> Markup | None:
         place.legend(
             handles=_list_handles(known),
             loc="upper left",
-            bbox_to_anchor=(0.0, -0.36 if narrow else -0.22),
+            bbox_to_anchor=(0.0, -0.55 / (0.34 * most)),  # below the axis label, however tall the panel
             ncols=1 if narrow else 4,
         )
 
-    most = max(len(lanes) for _, lanes in panels)
     return style.draw(
         "task-energy",
         what,

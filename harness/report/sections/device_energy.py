@@ -58,14 +58,14 @@ def _list_joules(arms: Sequence[ArmDevices]) -> list[TaskJoules]:
 
 
 def _list_missing(arms: Sequence[ArmDevices]) -> list[str]:
-    """Return for each figure that no row knows one sentence that says why."""
-    told = []
+    """Return one sentence for each reason why figures are unknown in every row."""
+    told: dict[str, list[str]] = {}
     for name, title in _FIELDS:
         found = [_estimate(joules, name) for joules in _list_joules(arms)]
         if found and all(estimate.value is None for estimate in found):
             reasons = "; ".join(dict.fromkeys(estimate.reason or "not recorded" for estimate in found))
-            told.append(f"{title}: unknown ({reasons}).")
-    return told
+            told.setdefault(reasons, []).append(title.removeprefix("of it ").capitalize())
+    return [f"{'; '.join(titles)}: unknown ({reasons})." for reasons, titles in told.items()]
 
 
 def _row(arm: ArmDevices, part: DeviceJoules | None, names: Sequence[str]) -> tuple[Cell, ...]:

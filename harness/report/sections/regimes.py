@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from harness.analysis.inference.results import Additivity, ArmRegime, InferenceDetail, Metric
 from harness.analysis.task_costs import SWEEP
+from harness.core.inference import Regime
 from harness.report.page import numbers as n
 from harness.report.page.blocks import Cell, Figure, Section, Table, columns_of
 from harness.report.plots.regime_energy import list_marks
@@ -19,7 +20,7 @@ Columns = tuple[tuple[Metric, str, str], ...]
 SHOWN: Columns = (
     ("prefill_j_per_input_token", "Prefill, J per input token", "J"),
     ("decode_j_per_output_token", "Decode, J per output token", "J"),
-    ("j_per_output_token", "Both, J per output token", "J"),
+    ("j_per_output_token", "J per output token, prefill included", "J"),
 )
 TASKS: Columns = (
     ("j_per_task", "J per task", "J"),
@@ -107,7 +108,7 @@ def _figures_table(
         return None
     body = tuple(
         (
-            *((row.arm, row.size, _name_regime(row)) if short else _regime_cells(row)),
+            *((row.arm, row.size, _name_regime(row.regime)) if short else _regime_cells(row)),
             *(estimate_cell(row.figures[name], unit, n.runs(row.run_ids)) for name, _, unit in known),
             *((n.grade_badge(row.grade, row.simulated),) if grade else ()),
         )
@@ -130,9 +131,8 @@ def _explain_missing(rows: Sequence[ArmRegime]) -> list[Cell]:
     return missing
 
 
-def _name_regime(row: ArmRegime) -> str:
+def _name_regime(regime: Regime) -> str:
     """Return a regime in words: of a kind of task its name, of a sweep batch, context and answer."""
-    regime = row.regime
     told = f"{regime.kind}, batch {regime.batch_size}"
     if regime.num_input_tokens is not None:
         told += f", {regime.num_input_tokens} in"
@@ -160,11 +160,7 @@ def _sums_table(checks: Sequence[Additivity]) -> Table | None:
         (
             Markup('<span class="outcome {}">{}</span>').format(check.outcome, _OUTCOMES[check.outcome]),
             check.run_id,
-            check.regime.kind,
-            n.count(check.regime.batch_size, check.run_id),
-            n.count(check.regime.num_input_tokens, check.run_id, "prompts differ"),
-            n.count(check.regime.num_output_tokens, check.run_id, "answers differ"),
-            check.regime.answer_length,
+            _name_regime(check.regime),
             _with_half(check.parts_j, check.parts_half_j, check.run_id),
             _with_half(check.whole_j, check.whole_half_j, check.run_id),
             n.percent(check.relative_gap, check.run_id, "a part or the whole is unknown"),
@@ -173,10 +169,10 @@ def _sums_table(checks: Sequence[Additivity]) -> Table | None:
         for check in sorted(checks, key=lambda check: check.outcome != "fail")
     )
     names = (
-        *("Outcome", "Run", "Kind", "Batch", "Tokens in", "Tokens out", "Answers"),
+        *("Outcome", "Run", "Regime"),
         *("Prefill + decode, J per task", "In one window, J per task", "Gap", "Grade"),
     )
-    words = {"Outcome", "Run", "Kind", "Answers", "Grade"}
+    words = {"Outcome", "Run", "Regime", "Grade"}
     columns = columns_of(names, words)
     caption = "Do prefill and decode add up to the whole?"
     return Table(id="sums", caption=caption, columns=columns, rows=rows, sortable=True) if rows else None

@@ -168,7 +168,12 @@ def test_models_and_servers_are_split_by_device_as_their_costs_are() -> None:
     for arm, cost in zip(result.task_devices, result.suite.arms, strict=True):
         assert_adds_up(arm)
         assert arm.total.gross.value == pytest.approx(cost.figures["energy_per_task"].value, rel=1e-9)
-        assert arm.total.gross_per_correct.value == pytest.approx(cost.figures["energy_per_correct"].value, rel=1e-9)
+        found, expected = arm.total.gross_per_correct, cost.figures["energy_per_correct"]
+        assert found.value == pytest.approx(expected.value, rel=1e-9)
+        assert found.interval is not None
+        assert expected.interval is not None
+        assert found.interval.low == pytest.approx(expected.interval.low, rel=1e-6)
+        assert found.interval.high == pytest.approx(expected.interval.high, rel=1e-6)
 
     runs = [with_readings(make_server_record(arm, seed), split) for arm in ("dense", "moe") for seed in (0, 1, 2)]
     rows = {r.run_id: make_rows(r, dict.fromkeys(KINDS, 48), joules=100 / 128) for r in runs}

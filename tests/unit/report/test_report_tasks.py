@@ -83,7 +83,9 @@ def test_alternative_text_holds_the_numbers_of_every_part(match: MatchResult) ->
 def test_an_unknown_figure_is_left_out_with_its_reason(match: MatchResult) -> None:
     figure = device_figure("f-task", match.task_devices, "dense")
     assert figure.table is not None
-    assert "Gross, per correct answer: unknown (fewer than 30 correct answers)." in figure.caption
+    assert (
+        "Gross, per correct answer; Net, per correct answer: unknown (fewer than 30 correct answers)." in figure.caption
+    )
     assert "Gross, per correct answer" not in [column.title for column in figure.table.columns]
     assert "Joules per correct answer" not in (figure.svg or "")
     known = tuple(
