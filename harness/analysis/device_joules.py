@@ -93,7 +93,7 @@ def _mean(values: Sequence[Value], method: str, *, floor: bool = True) -> Estima
         return Estimate(value=None, interval=None, n=0, reason=total if isinstance(total, str) else "no run")
     estimate = estimate_mean([value for value in values if not isinstance(value, str)], method=f"t over {method}")
     if estimate.n == 1:
-        estimate = dataclasses.replace(estimate, reason=f"one of the {method} gives no interval")
+        estimate = dataclasses.replace(estimate, reason=f"one {method.removesuffix('s')} gives no interval")
     return floor_at_zero(estimate) if floor else estimate
 
 
@@ -117,7 +117,7 @@ def _per_correct(values: Sequence[Value], correct: Correctness, method: str, *, 
         method=f"t over {method} on the linearised ratio",
     )
     if linear.interval is None:
-        return Estimate(value=value, interval=None, n=linear.n, reason=f"one of the {method} gives no interval")
+        return Estimate(value=value, interval=None, n=linear.n, reason=f"one {method.removesuffix('s')} gives no interval")
     if correct.stderr is None:
         return Estimate(value=value, interval=None, n=linear.n, reason="no error of the accuracy is known")
     interval = _widen(

@@ -147,7 +147,19 @@ def test_of_two_sensors_of_a_device_the_better_grade_counts_and_the_worst_window
     assert match.task_devices[0].parts[0].sensors == ("codecarbon", "nvml")
 
 
-def test_one_seed_gives_no_interval_and_few_correct_answers_no_joules_per_correct() -> None:
+def test_one_seed_gives_a_value_without_an_interval() -> None:
+    records = make_records(2.0, seeds=(0,))
+    match = match_study(records, make_study(records))
+    assert len(match.task_devices) == 2
+    for arm in match.task_devices:
+        for joules in (arm.total, arm.parts[0].joules):
+            for estimate in (joules.gross, joules.gross_per_correct):
+                assert estimate.value is not None
+                assert estimate.interval is None
+                assert estimate.reason == "one seed gives no interval"
+
+
+def test_few_correct_answers_give_no_joules_per_correct_answer() -> None:
     records = make_records(2.0, num_correct=1)
     match = match_study(records, make_study(records))
     for arm, task in zip(match.task_devices, match.arm_tasks, strict=True):
