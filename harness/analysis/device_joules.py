@@ -117,7 +117,9 @@ def _per_correct(values: Sequence[Value], correct: Correctness, method: str, *, 
         method=f"t over {method} on the linearised ratio",
     )
     if linear.interval is None:
-        return Estimate(value=value, interval=None, n=linear.n, reason=f"one {method.removesuffix('s')} gives no interval")
+        return Estimate(
+            value=value, interval=None, n=linear.n, reason=f"one {method.removesuffix('s')} gives no interval"
+        )
     if correct.stderr is None:
         return Estimate(value=value, interval=None, n=linear.n, reason="no error of the accuracy is known")
     interval = _widen(

@@ -52,7 +52,7 @@ def kind_experts(rows: Sequence[KindRouting]) -> Markup | None:
         axes.set_ylim(len(kinds) - 0.5, -0.5)
         axes.set_yticks(range(len(kinds)), [style.clip(kind, 18) for kind in kinds])
         style.plain_axis(axes.xaxis, "%")
-        axes.set_title(title)
+        axes.set_title(title.removesuffix(" of the choices") if style.is_narrow(axes) else title)
         axes.set_xlabel("Share of a layer's experts")
         handles = [
             Line2D(
