@@ -88,19 +88,20 @@ def regime_energy(rows: Sequence[ArmRegime], baseline: str, candidate: str) -> M
             axes.legend(
                 handles=_list_handles(panel, (baseline, candidate), modelled=bool(word)),
                 loc="upper left",
-                bbox_to_anchor=(-0.12, -0.22),
+                bbox_to_anchor=(-0.28, 0.0),
+                borderaxespad=4.6,  # in font sizes: below the axis label, however tall the panel
                 ncols=1,
                 handlelength=3,
             )
 
-    rest = [0.2 * len(_list_handles(panel, (baseline, candidate), modelled=bool(word))) for panel in panels]
+    rest = [0.22 * len(_list_handles(panel, (baseline, candidate), modelled=bool(word))) for panel in panels]
     return style.draw(
         "regimes",
         what,
         described,
         paint,
-        wide=(8.4, 3.4 + max(rest)),
-        narrow=(4.2, 3.2 * len(panels) + sum(rest)),
+        wide=(8.4, 3.6 + max(rest)),
+        narrow=(4.2, 3.4 * len(panels) + sum(rest)),
     )
 
 

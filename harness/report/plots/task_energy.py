@@ -79,15 +79,8 @@ def energy_per_task(arms: Sequence[ArmDevices], baseline: str) -> Markup | None:
         for axes, (told, lanes) in zip(found.flat, panels, strict=True):
             _paint_panel(axes, lanes, rows, baseline)
             axes.set_xlabel(told)
-        first = found.flat[0]
-        first.set_title(what)
-        place = found.flat[-1] if narrow else first
-        place.legend(
-            handles=_list_handles(known),
-            loc="upper left",
-            bbox_to_anchor=(0.0, -0.55 / (0.34 * most)),  # below the axis label, however tall the panel
-            ncols=1 if narrow else 4,
-        )
+        found.flat[0].set_title(what)
+        figure.legend(handles=_list_handles(known), loc="outside lower left", ncols=1 if narrow else 4)
 
     return style.draw(
         "task-energy",
