@@ -24,6 +24,7 @@ from harness.analysis.quality import check_qualities, match_by_accuracy
 from harness.analysis.results import FrontierPoint, MatchResult, Multiplier
 from harness.analysis.screening import screen_points
 from harness.analysis.slices import cut_slices
+from harness.analysis.task_devices import compare_devices
 from harness.analysis.task_pairs import compare_pairs
 from harness.analysis.tasks import choose_runs, compare_kinds, compare_tasks
 from harness.analysis.tuning.search import refuse_tuning
@@ -117,6 +118,7 @@ def match_study(records: Sequence[RunRecord], study: StudyInfo | None, unreadabl
         decay=pair.decay if pair.seeds else None,
         kinds=kinds,
         task_pairs=compare_pairs(pair, by_id, loss) if kinds and loss is not None else (),
+        task_devices=compare_devices(arm_tasks, by_id, chosen) if chosen is not None else (),
     )
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from harness.core.records import Finding, Grade
+
+if TYPE_CHECKING:
+    from harness.analysis.device_joules import ArmDevices, TaskJoules
 
 Resource = Literal["flops", "energy", "net_energy", "seconds", "tokens", "peak_memory"]
 PairCode = Literal["compute_optimal", "equal_tokens", "equal_active_params"]
@@ -207,12 +210,16 @@ class TaskRatio:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KindTasks:
-    """One kind of task of a suite: its cost for each arm and the ratios; `chance` is what blind answers would reach."""
+    """One kind of task of a suite: its cost for each arm and the ratios; `chance` is what blind answers would reach.
+
+    `task_joules` holds gross and net energy with their intervals, in the order of `arm_tasks`.
+    """
 
     kind: str
     arm_tasks: tuple[ArmTask, ...]
     task_ratios: tuple[TaskRatio, ...]
     chance: float | None
+    task_joules: tuple[TaskJoules, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -295,3 +302,4 @@ class MatchResult:
     decay: float | None = None
     kinds: tuple[KindTasks, ...] = ()
     task_pairs: tuple[TaskPair, ...] = ()
+    task_devices: tuple[ArmDevices, ...] = ()

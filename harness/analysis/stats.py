@@ -21,6 +21,7 @@ from scipy import stats as scipy_stats  # type: ignore[import-untyped, unused-ig
 from harness.analysis.results import Interval
 
 LEVEL = 0.95
+NORMAL_95 = 1.959964
 PAIRED_METHOD = "paired t on log ratios over seeds"
 TWO_SAMPLE_METHOD = "two-sample t on log costs over seeds"
 DIFFERENCE_METHODS = {"paired": "paired t over seeds", "two_sample": "two-sample t over seeds"}

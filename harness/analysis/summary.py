@@ -38,6 +38,7 @@ def verdicts_to_json(verdicts: Sequence[ClaimVerdict], match: MatchResult) -> di
             },
             "arm_tasks": [dataclasses.asdict(task) for task in match.arm_tasks],
             "task_ratios": [dataclasses.asdict(ratio) for ratio in match.task_ratios],
+            "task_devices": [dataclasses.asdict(arm) for arm in match.task_devices],
             "accuracy": None if match.accuracy is None else dataclasses.asdict(match.accuracy),
             "equal_budgets": {
                 resource: [dataclasses.asdict(gap) for gap in match.budget_gaps if gap.resource == resource]

@@ -99,10 +99,15 @@ def find_accuracy(record: RunRecord, kind: str | None = None) -> QualityReading 
     return min(own, key=lambda q: (q.metric != ACCURACY_METRIC, q.metric), default=None)
 
 
+def list_phases(windows: Sequence[WindowRecord]) -> tuple[str, ...]:
+    """Return the phases that make up the tasks of `windows`: an answer of one token is made by prefill alone."""
+    alone = windows and all(w.regime and w.regime.num_output_tokens == 1 for w in windows)
+    return PHASES[:1] if alone else PHASES
+
+
 def _measure(record: RunRecord, windows: Sequence[WindowRecord], accuracy: QualityReading | None) -> RunTask:
     phases = [_cost_of_phase([window for window in windows if window.phase == phase]) for phase in PHASES]
-    # an answer of one token is made by prefill, and nothing is decoded
-    done = phases[:1] if windows and all(w.regime and w.regime.num_output_tokens == 1 for w in windows) else phases
+    done = phases[: len(list_phases(windows))]
     known = accuracy is not None and accuracy.value is not None
     boundary = sum_boundary([reading for window in windows for reading in window.energy])
     return RunTask(

@@ -9,14 +9,15 @@ import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from harness.analysis.correct import explain_few_correct
 from harness.analysis.frontier import LOSS_TOLERANCE
 from harness.analysis.multipliers import Pair
 from harness.analysis.results import ArmTask, FrontierPoint, KindTasks, TaskMetric, TaskRatio
 from harness.analysis.stats import Pairing, estimate_ratio_of
 from harness.analysis.task_costs import VALUES, RunTask, Values, find_accuracy, list_kinds, measure_task, weigh
+from harness.analysis.task_devices import compare_joules
 from harness.core.records import Grade, RunRecord, worst_grade
 
-MIN_CORRECT = 30
 METRICS: tuple[TaskMetric, ...] = (
     "energy_per_task",
     "energy_per_correct",
@@ -96,7 +97,8 @@ def compare_kinds(pair: Pair, records: Mapping[str, RunRecord], chosen: Mapping[
         readings = [q for run in runs if (q := find_accuracy(run, kind)) is not None]
         chances = {q.chance for q in readings}
         chance = max((c for c in chances if c is not None), default=None) if None not in chances else None
-        rows.append(KindTasks(kind=kind, arm_tasks=tasks, task_ratios=ratios, chance=chance))
+        joules = compare_joules(tasks, records, chosen, kind)
+        rows.append(KindTasks(kind=kind, arm_tasks=tasks, task_ratios=ratios, chance=chance, task_joules=joules))
     return tuple(rows)
 
 
@@ -154,8 +156,8 @@ def _summarise(
     reason = None
     if energy is None:
         reason = "the energy of a task is unknown"
-    elif num_correct < MIN_CORRECT:
-        reason = f"only {num_correct} correct answers, fewer than {MIN_CORRECT}"
+    elif (short := explain_few_correct(num_correct)) is not None:
+        reason = short
     elif not accuracy:
         reason = "no answer was correct at this loss" if accuracy is not None else "the accuracy is unknown"
     # Binomial errors of the runs, carried through the weights; the same lines are asked in every run.

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from harness.analysis.correct import explain_few_correct
 from harness.analysis.energy_sum import EnergySum, add_sums
 from harness.analysis.phases import count_new_tokens, sum_phase
 from harness.analysis.pooling import read_config
 from harness.analysis.task_costs import find_accuracy
-from harness.analysis.tasks import MIN_CORRECT
 from harness.core.inference import AnswerLength
 from harness.core.records import EnergyReading, RunRecord, WindowRecord
 
@@ -139,7 +139,7 @@ def count_tokens_per_task(group: InferenceGroup) -> float:
 
 
 def cost_per_correct(group: InferenceGroup, sum_readings: SumReadings, record: RunRecord) -> UnitCost:
-    """Return the joules of a task for each correct answer; unknown below `MIN_CORRECT` distinct correct answers."""
+    """Return the joules of a task for each correct answer; unknown with too few distinct correct ones."""
     task = cost_per_task(group, sum_readings)
     if task.energy_j is None:
         return task
@@ -149,8 +149,7 @@ def cost_per_correct(group: InferenceGroup, sum_readings: SumReadings, record: R
     if isinstance(judged, str):
         return _unknown(group, sum_readings, judged)
     num_correct, num_asked = judged
-    if num_correct < MIN_CORRECT:
-        reason = f"only {num_correct} correct answers, fewer than {MIN_CORRECT}"
+    if (reason := explain_few_correct(num_correct)) is not None:
         return _unknown(group, sum_readings, reason)
     return UnitCost(energy_j=task.energy_j * num_asked / num_correct, energy=task.energy, num_units=num_correct)
 

@@ -20,9 +20,10 @@ from harness.report.page.sources import with_sources
 from harness.report.sections import answer, checks, closing, environment, findings, power
 from harness.report.sections.inference_costs import accuracy_section, costs_section, ratios_section
 from harness.report.sections.inference_runs import inference_runs_section, models_section
-from harness.report.sections.regimes import regimes_section, views_section
+from harness.report.sections.regimes import regimes_section
 from harness.report.sections.routing_by_task import routing_by_task_section
 from harness.report.sections.serving import serving_section
+from harness.report.sections.views import views_section
 
 _METHODS = (
     (
@@ -130,7 +131,7 @@ def inference_sections(  # noqa: PLR0917 - the parts of a page
     if detail.serving:
         sections.append(serving_section(detail.serving))
     if detail.arm_regimes:
-        sections.append(regimes_section(detail, *arms))
+        sections.append(regimes_section(detail, *arms, costs_shown=result.suite is not None))
     if detail.views is not None:
         sections.append(views_section(detail.views))
     if detail.routing or detail.coverage:

@@ -38,6 +38,7 @@ from harness.report.sections import (
     runs,
     task_energy,
     tuning,
+    views,
 )
 
 
@@ -113,9 +114,10 @@ def _inference_sections(match: MatchResult, detail: InferenceDetail) -> list[Sec
     if match.task_pairs:
         sections.append(kinds.pairs_section(match))
     if detail.arm_regimes:
-        sections.append(regimes.regimes_section(detail, match.baseline_arm, match.candidate_arm))
+        arms = match.baseline_arm, match.candidate_arm
+        sections.append(regimes.regimes_section(detail, *arms, costs_shown=bool(match.kinds)))
     if detail.views is not None:
-        sections.append(regimes.views_section(detail.views))
+        sections.append(views.views_section(detail.views))
     if detail.routing or detail.coverage:
         sections.append(routing_by_task.routing_by_task_section(detail))
     return sections

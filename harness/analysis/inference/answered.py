@@ -68,7 +68,7 @@ def measure_answered(
     reading = find_accuracy(record, kind)
     known = reading is not None and reading.value is not None
     answered = [row for row in rows if row.status == "answered"]
-    served = [w for w in record.windows_of(SERVE) if w.regime is None or w.regime.kind in (kind, "mixed")]
+    served = serve_windows(record, kind)
     if served:
         energy, net, flops, seconds, tokens = _serve_cost(record, served, answered, kind)
         boundary = sum_boundary([r for window in served for r in window.energy])
@@ -94,6 +94,11 @@ def measure_answered(
         domains=cost[1],
         simulated=cost[2],
     )
+
+
+def serve_windows(record: RunRecord, kind: str) -> list[WindowRecord]:
+    """Return the windows in which a server answered requests of `kind`, alone or among others."""
+    return [w for w in record.windows_of(SERVE) if w.regime is None or w.regime.kind in (kind, "mixed")]
 
 
 def _serve_cost(

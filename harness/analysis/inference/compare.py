@@ -13,6 +13,7 @@ from harness.analysis.inference.accuracy import (
 )
 from harness.analysis.inference.answered import SUITE, measure_answered, name_kinds
 from harness.analysis.inference.checks import check_inference
+from harness.analysis.inference.device_costs import compare_arms
 from harness.analysis.inference.ratios import RATIO_METRICS, compare_cost, summarise_arm
 from harness.analysis.inference.results import AccuracyDifference, InferenceResult, KindCost
 from harness.analysis.inference.seeds import pick_repeats
@@ -85,6 +86,9 @@ def compare_inference(
         margin_accuracy=rule.margin_accuracy,
         reason=reason,
         free=tuple(free),
+        task_devices=compare_arms(rows[-1], {arm: [runs[arm][seed] for seed in seeds] for arm in arms}, answers)
+        if rows
+        else (),
     )
 
 

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from scipy import stats as scipy_stats  # type: ignore[import-untyped, unused-ignore]
 
 from harness.analysis.boundary import sum_boundary
+from harness.analysis.correct import explain_few_correct
 from harness.analysis.inference.results import ArmRegime, Metric, RegimeCost
 from harness.analysis.inference.seeds import EVEN, Weights, average_seeds
 from harness.analysis.phases import PhaseSum, count_new_tokens, sum_phase
 from harness.analysis.results import Interval
 from harness.analysis.stats import LEVEL, Estimate, estimate_mean, floor_at_zero, t_critical
 from harness.analysis.task_costs import SWEEP, find_accuracy
-from harness.analysis.tasks import MIN_CORRECT
 from harness.core.inference import Regime
 from harness.core.records import Grade, RunRecord, WindowRecord, worst_grade
 
@@ -183,8 +183,8 @@ def _per_correct(record: RunRecord, regime: Regime, energies: Sequence[Value]) -
     if reading is None or reading.value is None:
         return _unknown("the accuracy is unknown")
     correct = round(reading.num_samples * reading.value)
-    if correct < MIN_CORRECT:
-        return _unknown(f"only {correct} correct answers, fewer than {MIN_CORRECT}")
+    if (short := explain_few_correct(correct)) is not None:
+        return _unknown(short)
     energy = over_repetitions(energies)
     if energy.value is None:
         return energy

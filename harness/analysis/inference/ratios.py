@@ -7,11 +7,11 @@ import math
 import statistics
 from collections.abc import Sequence
 
+from harness.analysis.correct import explain_few_correct
 from harness.analysis.inference.answered import Answered
 from harness.analysis.inference.results import ArmCost
 from harness.analysis.results import Interval, TaskMetric, TaskRatio
-from harness.analysis.stats import Estimate, Pairing, estimate_mean, estimate_ratio_of, floor_at_zero
-from harness.analysis.tasks import MIN_CORRECT
+from harness.analysis.stats import NORMAL_95, Estimate, Pairing, estimate_mean, estimate_ratio_of, floor_at_zero
 from harness.core.records import Grade, worst_grade
 
 RATIO_METRICS: tuple[TaskMetric, ...] = (
@@ -24,7 +24,6 @@ RATIO_METRICS: tuple[TaskMetric, ...] = (
     "flops_per_task",
 )
 METHOD = "t over repeats"
-NORMAL_95 = 1.959964
 ONE_REPEAT = "one repeat gives no interval"
 NO_RATIO = "one repeat: no interval, so no number"
 
@@ -148,8 +147,7 @@ def _with_accuracy_error(estimate: Estimate, sides: Sequence[Sequence[Answered]]
 
 def _too_few_correct(found: Sequence[Answered]) -> str | None:
     """Return why there is no energy per correct answer: distinct questions count, not repeats of them."""
-    correct = min((one.num_correct for one in found), default=0)
-    return f"only {correct} correct answers, fewer than {MIN_CORRECT}" if correct < MIN_CORRECT else None
+    return explain_few_correct(min((one.num_correct for one in found), default=0))
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from harness.analysis.device_joules import ArmDevices
 from harness.analysis.results import Check, Interval, TaskRatio
 from harness.analysis.stats import Estimate
 from harness.core.inference import Regime
@@ -224,6 +225,7 @@ class InferenceResult:
     margin_accuracy: float | None
     reason: str | None = None
     free: tuple[KindCost, ...] = ()
+    task_devices: tuple[ArmDevices, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,7 +233,8 @@ class KindRouting:
     """Whom one kind of task used in one arm and size, means over its seeds.
 
     `share_for_90` is the smallest share of a layer's experts that carries 90% of the kind's choices (a mean over
-    layers; about 0.9 where the load is even); `active_share` the parameters that a token used over all.
+    layers; about 0.9 where the load is even), with its interval over seeds; `active_share` the
+    parameters that a token used over all.
     """
 
     arm: str
@@ -246,6 +249,7 @@ class KindRouting:
     active_params_per_token: float
     total_params: int
     run_ids: tuple[str, ...]
+    share_for_90_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

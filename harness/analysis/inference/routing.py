@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from harness.analysis.inference.results import Coverage, KindOverlap, KindRouting
 from harness.analysis.inference.seeds import EVEN, Weights, average_seeds
-from harness.analysis.stats import Estimate, estimate_mean
+from harness.analysis.stats import Estimate, estimate_mean, floor_at_zero
 from harness.core.records import RunRecord
 from harness.core.routing import ExpertCoverage, TaskRouting
 
@@ -35,6 +35,8 @@ def summarise_routing(records: Sequence[RunRecord], weights: Weights = EVEN) -> 
             return statistics.fmean(average_seeds([(r.run_id, r.seed, read(routing)) for r, routing in found], weights))
 
         routings = [routing for _, routing in found]
+        shares = [(record.run_id, record.seed, measure_share_carrying(routing.load)) for record, routing in found]
+        carrying = _over_seeds(shares, weights)
         rows.append(
             KindRouting(
                 arm=arm,
@@ -44,7 +46,8 @@ def summarise_routing(records: Sequence[RunRecord], weights: Weights = EVEN) -> 
                 num_tokens=sum(routing.num_tokens for routing in routings),
                 num_experts=max(len(row) for routing in routings for row in routing.load),
                 mean_entropy=mean(lambda routing: routing.mean_entropy),
-                share_for_90=mean(lambda routing: measure_share_carrying(routing.load)),
+                share_for_90=statistics.fmean(average_seeds(shares, weights)),
+                share_for_90_interval=floor_at_zero(carrying).interval,
                 active_share=mean(lambda routing: routing.active_params_per_token / routing.total_params),
                 active_params_per_token=mean(lambda routing: routing.active_params_per_token),
                 total_params=round(mean(lambda routing: routing.total_params)),

@@ -27,6 +27,7 @@ def tasks_to_json(study: TaskStudy) -> dict[str, Any]:
             "matched_loss_reason": match.matched_loss_reason,
             "arm_tasks": [dataclasses.asdict(task) for task in match.arm_tasks],
             "task_ratios": [dataclasses.asdict(ratio) for ratio in match.task_ratios],
+            "task_devices": [dataclasses.asdict(arm) for arm in match.task_devices],
             "kinds": [dataclasses.asdict(kind) for kind in match.kinds],
             "task_pairs": [dataclasses.asdict(pair) for pair in match.task_pairs],
         }

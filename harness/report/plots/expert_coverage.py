@@ -39,12 +39,16 @@ def expert_coverage(rows: Sequence[Coverage]) -> Markup | None:
             sizes = [row.batch_size for row in ordered]
             measured = [row.measured.value or 0.0 for row in ordered]
             if kind != MIXED and len(lines) > 1:
-                axes.plot(sizes, measured, color=style.BASELINE, linewidth=0.9, label=alone)
+                (thin,) = axes.plot(sizes, measured, color=style.BASELINE, linewidth=0.9, label=alone)
+                style.mark_rows(thin, [rows.index(row) for row in ordered])
                 alone = "_"  # one entry of the legend stands for all
                 continue
             told = "all kinds mixed" if kind == MIXED else style.clip(kind, 16)
             name = f"{style.clip(arm, 10)} {style.clip(size, 8)}, {told}"
-            axes.plot(sizes, measured, color=style.CANDIDATE, marker="o", markersize=6, linewidth=2, label=name)
+            (line,) = axes.plot(
+                sizes, measured, color=style.CANDIDATE, marker="o", markersize=6, linewidth=2, label=name
+            )
+            style.mark_rows(line, [rows.index(row) for row in ordered])
             loads = [row.expected_load for row in ordered]
             axes.plot(sizes, loads, color=style.CANDIDATE, linestyle=(0, (4, 2)), linewidth=1)
         longest = max(lines.values(), key=lambda found: max(row.batch_size for row in found))

@@ -9,9 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from harness.analysis.inference.results import KindScore
+from harness.analysis.stats import NORMAL_95
 from harness.report.plots import style
-
-NORMAL_95 = 1.959964
 
 
 def kind_accuracy(scores: Sequence[KindScore], baseline: str, candidate: str) -> Markup | None:
@@ -33,7 +32,7 @@ def kind_accuracy(scores: Sequence[KindScore], baseline: str, candidate: str) ->
             colour = {baseline: style.BASELINE, candidate: style.CANDIDATE}.get(score.arm, style.THIRD)
             value = 100 * (score.accuracy or 0.0)
             half = 100 * NORMAL_95 * score.accuracy_stderr if score.accuracy_stderr is not None else 0.0
-            axes.errorbar(
+            drawn = axes.errorbar(
                 [value],
                 [place],
                 xerr=[[min(half, value)], [min(half, 100 - value)]],
@@ -43,6 +42,8 @@ def kind_accuracy(scores: Sequence[KindScore], baseline: str, candidate: str) ->
                 capsize=3,
                 linestyle="none",
             )
+            if drawn.lines[0] is not None:
+                style.mark_rows(drawn.lines[0], [scores.index(score)])
         for row, kind in enumerate(kinds):
             chance = next((s.chance for s in known if s.kind == kind and s.chance is not None), None)
             if chance is not None:

@@ -10,7 +10,9 @@ from harness.analysis.inference.answered import SUITE
 from harness.analysis.inference.results import ArmCost, InferenceDetail, InferenceResult, KindCost
 from harness.report.page import numbers as n
 from harness.report.page.blocks import Cell, Section, Table, columns_of
+from harness.report.sections.device_energy import device_figure
 from harness.report.sections.equality import signed_interval
+from harness.report.sections.estimates import estimate_cell
 from harness.report.sections.kinds import accuracy_figure
 from harness.report.sections.ratio_tables import RATIO_WORDS
 
@@ -28,6 +30,7 @@ def costs_section(result: InferenceResult, suite: KindCost) -> Section:
         id="costs-section",
         title=f"What a task costs (energy {word})" if word else "What a task costs",
         lead="Means over repeats with their 95% interval. All kinds together: each weighs the same.",
+        figures=(device_figure("f-costs", result.task_devices, result.baseline_arm),),
         tables=(_table("costs", "Cost of a task by kind and arm", names, rows, {"Kind", "Arm", "Grade"}),),
     )
 
@@ -48,9 +51,9 @@ def _cost_row(name: str, kind: KindCost, arm: ArmCost) -> tuple[Cell, ...]:
     return (
         name,
         arm.arm,
-        *(n.estimate(arm.figures[metric], "J", source) for metric in metrics),
-        n.estimate(arm.figures["seconds_per_task"], "s", source),
-        n.estimate(arm.figures["flops_per_task"], "FLOP", source),
+        *(estimate_cell(arm.figures[metric], "J", source) for metric in metrics),
+        estimate_cell(arm.figures["seconds_per_task"], "s", source),
+        estimate_cell(arm.figures["flops_per_task"], "FLOP", source),
         n.digits(arm.tokens_per_task, source, "not counted"),
         n.digits(arm.bytes_per_answer, source, "no answers were kept"),
         n.percent(arm.accuracy, source, "unknown in some repeat") + stderr,

@@ -2,40 +2,44 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from harness.analysis.device_joules import TaskJoules
 from harness.analysis.inference.results import InferenceDetail
-from harness.analysis.results import ArmTask, Interval, MatchResult, TaskPair, TaskRatio
+from harness.analysis.results import ArmTask, Interval, KindTasks, MatchResult, TaskPair, TaskRatio
 from harness.analysis.stats import ONE_VALUE, Estimate
+from harness.analysis.tasks import METRICS
 from harness.report.page import numbers as n
 from harness.report.page.blocks import Cell, Figure, Section, Table, columns_of
 from harness.report.plots.registry import draw_plot
+from harness.report.sections.estimates import estimate_cell
 from harness.report.sections.ratio_tables import RATIO_WORDS
 
 
 def kinds_section(match: MatchResult, detail: InferenceDetail) -> Section:
     """Return what each kind of task costs each family at the matched loss, its accuracy beside chance, and ratios."""
-    rows = tuple(_task_row(kind.kind, task, kind.chance) for kind in match.kinds for task in kind.arm_tasks)
+    rows = tuple(
+        _task_row(kind.kind, task, joules)
+        for kind in match.kinds
+        for task, joules in itertools.zip_longest(kind.arm_tasks, kind.task_joules)
+    )
     names = (
-        *("Kind", "Family", "Size", "Energy per task", "Energy per correct answer", "Seconds per task"),
-        *("FLOPs per task", "Accuracy", "Chance", "Correct", "Grade"),
+        *("Kind", "Family", "Size", "Energy per task", "net of idle", "Energy per correct answer"),
+        *("Seconds per task", "FLOPs per task", "Correct", "Grade"),
     )
     tables = [
         _table("kinds", "Each kind of task at the matched loss", names, rows, {"Kind", "Family", "Size", "Grade"})
     ]
-    ratios = tuple(
-        _ratio_row(kind.kind, ratio, any(task.simulated for task in kind.arm_tasks))
-        for kind in match.kinds
-        for ratio in kind.task_ratios
-    )
-    titles = ("Kind", "Candidate over baseline", "Ratio", "Interval", "n", "Grade")
-    caption = "Ratios by kind, below 1: the candidate needs less"
-    tables.append(_table("kind-ratios", caption, titles, ratios, {"Kind", "Candidate over baseline", "Grade"}))
+    ratios = tuple(_ratio_row(kind) for kind in match.kinds)
+    titles = ("Kind", *(RATIO_WORDS[metric] for metric in METRICS), "n", "Grade of the energies")
+    caption = "Candidate over baseline by kind, below 1: the candidate needs less"
+    tables.append(_table("kind-ratios", caption, titles, ratios, {"Kind", "Grade of the energies"}))
     lead = (
-        "The task above is the mean over these kinds, each weighing the same. Chance is what blind answers would "
-        "reach: the commonest answer to all, or one of the choices."
+        "The task above is the mean over these kinds, each weighing the same. Accuracy stands under the figure; chance "
+        "is what blind answers would reach: the commonest answer to all, or one of the choices."
     )
     return Section(
         id="kinds-section",
@@ -111,7 +115,7 @@ def _ratio_cell(ratio: TaskRatio | None, reason: str | None) -> Cell:
     if ratio is None:
         return n.unknown(reason or "not compared")
     found = Estimate(value=ratio.estimate, interval=ratio.interval, n=ratio.n, reason=ratio.reason)
-    return n.estimate(found, "", n.runs(ratio.run_ids))
+    return estimate_cell(found, "", n.runs(ratio.run_ids))
 
 
 def _gap_cell(value: float | None, interval: Interval | None, source: str, reason: str | None) -> Cell:
@@ -124,35 +128,38 @@ def _gap_cell(value: float | None, interval: Interval | None, source: str, reaso
     )
 
 
-def _task_row(kind: str, task: ArmTask, chance: float | None) -> tuple[Cell, ...]:
+def _task_row(kind: str, task: ArmTask, joules: TaskJoules | None) -> tuple[Cell, ...]:
     source = n.runs(task.run_ids)
-    stderr: Cell = (
-        "" if task.accuracy_stderr is None else Markup(" ± {}").format(n.percent(task.accuracy_stderr, source))
-    )
+    if joules is None:
+        net: Cell = n.unknown("net energy of this kind is unknown", source)
+        energy: Cell = n.si(task.energy_per_task_j, "J", source, "no energy reading")
+        correct: Cell = n.si(task.energy_per_correct_j, "J", source, task.energy_per_correct_reason)
+    else:
+        energies = (joules.gross, joules.net, joules.gross_per_correct)
+        energy, net, correct = (estimate_cell(found, "J", source) for found in energies)
     return (
         kind,
         task.arm,
         task.size,
-        n.si(task.energy_per_task_j, "J", source, "no energy reading"),
-        n.si(task.energy_per_correct_j, "J", source, task.energy_per_correct_reason),
+        energy,
+        net,
+        correct,
         n.si(task.seconds_per_task, "s", source),
         n.si(task.flops_per_task, "FLOP", source),
-        n.percent(task.accuracy, source) + stderr,
-        n.percent(chance, source, "no chance can be told for these answers"),
         Markup("{} of {}").format(n.count(task.num_correct, source), n.count(task.num_tasks, source)),
         n.grade_badge(task.energy_grade, task.simulated),
     )
 
 
-def _ratio_row(kind: str, ratio: TaskRatio, simulated: bool) -> tuple[Cell, ...]:
-    source = n.runs(ratio.run_ids)
+def _ratio_row(kind: KindTasks) -> tuple[Cell, ...]:
+    by_metric: dict[str, TaskRatio] = {ratio.metric: ratio for ratio in kind.task_ratios}
+    grades = [ratio.grade for ratio in kind.task_ratios if ratio.grade is not None]
+    source = n.runs(run_id for ratio in kind.task_ratios for run_id in ratio.run_ids)
     return (
-        kind,
-        RATIO_WORDS[ratio.metric],
-        n.digits(ratio.estimate, source, ratio.reason),
-        n.interval(ratio.interval, source, ""),
-        n.count(ratio.n, source),
-        n.grade_badge(ratio.grade, simulated) if "energy" in ratio.metric else "",
+        kind.kind,
+        *(_ratio_cell(by_metric.get(metric), None) for metric in METRICS),
+        n.count(max((ratio.n for ratio in kind.task_ratios), default=0), source),
+        n.grade_badge(max(grades, default=None), any(task.simulated for task in kind.arm_tasks)),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from harness.analysis.inference.results import ServingSide
 from harness.report.page import numbers as n
 from harness.report.page.blocks import Cell, Section, Table, columns_of
+from harness.report.sections.estimates import estimate_cell
 
 _LATENCIES = (
     ("ttft", "TTFT"),
@@ -70,7 +71,7 @@ def _latency_table(sides: Sequence[ServingSide]) -> Table:
         (
             words,
             side.arm,
-            *(n.estimate(side.figures[f"{name}_{part}_s"], "s", n.runs(side.run_ids)) for part, _ in _PARTS),
+            *(estimate_cell(side.figures[f"{name}_{part}_s"], "s", n.runs(side.run_ids)) for part, _ in _PARTS),
         )
         for name, words in _LATENCIES
         for side in sides
@@ -83,7 +84,7 @@ def _rates_table(sides: Sequence[ServingSide]) -> Table:
     rows = tuple(
         (
             words,
-            *(n.estimate(side.figures[name], unit, n.runs(side.run_ids)) for side in sides),
+            *(estimate_cell(side.figures[name], unit, n.runs(side.run_ids)) for side in sides),
             n.join((n.grade_badge(side.grade, side.simulated) for side in sides), " ") if unit == "J" else "",
         )
         for name, words, unit in _RATES

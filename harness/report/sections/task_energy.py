@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from markupsafe import Markup
 
-from harness.analysis.results import MatchResult
+from harness.analysis.device_joules import TaskJoules
+from harness.analysis.results import ArmTask, MatchResult
 from harness.report.page import numbers as n
-from harness.report.page.blocks import Cell, Figure, Section, Table, columns_of
-from harness.report.plots.registry import draw_plot
+from harness.report.page.blocks import Cell, Section, Table, columns_of
+from harness.report.sections.device_energy import device_figure
+from harness.report.sections.estimates import estimate_cell
 from harness.report.sections.ratio_tables import ratio_table
 
 
 def tasks_section(match: MatchResult) -> Section:
     """Return what a task and a correct answer cost each family."""
-    rows = tuple(_task_row(arm, n.runs(arm.run_ids)) for arm in match.arm_tasks)
+    joules = {arm.arm: arm.total for arm in match.task_devices}
+    rows = tuple(_task_row(arm, joules.get(arm.arm)) for arm in match.arm_tasks)
     columns = (
         "Family",
         "Size",
         "Energy per task",
-        "of it prefill",
-        "of it decode",
         "Energy per correct answer",
         "Seconds per task",
         "FLOPs per task",
@@ -45,17 +44,10 @@ def tasks_section(match: MatchResult) -> Section:
         simulated = any(arm.simulated for arm in match.arm_tasks)
         caption = "Ratios, below 1: the candidate needs less"
         tables += (ratio_table("task-ratios", caption, match.task_ratios, simulated=simulated),)
-    figure = Figure(
-        id="f-task",
-        caption="Prefill reads the prompt, decode writes the answer.",
-        svg=draw_plot("energy_per_task", match),
-        table=None,
-        missing="No family has an energy per task at a matched loss.",
-    )
     return Section(
         id="tasks-section",
         title="Energy per task and per correct answer",
-        figures=(figure,),
+        figures=(device_figure("f-task", match.task_devices, match.baseline_arm),),
         tables=tables,
         lead=_describe_task(match),
     )
@@ -72,16 +64,18 @@ def _describe_task(match: MatchResult) -> str:
     )
 
 
-def _task_row(arm: Any, source: str) -> tuple[Cell, ...]:
-    none = "no energy reading"
+def _task_row(arm: ArmTask, joules: TaskJoules | None) -> tuple[Cell, ...]:
+    source = n.runs(arm.run_ids)
+    energy: Cell = n.si(arm.energy_per_task_j, "J", source, "no energy reading")
+    correct: Cell = n.si(arm.energy_per_correct_j, "J", source, arm.energy_per_correct_reason)
+    if joules is not None:
+        energy, correct = (estimate_cell(found, "J", source) for found in (joules.gross, joules.gross_per_correct))
     stderr = "" if arm.accuracy_stderr is None else Markup(" ± {}").format(n.percent(arm.accuracy_stderr, source))
     return (
         arm.arm,
         arm.size,
-        n.si(arm.energy_per_task_j, "J", source, none),
-        n.si(arm.prefill_energy_per_task_j, "J", source, none),
-        n.si(arm.decode_energy_per_task_j, "J", source, none),
-        n.si(arm.energy_per_correct_j, "J", source, arm.energy_per_correct_reason),
+        energy,
+        correct,
         n.seconds(arm.seconds_per_task, source),
         n.si(arm.flops_per_task, "FLOP", source),
         n.percent(arm.accuracy, source) + stderr,

@@ -8,6 +8,8 @@ from typing import Any
 
 from harness.analysis import results as r
 from harness.analysis import verdicts as v
+from harness.analysis.device_joules import ArmDevices, DeviceJoules, TaskJoules
+from harness.analysis.stats import Estimate
 from harness.core import records as c
 from harness.core.routing import RoutingStats
 from harness.core.study import MatchRule, PlannedRun, StudyInfo, TuningNote
@@ -301,6 +303,7 @@ def make_match(records: list[c.RunRecord], grade: c.Grade = "C") -> r.MatchResul
         )
         for arm, k in (("dense", 1.0), ("moe", 1.3))
     )
+    devices = tuple(_make_devices(task) for task in tasks)
     return r.MatchResult(
         study="toy",
         baseline_arm="dense",
@@ -337,6 +340,7 @@ def make_match(records: list[c.RunRecord], grade: c.Grade = "C") -> r.MatchResul
         else (),
         points=points,
         arm_tasks=tasks if both else (),
+        task_devices=devices if both else (),
         task_ratios=(
             r.TaskRatio(metric="energy_per_task", estimate=1.3, interval=_interval(1.3), n=3, grade=grade, run_ids=ids),
         )
@@ -349,6 +353,43 @@ def make_match(records: list[c.RunRecord], grade: c.Grade = "C") -> r.MatchResul
         findings=(c.Finding(code="size_limited", severity="warning", text="dense stands at an edge of its ladder"),),
         excluded=tuple((x.run_id, "the run failed") for x in records if x.status == "failed"),
     )
+
+
+def _make_devices(task: r.ArmTask) -> ArmDevices:
+    """The CPU draws a quarter of the task's joules, the memory the rest; a tenth is above idle, all of the CPU."""
+    short = Estimate(value=None, interval=None, n=0, reason=task.energy_per_correct_reason)
+
+    def joules(share: float, net_share: float) -> TaskJoules:
+        def of(value: float) -> Estimate:
+            half = 0.1 * abs(value)
+            interval = r.Interval(low=value - half, high=value + half, level=0.95, method="t over seeds")
+            return Estimate(value=value, interval=interval, n=3)
+
+        return TaskJoules(
+            gross=of(share * (task.energy_per_task_j or 0)),
+            net=of(net_share * (task.energy_per_task_j or 0)),
+            prefill=of(share * (task.prefill_energy_per_task_j or 0)),
+            decode=of(share * (task.decode_energy_per_task_j or 0)),
+            gross_per_correct=short,
+            net_per_correct=short,
+        )
+
+    parts: tuple[tuple[c.Domain, float, float], ...] = (("cpu", 0.25, 0.101), ("dram", 0.75, -0.001))
+    return ArmDevices(
+        arm=task.arm,
+        size=task.size,
+        total=joules(1.0, 0.1),
+        parts=tuple(
+            DeviceJoules(
+                domain=domain, device_index=0, device="toy", sensors=("toy",), inside=True,
+                joules=joules(share, net), grade=task.energy_grade or "C", simulated=False,
+            )
+            for domain, share, net in parts
+        ),
+        grade=task.energy_grade,
+        simulated=False,
+        run_ids=task.run_ids,
+    )  # fmt: skip
 
 
 def make_verdicts(match: r.MatchResult) -> list[v.ClaimVerdict]:

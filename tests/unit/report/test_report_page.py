@@ -124,7 +124,13 @@ def test_free_text_of_records_is_data(factory: ModuleType) -> None:
     match = dataclasses.replace(factory.make_match(records), baseline_arm="dense", rule=HOSTILE)
     points = tuple(dataclasses.replace(p, size=HOSTILE) for p in match.points)
     arms = tuple(dataclasses.replace(a, size=HOSTILE) for a in match.arm_tasks)
-    match = dataclasses.replace(match, points=points, arm_tasks=arms)
+    devices = tuple(
+        dataclasses.replace(
+            a, size=HOSTILE, parts=tuple(dataclasses.replace(p, device=HOSTILE, sensors=(HOSTILE,)) for p in a.parts)
+        )
+        for a in match.task_devices
+    )
+    match = dataclasses.replace(match, points=points, arm_tasks=arms, task_devices=devices)
     trace = factory.make_trace()
     trace["series"][0]["sensor"] = HOSTILE
     trace["windows"][0]["phase"] = HOSTILE
@@ -140,7 +146,12 @@ def test_figures_carry_titles_own_ids_and_no_colour_of_their_own(full: str) -> N
     page = pages.Page(full)
     assert len(page.ids) == len(set(page.ids))
     figures = re.findall(r'<svg[^>]*class="plot (?:wide|narrow)".*?</svg>', full, flags=re.DOTALL)
-    of_inference = {"regime_energy", "kind_accuracy", "expert_coverage"}  # shown where windows carry regimes
+    of_inference = {
+        "regime_energy",
+        "kind_accuracy",
+        "expert_coverage",
+        "kind_experts",
+    }  # shown where windows carry regimes
     assert len(figures) == 2 * len(set(PLOTS) - of_inference)
     for figure in figures:
         assert 'role="img"' in figure

@@ -1,0 +1,225 @@
+"""What a task costs device by device: gross and net of idle, prefill and decode, inside the study's boundary or beside.
+
+The parts inside add up to the energy per task that arms are compared by: the same windows, weights and means.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.analysis.boundary import select_boundary, sum_boundary
+from harness.analysis.device_joules import (
+    ArmDevices,
+    Correctness,
+    DeviceJoules,
+    TaskJoules,
+    Value,
+    add_values,
+    summarise_joules,
+)
+from harness.analysis.energy_sum import add_up
+from harness.analysis.phases import Joules, sum_phase
+from harness.analysis.results import ArmTask, FrontierPoint
+from harness.analysis.task_costs import list_kinds, list_phases, measure_task, task_windows, weigh
+from harness.core.records import Domain, EnergyReading, Grade, RunRecord, WindowRecord, worst_grade
+
+Device = tuple[Domain, int]
+SumReadings = Callable[[Sequence[EnergyReading]], Joules]
+FIELDS = ("gross", "net", "prefill", "decode")
+NO_IDLE = "no idle power was measured for it"
+PARTLY = "it is inside the boundary of some windows only"
+_ORDER: tuple[Domain, ...] = ("gpu", "cpu", "dram", "system")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunDevices:
+    """One run (or a weighted sum of runs): the boundary's total and each device, by the names in `FIELDS`."""
+
+    total: Mapping[str, Value]
+    devices: Mapping[Device, Mapping[str, Value]]
+
+
+Chosen = Mapping[str, tuple[str, Mapping[int, Sequence[tuple[FrontierPoint, float]]]]]
+
+
+def compare_devices(
+    arm_tasks: Sequence[ArmTask], records: Mapping[str, RunRecord], chosen: Chosen
+) -> tuple[ArmDevices, ...]:
+    """Return each arm's task by device from the `chosen` runs, weighted as `arm_tasks` weigh them."""
+    rows = []
+    for task in arm_tasks:
+        samples, runs, correct = _read_chosen(task, records, chosen, None)
+        windows = [window for run in runs for window in list_windows(run)]
+        size = chosen[task.arm][0]
+        rows.append(summarise_devices(task.arm, size, samples, windows, correct, task.run_ids, "seeds"))
+    return tuple(rows)
+
+
+def compare_joules(
+    arm_tasks: Sequence[ArmTask], records: Mapping[str, RunRecord], chosen: Chosen, kind: str
+) -> tuple[TaskJoules, ...]:
+    """Return what a task of `kind` costs each arm in joules inside the boundary, with intervals over seeds."""
+    found = [_read_chosen(task, records, chosen, kind) for task in arm_tasks]
+    return tuple(
+        summarise_joules([sample.total for sample in samples], correct, "seeds") for samples, _, correct in found
+    )
+
+
+def _read_chosen(
+    task: ArmTask, records: Mapping[str, RunRecord], chosen: Chosen, kind: str | None
+) -> tuple[list[RunDevices], list[RunRecord], Correctness]:
+    """Return one sample a seed, the runs behind them, and how many of the answers were right."""
+    seeds = [
+        [(records[point.run_id], weight) for point, weight in found]
+        for _, found in sorted(chosen[task.arm][1].items())
+        if found
+    ]
+    correct = Correctness(
+        accuracies=[weigh([(measure_task(run, kind).accuracy, weight) for run, weight in found]) for found in seeds],
+        stderr=task.accuracy_stderr,
+        reason=task.energy_per_correct_reason,
+    )
+    samples = [weigh_devices([(measure_devices(run, kind), weight) for run, weight in found]) for found in seeds]
+    return samples, [run for found in seeds for run, _ in found], correct
+
+
+def measure_devices(record: RunRecord, kind: str | None = None) -> RunDevices:
+    """Return joules per task of each device in `record`: of `kind`, or the mean over kinds, each weighing the same."""
+    kinds = list_kinds(record)
+    if not kinds or kind is not None:
+        return measure_windows(task_windows(record, kind))
+    parts = [measure_windows(task_windows(record, each)) for each in kinds]
+    return weigh_devices([(part, 1 / len(parts)) for part in parts])
+
+
+def list_windows(record: RunRecord) -> list[WindowRecord]:
+    """Return the windows that the task of `record` is measured in: those of its kinds, or of no regime."""
+    return [window for kind in list_kinds(record) or (None,) for window in task_windows(record, kind)]
+
+
+def measure_windows(windows: Sequence[WindowRecord]) -> RunDevices:
+    """Return joules per task of each device over the prefill and decode windows of one kind."""
+    devices = {(r.domain, r.device_index) for window in windows for r in window.energy}
+    return RunDevices(
+        total=_measure(windows, sum_boundary),
+        devices={
+            device: dict.fromkeys(FIELDS, PARTLY)
+            if is_inside(windows, device) is None
+            else _measure(windows, read_device(device))
+            for device in devices
+        },
+    )
+
+
+def pick_reading(readings: Sequence[EnergyReading], device: Device) -> EnergyReading | None:
+    """Return the reading of one device; of several sensors that of the better grade, as the boundary picks it."""
+    own = [reading for reading in readings if (reading.domain, reading.device_index) == device]
+    return min(own, key=lambda reading: reading.grade, default=None)
+
+
+def read_device(device: Device) -> SumReadings:
+    """Return a function that gives one device's joules out of a window's readings."""
+
+    def sum_readings(readings: Sequence[EnergyReading]) -> Joules:
+        found = pick_reading(readings, device)
+        if found is None:
+            return dataclasses.replace(add_up(()), reason=f"{device[0]} {device[1]} was not read in every window")
+        return add_up((found,))
+
+    return sum_readings
+
+
+def is_inside(windows: Sequence[WindowRecord], device: Device) -> bool | None:
+    """Return whether the boundary of all `windows` that read `device` counts it; ``None`` where they differ."""
+    found = {
+        any((r.domain, r.device_index) == device for r in select_boundary(window.energy))
+        for window in windows
+        if pick_reading(window.energy, device) is not None
+    }
+    return found.pop() if len(found) == 1 else None
+
+
+def weigh_devices(weighted: Sequence[tuple[RunDevices, float]]) -> RunDevices:
+    """Return the weighted sum; a device that one part lacks is unknown."""
+    devices = {device for part, _ in weighted for device in part.devices}
+    return RunDevices(
+        total=_weigh([(part.total, weight) for part, weight in weighted]),
+        devices={
+            device: _weigh([(part.devices.get(device, _missing(device)), weight) for part, weight in weighted])
+            for device in devices
+        },
+    )
+
+
+def summarise_devices(  # noqa: PLR0917 - what one arm's row is made of
+    arm: str,
+    size: str,
+    samples: Sequence[RunDevices],
+    windows: Sequence[WindowRecord],
+    correct: Correctness,
+    run_ids: Sequence[str],
+    over: str,
+) -> ArmDevices:
+    """Return means and intervals over `samples`, one for each of `over` (seeds, repeats), read from `windows`."""
+    devices = {device for sample in samples for device in sample.devices}
+    parts = []
+    for device in devices:
+        values = [sample.devices.get(device, _missing(device)) for sample in samples]
+        parts.append(_describe(device, windows, summarise_joules(values, correct, over)))
+    grades: list[Grade] = [part.grade for part in parts if part.inside]
+    return ArmDevices(
+        arm=arm,
+        size=size,
+        total=summarise_joules([sample.total for sample in samples], correct, over),
+        parts=tuple(sorted(parts, key=lambda part: (not part.inside, _ORDER.index(part.domain), part.device_index))),
+        grade=worst_grade(*grades) if grades else None,
+        simulated=any(part.simulated for part in parts if part.inside),
+        run_ids=tuple(sorted(run_ids)),
+    )
+
+
+def _missing(device: Device) -> dict[str, Value]:
+    return dict.fromkeys(FIELDS, f"{device[0]} {device[1]} was not read in every run")
+
+
+def _measure(windows: Sequence[WindowRecord], sum_readings: SumReadings) -> dict[str, Value]:
+    phases: dict[str, tuple[Value, Value]] = {}
+    for phase in ("prefill", "decode"):
+        own = [w for w in windows if w.phase == phase and w.work is not None and w.work.num_tasks > 0]
+        cost = sum_phase(own, sum_readings)
+        gross, net = cost.per_task("energy_j"), cost.per_task("net_j")
+        phases[phase] = gross, NO_IDLE if isinstance(net, str) and not isinstance(gross, str) else net
+    done = [phases[phase] for phase in list_phases(windows)]
+    return {
+        "gross": add_values([gross for gross, _ in done]),
+        "net": add_values([net for _, net in done]),
+        "prefill": phases["prefill"][0],
+        "decode": phases["decode"][0],
+    }
+
+
+def _weigh(weighted: Sequence[tuple[Mapping[str, Value], float]]) -> dict[str, Value]:
+    return {
+        name: add_values(
+            [value if isinstance(value := part[name], str) else value * weight for part, weight in weighted]
+        )
+        for name in FIELDS
+    }
+
+
+def _describe(device: Device, windows: Sequence[WindowRecord], joules: TaskJoules) -> DeviceJoules:
+    found = [reading for window in windows if (reading := pick_reading(window.energy, device)) is not None]
+    simulated = any(reading.simulated for reading in found)
+    grades: list[Grade] = [reading.grade for reading in found]
+    return DeviceJoules(
+        domain=device[0],
+        device_index=device[1],
+        device=found[0].device,
+        sensors=tuple(sorted({reading.sensor for reading in found})),
+        inside=is_inside(windows, device) is True,
+        joules=joules,
+        grade="D" if simulated else worst_grade(*grades),
+        simulated=simulated,
+    )
