@@ -12,6 +12,7 @@ from harness.analysis.inference.detail import describe_matched
 from harness.analysis.inference.results import InferenceDetail
 from harness.analysis.laws.matched import fit_matched
 from harness.analysis.results import MatchResult
+from harness.analysis.sensitivity.study import estimate_sensitivity
 from harness.analysis.verdicts import ClaimVerdict
 from harness.core.records import RunRecord
 from harness.core.study import StudyInfo
@@ -35,6 +36,7 @@ from harness.report.sections import (
     regimes,
     routing_by_task,
     runs,
+    sensitivity,
     task_energy,
     tuning,
 )
@@ -97,6 +99,7 @@ def _sections(  # noqa: PLR0917 - the same parts
         runs.runs_section(records, match),
         environment.sources_section(records),
         tuning.tuning_section(study),
+        sensitivity.sensitivity_section(estimate_sensitivity(records, study, match, verdicts), verdicts),
         closing.methods_section(match, study),
         closing.reproduce_section(records, study),
         closing.limits_section(records, match),

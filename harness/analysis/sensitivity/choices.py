@@ -19,7 +19,7 @@ def list_losses(study: Study) -> list[tuple[str, Recomputed]]:
     pair = study.pair(study.match.points)
     low, high = common
     places = (("best common loss", low), ("middle common loss", (low + high) / 2), ("worst common loss", high))
-    return [(words, recompute(study, pair, loss, study.records)) for words, loss in places]
+    return [(words, recompute(pair, loss, study.records)) for words, loss in places]
 
 
 def list_seeds(study: Study) -> list[tuple[str, Recomputed]]:
@@ -40,5 +40,5 @@ def _leave_out(study: Study, seed: int) -> Recomputed:
     loss, reason = choose_loss(study.rule, common)
     if loss is None:
         return Recomputed(reason=reason)
-    found = recompute(study, pair, loss, study.records)
+    found = recompute(pair, loss, study.records)
     return dataclasses.replace(found, points=tuple(points))

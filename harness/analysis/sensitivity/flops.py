@@ -87,7 +87,7 @@ def _recount(study: Study, count: Count) -> Recomputed:
         if isinstance(per_token, str) or wrong is not None:
             return Recomputed(reason=per_token if isinstance(per_token, str) else wrong)
         points.append(dataclasses.replace(point, flops=per_token * point.tokens))
-    return recompute(study, study.pair(points), study.loss(), study.records, with_tasks=False)
+    return recompute(study.pair(points), study.loss(), study.records, with_tasks=False)
 
 
 def _check_path(record: RunRecord) -> str | None:
@@ -110,9 +110,7 @@ def _by_formula(record: RunRecord, forward: Callable[[ModelConfig, int], float])
         return "a record names no context length or FLOPs"
     if config.mtp_depth:
         return "extra predictions are counted with full attention and heads of their own only"
-    if not math.isclose(
-        count_train_flops_per_token(config, length), record.flops.train_per_token, rel_tol=SAME_COUNT
-    ):
+    if not math.isclose(count_train_flops_per_token(config, length), record.flops.train_per_token, rel_tol=SAME_COUNT):
         return "the formula does not give the FLOPs that a record holds, so it is of another version"
     return TRAIN_FACTOR * forward(config, length)
 

@@ -36,9 +36,7 @@ def list_emissions(study: Study) -> tuple[Emissions, ...]:
             correct = quantity == "one correct answer"
             energy = task.energy_per_correct_j if correct else task.energy_per_task_j
             reason = task.energy_per_correct_reason if correct else "the energy of a task is unknown"
-            found.append(
-                _convert(quantity, task.arm, energy, task.energy_grade, task.run_ids, task.simulated, reason)
-            )
+            found.append(_convert(quantity, task.arm, energy, task.energy_grade, task.run_ids, task.simulated, reason))
     return tuple(found)
 
 

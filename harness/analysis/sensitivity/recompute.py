@@ -52,9 +52,7 @@ class Recomputed:
     reason: str | None = None
 
 
-def recompute(
-    study: Study, pair: Pair, loss: float, records: Mapping[str, RunRecord], *, with_tasks: bool = True
-) -> Recomputed:
+def recompute(pair: Pair, loss: float, records: Mapping[str, RunRecord], *, with_tasks: bool = True) -> Recomputed:
     """Return the multipliers of FLOPs and energy and the ratios of tasks of `pair` at `loss`."""
     arm_tasks, tasks = compare_tasks(pair, records, loss) if with_tasks else ((), ())
     return Recomputed(
@@ -90,12 +88,14 @@ def recompute_energy(study: Study, change: ChangeReadings, domains: tuple[str, .
             )
         )
     if spent:
-        return Recomputed(reason=f"in {spent} of {len(points)} runs no energy above 0 is left, so nothing can be divided")
+        return Recomputed(
+            reason=f"in {spent} of {len(points)} runs no energy above 0 is left, so nothing can be divided"
+        )
     loss, pair = study.loss(), study.pair(points)
     chosen = choose_runs(pair, loss)
     runs = {p.run_id for _, weighed in (chosen or {}).values() for found in weighed.values() for p, _ in found}
     records = {run: _change_windows(study.records[run], change) for run in sorted(runs)}
-    return recompute(study, pair, loss, records)
+    return recompute(pair, loss, records)
 
 
 def _change_windows(record: RunRecord, change: ChangeReadings) -> RunRecord:

@@ -19,6 +19,10 @@ PLOTS = Registry(
         "routing_load": "harness.report.plots.routing_load:routing_load",
         "regime_energy": "harness.report.plots.regime_energy:regime_energy",
         "kind_accuracy": "harness.report.plots.kind_accuracy:kind_accuracy",
+        "sensitivity": "harness.report.plots.sensitivity:sensitivity",
+        "law_fit": "harness.report.plots.law_fit:law_fit",
+        "law_residuals": "harness.report.plots.law_residuals:law_residuals",
+        "published_ratios": "harness.report.plots.published_ratios:published_ratios",
         "expert_coverage": "harness.report.plots.expert_coverage:expert_coverage",
     },
 )
