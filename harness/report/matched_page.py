@@ -80,6 +80,7 @@ def _sections(  # noqa: PLR0917 - the same parts
     traces: Mapping[str, Mapping[str, Any]],
 ) -> list[Section]:
     detail = describe_matched(records, match, study)
+    fitted = fit_matched(match)
     return [
         headline.headline_section(match),
         frontier.flops_section(match),
@@ -87,7 +88,7 @@ def _sections(  # noqa: PLR0917 - the same parts
         headline.curve_section(match, verdicts),
         equality.budgets_section(match),
         equality.slices_section(match),
-        laws.laws_section(fit_matched(match)),
+        laws.laws_section(fitted, match.points),
         task_energy.tasks_section(match),
         *_inference_sections(match, detail),
         equality.equivalence_section(match),

@@ -61,10 +61,12 @@ def sensitivity(found: Sensitivity, verdicts: Sequence[ClaimVerdict]) -> Markup 
                     weight="bold",
                     fontsize=8.5,
                 )
-            axes.set_title(_title(metric, [row for _, row in rows]))
+            title = _title(metric, [row for _, row in rows])
+            axes.set_title(title.replace(" answer", "") if style.is_narrow(axes) else title)
         low, high = min(*values, 1.0) / 1.2, max(*values, 1.0) * 1.2
         style.log_axis(grid[-1, 0], "x", low, high, "")
-        grid[-1, 0].set_xlabel("Candidate over baseline (below 1 the candidate needs less)")
+        less = "" if style.is_narrow(grid[-1, 0]) else " (below 1 the candidate needs less)"
+        grid[-1, 0].set_xlabel(f"Candidate over baseline{less}")
 
     total = sum(len(each) for each in lanes.values())
     height = 0.9 + 0.26 * total + 0.42 * len(metrics)

@@ -49,17 +49,17 @@ def sensitivity_section(found: Sensitivity, verdicts: Sequence[ClaimVerdict]) ->
 
 _NOTES: tuple[Cell, ...] = (
     (
-        "A building's PUE and the grid multiply both sides alike: they cancel in every ratio and change no verdict, only "
-        "joules and grams."
+        "A building's PUE and the grid multiply both sides alike: they cancel in every ratio and change no verdict, "
+        "only joules and grams."
     ),
     (
-        "PUE 1.58 is the mean of the Uptime Institute's survey of data centres in 2023, 1.1 what the best fleets report. "
-        "Grams are for a PUE of 1, by yearly means of a grid, not of the hour or place of a run; making the hardware is "
-        "not in them."
+        "PUE 1.58 is the mean of the Uptime Institute's survey of data centres in 2023, 1.1 what the best fleets "
+        "report. Grams are for a PUE of 1, by yearly means of a grid, not of the hour or place of a run; making the "
+        "hardware is not in them."
     ),
     (
-        "Without one seed the claim may ask for as many seeds as are left; two seeds make wide intervals. Verdicts keep "
-        "the fairness checks of the whole study."
+        "Without one seed the claim may ask for as many seeds as are left; two seeds make wide intervals. Verdicts "
+        "keep the fairness checks of the whole study."
     ),
 )
 
@@ -141,13 +141,20 @@ def _show_distance(distance: Distance) -> Cell:
     if distance.factor is None:
         return Markup("{} <small class='why'>{}</small>").format(distance.verdict, distance.reason or "")
     source = f"limit {distance.limit:g} over the ratio of claim {distance.claim_id}"
-    text = Markup("{}: its ratio would have to be {} of what it is to lie at the limit").format(
-        distance.verdict, n.num(distance.factor, f"{format_digits(distance.factor)} times", source)
+    text = Markup("{}: its ratio would have to {} to lie at the limit").format(
+        distance.verdict, _show_move(distance.factor, source)
     )
     if distance.interval_factor is not None:
-        end = n.num(distance.interval_factor, f"{format_digits(distance.interval_factor)} times", f"{source}, its end")
-        text += Markup(", and {} for the whole interval").format(end)
+        text += Markup(", and its whole interval to {}").format(
+            _show_move(distance.interval_factor, f"{source}, its end")
+        )
     return text
+
+
+def _show_move(factor: float, source: str) -> Cell:
+    times = max(factor, 1 / factor)
+    shown = n.num(times, f"{format_digits(times)} times", source)
+    return Markup("{} {}").format("shrink" if factor < 1 else "grow", shown)
 
 
 def _emissions_table(found: Sensitivity) -> Table:
