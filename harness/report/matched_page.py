@@ -8,6 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from harness.analysis.claims import load_published
+from harness.analysis.claims.projected import projected_rows
 from harness.analysis.inference.detail import describe_matched
 from harness.analysis.inference.results import InferenceDetail
 from harness.analysis.laws.matched import fit_matched
@@ -92,7 +93,7 @@ def _sections(  # noqa: PLR0917 - the same parts
         task_energy.tasks_section(match),
         *_inference_sections(match, detail),
         equality.equivalence_section(match),
-        published.published_section(load_published(), match),
+        published.published_section(load_published(), match, projected_rows(), fitted),
         power.trace_section(records, traces, match.candidate_arm),
         expert_load.routing_section(records),
         checks.checks_section(match),

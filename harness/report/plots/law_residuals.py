@@ -55,8 +55,12 @@ def law_residuals(runs: Sequence[LawRun], bands: Mapping[str, float | None]) -> 
             _label(axes, reach)
         style.log_axis(grid[-1], "x", min(flops) / 1.3, max(flops) * 1.3, "FLOP")
         grid[-1].set_xlabel("Training compute, FLOP")
-        figure.supylabel("Predicted over observed loss, less 1", fontsize=9.5)
-        style.place_legend(grid[-1], handles=make_legend(families, sizes)[len(families) :], handlelength=1.5)
+        figure.supylabel("Log residual, predicted less observed", fontsize=9.5)
+        handles = make_legend(families, sizes)[len(families) :]
+        if style.is_narrow(grid[-1]):
+            figure.legend(handles=handles, loc="outside lower center", ncols=3, handlelength=1.5)
+        else:
+            style.place_legend(grid[0], handles=handles, handlelength=1.5)
 
     height = 1.1 + 1.5 * len(families)
     return style.draw(

@@ -89,11 +89,16 @@ def _runs_row(group: Sequence[LawRun], *, residuals: bool) -> tuple[Cell, ...]:
     head = first.family, first.size, n.si(first.flops, "FLOP", source), n.count(len(group), source)
     if residuals:
         mean = statistics.fmean(run.log_residual for run in group)
-        each = ", ".join(f"{100 * run.log_residual:+.2f}%" for run in group)
-        return *head, n.num(mean, f"{100 * mean:+.2f}%", f"{law}; {source}"), each
-    losses = [run.loss for run in group]
-    span = f"{min(losses):.4f} to {max(losses):.4f}"
-    return *head, n.fixed(statistics.fmean(losses), 4, source), span, n.fixed(first.fitted, 4, law)
+        each = n.join((_residual(run.log_residual, run.run_id) for run in group), ", ")
+        return *head, _residual(mean, f"{law}; {source}"), each
+    mean = statistics.fmean(run.loss for run in group)
+    ends = (choose(group, key=lambda run: run.loss) for choose in (min, max))
+    span = n.join((n.fixed(run.loss, 4, run.run_id) for run in ends), " to ")
+    return *head, n.fixed(mean, 4, source), span, n.fixed(first.fitted, 4, law)
+
+
+def _residual(value: float, source: str) -> Cell:
+    return n.num(value, f"{100 * value:+.2f}%", source)
 
 
 def _parameters(families: tuple[FamilyLaw, ...]) -> Table:
