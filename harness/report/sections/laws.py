@@ -86,7 +86,7 @@ def _runs_table(table_id: str, caption: str, runs: Sequence[LawRun], *, residual
 def _runs_row(group: Sequence[LawRun], *, residuals: bool) -> tuple[Cell, ...]:
     first, source = group[0], n.runs(run.run_id for run in group)
     law = f"law of {first.family}"
-    head = first.family, first.size, n.si(first.flops, "FLOP", source), n.count(len(group), source)
+    head = first.family, first.size, n.si(first.flops, "FLOP", first.run_id), n.count(len(group), "runs of this row")
     if residuals:
         mean = statistics.fmean(run.log_residual for run in group)
         each = n.join((_residual(run.log_residual, run.run_id) for run in group), ", ")

@@ -90,7 +90,7 @@ def _rows_table(found: Sensitivity) -> Table | None:
 
 
 def _row(row: SensitivityRow) -> tuple[Cell, ...]:
-    source = f"{row.alternative}; runs of {row.metric} in the study"
+    source = f"{row.metric}, {row.alternative}"
     ends: Cell = Markup('<span class="why">no interval</span>')
     if row.interval is not None:
         ends = Markup("{} to {}").format(n.digits(row.interval.low, source), n.digits(row.interval.high, source))
