@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.analysis.results import MatchResult
+from harness.analysis.sensitivity.results import Sensitivity
 from harness.analysis.verdicts import ClaimVerdict
 
 SCHEMA_VERSION = 1
@@ -18,8 +19,13 @@ def match_to_json(match: MatchResult) -> dict[str, Any]:
     return {"schema_version": SCHEMA_VERSION, **plain_data(dataclasses.asdict(match))}
 
 
-def verdicts_to_json(verdicts: Sequence[ClaimVerdict], match: MatchResult) -> dict[str, Any]:
-    """Return verdicts with what they rest on: matched loss, the curves of multipliers, headline and checks."""
+def verdicts_to_json(
+    verdicts: Sequence[ClaimVerdict], match: MatchResult, sensitivity: Sensitivity | None = None
+) -> dict[str, Any]:
+    """Return verdicts with what they rest on: matched loss, the curves of multipliers, headline and checks.
+
+    With `sensitivity` also what would overturn them.
+    """
     result: dict[str, Any] = plain_data(
         {
             "schema_version": SCHEMA_VERSION,
@@ -56,6 +62,8 @@ def verdicts_to_json(verdicts: Sequence[ClaimVerdict], match: MatchResult) -> di
     if match.kinds:  # a study of one kind of task keeps the keys that it always had
         result["kinds"] = plain_data([dataclasses.asdict(kind) for kind in match.kinds])
         result["task_pairs"] = plain_data([dataclasses.asdict(pair) for pair in match.task_pairs])
+    if sensitivity is not None:
+        result["sensitivity"] = plain_data(dataclasses.asdict(sensitivity))
     return result
 
 

@@ -13,6 +13,7 @@ from harness.analysis.inference.detail import describe_inference, is_inference
 from harness.analysis.inference.load import load_answers
 from harness.analysis.inference.summary import inference_verdicts_to_json
 from harness.analysis.match import match_study
+from harness.analysis.sensitivity.study import estimate_sensitivity
 from harness.core.errors import RecordError
 from harness.core.store import Store, write_text_atomically
 from harness.core.study import load_study
@@ -50,7 +51,7 @@ def build_report(root: Path, out: Path, *, now_utc: str | None = None) -> Path:
         match = match_study(records, study, unreadable)
         verdicts = judge_all(load_claims(study.claims if study is not None else PRESS_CLAIMS), match)
         page = matched_page.render_report(records, study, match, verdicts, unreadable, traces, now_utc=now_utc)
-        content = verdicts_to_json(verdicts, match)
+        content = verdicts_to_json(verdicts, match, estimate_sensitivity(records, study, match, verdicts))
     write_text_atomically(out, page)
     answers_text = json.dumps(content, indent=1, sort_keys=True, allow_nan=False)
     write_text_atomically(out.with_name(VERDICTS_FILE), answers_text + "\n")

@@ -8,10 +8,12 @@ from typing import Any
 from markupsafe import Markup
 
 from harness.analysis.claims import load_published
+from harness.analysis.claims.projected import projected_rows
 from harness.analysis.inference.detail import describe_matched
 from harness.analysis.inference.results import InferenceDetail
 from harness.analysis.laws.matched import fit_matched
 from harness.analysis.results import MatchResult
+from harness.analysis.sensitivity.study import estimate_sensitivity
 from harness.analysis.verdicts import ClaimVerdict
 from harness.core.records import RunRecord
 from harness.core.study import StudyInfo
@@ -36,6 +38,7 @@ from harness.report.sections import (
     regimes,
     routing_by_task,
     runs,
+    sensitivity,
     task_energy,
     tuning,
     views,
@@ -81,6 +84,7 @@ def _sections(  # noqa: PLR0917 - the same parts
     traces: Mapping[str, Mapping[str, Any]],
 ) -> list[Section]:
     detail = describe_matched(records, match, study)
+    fitted = fit_matched(match)
     return [
         headline.headline_section(match, verdicts),
         frontier.flops_section(match),
@@ -88,11 +92,11 @@ def _sections(  # noqa: PLR0917 - the same parts
         headline.curve_section(match, verdicts),
         equality.budgets_section(match),
         equality.slices_section(match),
-        laws.laws_section(fit_matched(match)),
+        laws.laws_section(fitted, match.points),
         task_energy.tasks_section(match),
         *_inference_sections(match, detail),
         equality.equivalence_section(match),
-        published.published_section(load_published(), match),
+        published.published_section(load_published(), match, projected_rows(), fitted),
         power.trace_section(records, traces, match.candidate_arm),
         expert_load.routing_section(records),
         checks.checks_section(match),
@@ -100,6 +104,7 @@ def _sections(  # noqa: PLR0917 - the same parts
         runs.runs_section(records, match),
         environment.sources_section(records),
         tuning.tuning_section(study),
+        sensitivity.sensitivity_section(estimate_sensitivity(records, study, match, verdicts), verdicts),
         closing.methods_section(match, study),
         closing.reproduce_section(records, study),
         closing.limits_section(records, match),

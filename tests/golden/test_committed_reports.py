@@ -10,6 +10,7 @@ import pytest
 
 from harness.analysis.claims import judge_all, load_claims, verdicts_to_json
 from harness.analysis.match import load_and_match
+from harness.analysis.sensitivity.study import estimate_sensitivity
 from harness.core.store import Store
 from harness.core.study import load_study
 
@@ -37,7 +38,9 @@ def test_verdicts_follow_from_the_records(folder: Path) -> None:
     study = load_study(folder)
     assert study is not None
     match = load_and_match(folder)
-    found = json.loads(json.dumps(verdicts_to_json(judge_all(load_claims(study.claims), match), match)))
+    verdicts = judge_all(load_claims(study.claims), match)
+    sensitivity = estimate_sensitivity(Store(folder).load_records()[0], study, match, verdicts)
+    found = json.loads(json.dumps(verdicts_to_json(verdicts, match, sensitivity)))
     _assert_same(found, json.loads((folder / "verdicts.json").read_text()), folder.name)
 
 

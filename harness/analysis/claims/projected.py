@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -33,6 +34,7 @@ class ProjectedRow:
     grade: Literal["D"] = "D"
 
 
+@functools.cache  # seconds of arithmetic over files of the package, the same each time
 def projected_rows() -> tuple[ProjectedRow, ...]:
     """Return, for each shipped pair of about equal quality, the projected energy of decoding and training compute.
 

@@ -21,6 +21,10 @@ PLOTS = Registry(
         "regime_energy": "harness.report.plots.regime_energy:regime_energy",
         "kind_accuracy": "harness.report.plots.kind_accuracy:kind_accuracy",
         "kind_experts": "harness.report.plots.kind_experts:kind_experts",
+        "sensitivity": "harness.report.plots.sensitivity:sensitivity",
+        "law_fit": "harness.report.plots.law_fit:law_fit",
+        "law_residuals": "harness.report.plots.law_residuals:law_residuals",
+        "published_ratios": "harness.report.plots.published_ratios:published_ratios",
         "expert_coverage": "harness.report.plots.expert_coverage:expert_coverage",
     },
 )

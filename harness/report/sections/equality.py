@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from harness.analysis.results import BudgetGap, Equivalence, Interval, MatchResult, Resource, Slice
+from harness.analysis.results import Axis, BudgetGap, Equivalence, Interval, MatchResult, Resource, Slice
 from harness.report.page import numbers as n
 from harness.report.page.blocks import Cell, Section, Table, columns_of
 from harness.report.sections.ratio_tables import RESOURCES, multiplier_table, ratio_table
@@ -19,6 +19,7 @@ _UNITS: dict[Resource, str] = {
     "tokens": "tokens",
     "peak_memory": "B",
 }
+_BUDGET_AXES: dict[str, Resource] = {"flops": "flops", "step_time": "seconds", "energy": "energy"}
 _PLACES = {
     "interior": "inside the ladder",
     "lower edge": "at the smallest size: a smaller one might be better",
@@ -36,23 +37,26 @@ def budgets_section(match: MatchResult) -> Section:
         f"above 0 the {match.candidate_arm} models are better. Read off the frontiers at exactly that budget, never "
         "beyond."
     )
-    names = ("Equal", "Budget", "Gap", "Interval", "n", "Better", "Sizes", "Grade")
+    names = ("Equal", "Budget", "Gap", "95% interval", "n", "Better", "Sizes", "Grade")
     rows = tuple(_budget_row(gap) for gap in match.budget_gaps)
     tables = [_table("budgets", "Loss at equal budgets", names, rows, 1)] if rows else []
     axis_rows = tuple(
         (
             axis.title,
-            axis.at or "none",
+            _show_at(axis, match.budget_gaps),
             n.num(axis.gap, _signed(axis.gap), n.runs(axis.run_ids), axis.reason),
-            signed_interval(axis.interval, n.runs(axis.run_ids)),
+            _ends(axis.interval, n.runs(axis.run_ids)),
             n.count(axis.n, n.runs(axis.run_ids)),
         )
         for axis in match.axes
     )
     if axis_rows:
-        titles = ("What is equal", "At", "Gap", "Interval", "n")
+        titles = ("What is equal", "At", "Gap", "95% interval", "n")
         tables.append(_table("axes", "The ways in which two families can be called equal", titles, axis_rows, 2))
-    notes = (
+    intervals = [*(gap.interval for gap in match.budget_gaps), *(axis.interval for axis in match.axes)]
+    methods = dict.fromkeys(interval.method for interval in intervals if interval is not None)
+    notes: tuple[Cell, ...] = (
+        *((f"Intervals: {', '.join(methods)}.",) if methods else ()),
         (
             "Equal active parameters and tokens favour the sparse family, equal total parameters the dense one; equal "
             "FLOPs ignore how fast the operations run. Memory is not spent: at a memory each family has its best run "
@@ -127,9 +131,9 @@ def _budget_row(gap: BudgetGap) -> tuple[Cell, ...]:
         grade = n.grade_badge(gap.grade, gap.simulated)
     return (
         RESOURCES[gap.resource],
-        n.si(gap.budget, _UNITS[gap.resource], source),
+        n.si(gap.budget, _UNITS[gap.resource], "a budget that both families spent in every seed"),
         n.num(gap.gap, _signed(gap.gap), source, gap.reason),
-        signed_interval(gap.interval, source),
+        _ends(gap.interval, source),
         n.count(gap.n, source),
         gap.better or "not told apart",
         "; ".join(listed) or "none",
@@ -165,6 +169,24 @@ def _slice_row(piece: Slice) -> tuple[Cell, ...]:
         _PLACES[piece.place],
         n.si(piece.optimum_params, "", f"parabola in log parameters; {source}", "no minimum inside"),
         losses,
+    )
+
+
+def _show_at(axis: Axis, gaps: Sequence[BudgetGap]) -> Cell:
+    """Return where the families are equal; a budget is the largest that both spent, with its unit."""
+    resource = _BUDGET_AXES.get(axis.code)
+    gap = next((gap for gap in reversed(gaps) if gap.resource == resource), None)
+    if gap is None:
+        return axis.at or "none"
+    return n.si(gap.budget, _UNITS[gap.resource], "the largest budget that both families spent in every seed")
+
+
+def _ends(interval: Interval | None, source: str) -> Cell:
+    """Return the ends of an interval whose level and method the table says for all of its rows."""
+    if interval is None:
+        return Markup('<span class="why">no interval</span>')
+    return Markup("{} to {}").format(
+        n.num(interval.low, _signed(interval.low), source), n.num(interval.high, _signed(interval.high), source)
     )
 
 

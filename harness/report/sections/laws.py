@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Sequence
+
 from markupsafe import Markup
 
 from harness.analysis.laws.intervals import Quantity
 from harness.analysis.laws.matched import MatchedLaws
 from harness.analysis.laws.multiplier import LawMultiplier
+from harness.analysis.laws.runs import LawRun, draw_lines, estimate_seed_band, fit_runs
 from harness.analysis.laws.study import Comparison, FamilyLaw
-from harness.analysis.results import Interval
+from harness.analysis.results import FrontierPoint, Interval
 from harness.report.page import numbers as n
-from harness.report.page.blocks import Cell, Section, Table, columns_of
+from harness.report.page.blocks import Cell, Figure, Section, Table, columns_of
+from harness.report.plots.law_fit import group_runs
+from harness.report.plots.registry import draw_plot
 
-_PROJECTED = Markup('<span class="badge modelled">extrapolated</span>')
+_LOSS_NAMES = ("Loss", "Lowest to highest", "By the law")
 
 
-def laws_section(laws: MatchedLaws) -> Section:
-    """Return the laws of both arms; an arm without one says why."""
+def laws_section(laws: MatchedLaws, points: Sequence[FrontierPoint] = ()) -> Section:
+    """Return the laws of both arms over the runs `points`; an arm without one says why."""
     lead = (
         "A law is fitted to all runs of a family: L(N, D) = E + A N^-alpha + B D^-beta, N active parameters, D tokens, "
         "loss in bits per byte. Verdicts never rest on it; it says what the runs predict, and how well."
@@ -33,7 +39,66 @@ def laws_section(laws: MatchedLaws) -> Section:
     notes += [f"{law.family}: {warning}." for law in families for warning in law.warnings]
     method = "; ".join(dict.fromkeys(law.fit.sampling.method for law in families))
     notes.append(f"Intervals: {method}; {study.resamples} resamples.")
-    return Section(id="laws-section", title="Scaling laws", lead=lead, tables=tuple(tables), notes=tuple(notes))
+    return Section(
+        id="laws-section",
+        title="Scaling laws",
+        lead=lead,
+        figures=_figures(families, points),
+        tables=tuple(tables),
+        notes=tuple(notes),
+    )
+
+
+def _figures(families: tuple[FamilyLaw, ...], points: Sequence[FrontierPoint]) -> tuple[Figure, ...]:
+    """Return the fits over the runs and their residuals; nothing where the runs are not at hand."""
+    runs = [run for law in families for run in fit_runs(law.fit, points)]
+    if not runs:
+        return ()
+    lines = [line for law in families for line in draw_lines(law.fit, fit_runs(law.fit, points))]
+    bands = {str(law.family): estimate_seed_band(law.fit, law.diagnostics.lack_of_fit.seed_noise) for law in families}
+    return (
+        Figure(
+            id="f-law-fit",
+            caption="Lines are the laws at the sizes that were run, only as far as they were run.",
+            svg=draw_plot("law_fit", runs, lines),
+            table=_runs_table("law-fit", "Runs and what the laws say of them", runs, residuals=False),
+        ),
+        Figure(
+            id="f-law-residuals",
+            caption=(
+                "Marks inside the band differ from the law by no more than seeds differ from each other (95%); a trend "
+                "outside of it is what the law does not describe."
+            ),
+            svg=draw_plot("law_residuals", runs, bands),
+            table=_runs_table("law-residuals", "Residuals of the laws", runs, residuals=True),
+        ),
+    )
+
+
+def _runs_table(table_id: str, caption: str, runs: Sequence[LawRun], *, residuals: bool) -> Table:
+    """Return one row for each configuration, means over its seeds, in the order that the figure's marks name."""
+    names = ("Family", "Size", "Training FLOPs", "Seeds", *(("Residual", "Of each seed") if residuals else _LOSS_NAMES))
+    rows = tuple(_runs_row(group, residuals=residuals) for group in group_runs(runs))
+    columns = columns_of(names, first_numeric=2)
+    return Table(id=table_id, caption=caption, columns=columns, rows=rows, sortable=True)
+
+
+def _runs_row(group: Sequence[LawRun], *, residuals: bool) -> tuple[Cell, ...]:
+    first, source = group[0], n.runs(run.run_id for run in group)
+    law = f"law of {first.family}"
+    head = first.family, first.size, n.si(first.flops, "FLOP", first.run_id), n.count(len(group), "runs of this row")
+    if residuals:
+        mean = statistics.fmean(run.log_residual for run in group)
+        each = n.join((_residual(run.log_residual, run.run_id) for run in group), ", ")
+        return *head, _residual(mean, f"{law}; {source}"), each
+    mean = statistics.fmean(run.loss for run in group)
+    ends = (choose(group, key=lambda run: run.loss) for choose in (min, max))
+    span = n.join((n.fixed(run.loss, 4, run.run_id) for run in ends), " to ")
+    return *head, n.fixed(mean, 4, source), span, n.fixed(first.fitted, 4, law)
+
+
+def _residual(value: float, source: str) -> Cell:
+    return n.num(value, f"{100 * value:+.2f}%", source)
 
 
 def _parameters(families: tuple[FamilyLaw, ...]) -> Table:
@@ -79,7 +144,7 @@ def _held_out(families: tuple[FamilyLaw, ...]) -> Table:
             )
         if law.optimum is not None:
             flops = n.si(law.optimum.flops, "FLOP", source)
-            what = Markup("next budget: {} {}").format(flops, _PROJECTED if law.optimum.extrapolated else "")
+            what = Markup("next budget: {} {}").format(flops, n.projected_badge() if law.optimum.extrapolated else "")
             rows.append((str(law.family), what, *_quantity(law.optimum.loss, source), "not run", ""))
     names = ("Family", "Budget", "Predicted loss", "95% interval", "Came out", "In the interval")
     return _table("laws-predictions", "Predictions: of a budget held out, and of the next one", names, rows, 2)
@@ -102,7 +167,7 @@ def _multiplier(label: str, m: LawMultiplier) -> tuple[Cell, ...]:
     source = f"laws of {m.baseline} and {m.candidate}"
     beyond: Cell = "none"
     if m.extrapolated:
-        beyond = Markup("{} {}").format(", ".join(m.extrapolated), _PROJECTED)
+        beyond = Markup("{} {}").format(", ".join(m.extrapolated), n.projected_badge())
     return (
         label,
         n.fixed(m.loss, 4, source, m.reason),

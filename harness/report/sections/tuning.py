@@ -20,7 +20,7 @@ def tuning_section(study: StudyInfo | None) -> Section:
         (
             t.arm,
             t.size,
-            ", ".join(f"{rate:g}" for rate in t.learning_rates),
+            n.join((n.num(rate, f"{rate:g}", t.where) for rate in t.learning_rates), ", "),
             n.num(t.chosen, f"{t.chosen:g}", t.where),
             *(_batch_cells(t) if batches else ()),
             n.count(t.tokens_per_trial, t.where),
@@ -35,7 +35,10 @@ def tuning_section(study: StudyInfo | None) -> Section:
     words = {"Family", "Size", "Tried", "Batches tried", "Where"}
     columns = columns_of(names, words)
     table = Table(id="tuning", caption="Learning-rate search", columns=columns, rows=rows)
-    lead = "The search is not part of the multipliers; its cost is shown so that nobody has to guess."
+    lead = (
+        "The search of learning rates is not part of the multipliers; what each family's search tried and cost is "
+        "shown so that nobody has to guess whether one was tuned harder."
+    )
     return Section(
         id="tuning-section",
         title="Tuning, disclosed",

@@ -46,3 +46,17 @@ def test_a_study_of_one_size_says_that_it_has_no_frontier_and_an_empty_one_has_n
     nothing = match_study([], None)
     for section in (equality.budgets_section, equality.slices_section, equality.equivalence_section):
         assert section(nothing).tables == ()
+
+
+def test_budgets_have_units_and_their_intervals_say_once_how_they_are_made():
+    match = match_of()
+    section = equality.budgets_section(match)
+    budgets, axes = section.tables
+    largest = next(gap for gap in reversed(match.budget_gaps) if gap.resource == "energy")
+    assert f'data-value="{largest.budget!r}"' in str(axes.rows[2][1])
+    assert "e+" not in "".join(str(row[1]) for row in axes.rows[:3] if "data-value" not in str(row[1]))
+    assert str(axes.rows[2][1]).endswith(" J</span>")
+    method = largest.interval.method
+    assert sum(method in str(note) for note in section.notes) == 1
+    assert method not in text_of(budgets)
+    assert f'data-value="{largest.interval.low!r}"' in text_of(budgets)

@@ -1,0 +1,97 @@
+"""Other ways to book energy: what of the idle power is subtracted, and which devices are inside the boundary."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from harness.analysis.energy_sum import add_sums, sum_domain
+from harness.analysis.sensitivity.recompute import ChangeReadings, Readings, Recomputed, Study, recompute_energy
+from harness.core.records import Domain, EnergyReading
+
+NO_IDLE = "the idle power of some reading is unknown"
+# The share of the measured idle energy that is taken off, and in words.
+IDLE_SHARES: tuple[tuple[float, str], ...] = (
+    (0.5, "net of half the measured idle power"),
+    (1.0, "net of the measured idle power"),
+    (2.0, "net of twice the measured idle power"),
+)
+BOUNDARIES: tuple[tuple[tuple[Domain, ...], str], ...] = (
+    (("gpu",), "accelerators alone"),
+    (("gpu", "cpu", "dram"), "accelerators, CPU and DRAM"),
+    (("cpu",), "CPU alone"),
+    (("cpu", "dram"), "CPU and DRAM"),
+    (("system",), "the whole machine"),
+)
+
+
+def list_idle(study: Study) -> list[tuple[str, Recomputed]]:
+    """Return the ratios gross and net of several idle powers; the same share is taken off for both arms."""
+    gross = ("gross: nothing subtracted", recompute_energy(study, tuple))
+    return [gross, *((words, recompute_energy(study, subtract_idle(share))) for share, words in IDLE_SHARES)]
+
+
+def list_boundaries(study: Study) -> list[tuple[str, Recomputed]]:
+    """Return the ratios with other devices inside the boundary; those that nobody read say so.
+
+    The headline's own boundary is left out, and so is what a study without accelerators cannot tell apart from it.
+    """
+    had = {domains for point in study.match.points if (domains := point.energy_domains)}
+    read = {
+        reading.domain
+        for point in study.match.points
+        if (path := study.records[point.run_id].path) is not None
+        for reading in path.energy
+    }
+    found: list[tuple[str, Recomputed]] = []
+    for domains, words in BOUNDARIES:
+        if had == {tuple(sorted(domains))} or ("gpu" in read and words.startswith("CPU")):
+            continue
+        missing = [domain for domain in domains if domain not in read]
+        if not missing:
+            found.append((words, recompute_energy(study, merge_domains(domains), tuple(sorted(domains)))))
+        elif domains == ("gpu",):
+            found.append((words, Recomputed(reason="no accelerator was read")))
+    return found
+
+
+def subtract_idle(share: float) -> ChangeReadings:
+    """Return what takes `share` of the idle energy, as the record has it, off each reading."""
+
+    def change(readings: Readings) -> tuple[EnergyReading, ...]:
+        return tuple(_subtract(reading, share) for reading in readings)
+
+    return change
+
+
+def _subtract(reading: EnergyReading, share: float) -> EnergyReading:
+    if reading.energy_j is None:
+        return reading
+    if reading.net_energy_j is None:
+        return dataclasses.replace(reading, energy_j=None, reason=NO_IDLE)
+    net = reading.energy_j - share * (reading.energy_j - reading.net_energy_j)
+    return dataclasses.replace(reading, energy_j=net, net_energy_j=None)
+
+
+def merge_domains(domains: Sequence[Domain]) -> ChangeReadings:
+    """Return what adds up the devices of `domains` into one reading; one that is missing makes the sum unknown."""
+
+    def change(readings: Readings) -> tuple[EnergyReading, ...]:
+        missing = [domain for domain in domains if all(reading.domain != domain for reading in readings)]
+        total = add_sums([sum_domain(readings, domain) for domain in domains])
+        return (
+            EnergyReading(
+                sensor="+".join(total.sensors),
+                domain="system",  # one reading that contains all, so nothing stands beside it
+                device="+".join(domains),
+                device_index=0,
+                energy_j=None if missing else total.energy_j,
+                net_energy_j=None if missing else total.net_energy_j,
+                grade=total.grade or "D",
+                method="modelled" if total.word == "modelled" else "counter",
+                simulated=total.simulated,
+                reason=f"no reading of {' and '.join(missing)}" if missing else total.reason,
+            ),
+        )
+
+    return change
