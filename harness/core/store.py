@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.answers import TaskResult, answers_from_jsonl, answers_to_jsonl
+from harness.core.collector import pause_collector
 from harness.core.errors import RecordError
 from harness.core.records import RunRecord, record_from_json, record_to_json
 
@@ -126,11 +127,12 @@ class Store:
         if not paths:
             raise RecordError(f"no run records under '{self.root}'; give the folder of a study (it holds records/).")
         records, unreadable = [], []
-        for path in paths:
-            try:
-                records.append(record_from_json(path.read_text(), path.name))
-            except (RecordError, OSError, UnicodeDecodeError) as error:
-                unreadable.append(str(error))
+        with pause_collector():  # it doubles the time of 10 000 records
+            for path in paths:
+                try:
+                    records.append(record_from_json(path.read_text(), path.name))
+                except (RecordError, OSError, UnicodeDecodeError) as error:
+                    unreadable.append(str(error))
         return records, unreadable
 
 
