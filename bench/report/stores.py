@@ -35,7 +35,7 @@ _FIRST_TOKENS = 400_000
 _ERRORS = (
     "the worker ended with signal 9 (out of memory?); the last line of its log: step {step} of 4000, loss {loss:.4f}",
     "RuntimeError: the loss is not finite at step {step}",
-    "the worker ended with exit code 1: torch.OutOfMemoryError: tried to allocate {step} MiB\n  File \"train.py\"",
+    'the worker ended with exit code 1: torch.OutOfMemoryError: tried to allocate {step} MiB\n  File "train.py"',
 )
 
 
@@ -152,9 +152,7 @@ def _make_records(
     rng: np.random.Generator,
 ) -> Iterator[tuple[str, bytes]]:
     trunks = {
-        (cell.arm, cell.size, cell.seed): name
-        for cell, name in zip(cells, names, strict=True)
-        if cell.budget is None
+        (cell.arm, cell.size, cell.seed): name for cell, name in zip(cells, names, strict=True) if cell.budget is None
     }
     offsets = {key: rng.normal(0, _TRUNK_NOISE) for key in trunks}
     for index, (cell, name) in enumerate(zip(cells, names, strict=True)):

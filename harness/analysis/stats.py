@@ -50,9 +50,9 @@ class Spread:
 
 
 def estimate_stdev(values: Sequence[float]) -> float:
-    """Return ``statistics.stdev(values)``, the same to the last bit, in a tenth of the time (whole numbers, no fractions).
+    """Return ``statistics.stdev(values)``, the same to the last bit in a tenth of the time.
 
-    A page of 10 000 runs asks for it half a million times.
+    It adds up whole numbers where that makes fractions. A page of 10 000 runs asks for it half a million times.
 
     Raises:
         ValueError: there are fewer than two values.
@@ -69,7 +69,7 @@ def estimate_stdev(values: Sequence[float]) -> float:
 
 
 def _round_root(above: int, below: int) -> float:
-    """Return the square root of a ratio, rounded once: its first 54 bits or more, the last one odd if any are cut off."""
+    """Return the square root of a ratio, rounded once from 54 bits or more, the last one odd if any are cut off."""
     shift = (above.bit_length() - below.bit_length() - 109) // 2
     above, below = (above, below << 2 * shift) if shift >= 0 else (above << -2 * shift, below)
     root = math.isqrt(above // below)

@@ -13,7 +13,16 @@ from harness.analysis.frontier import LOSS_TOLERANCE
 from harness.analysis.multipliers import Pair
 from harness.analysis.results import ArmTask, FrontierPoint, KindTasks, TaskMetric, TaskRatio
 from harness.analysis.stats import Pairing, estimate_ratio_of
-from harness.analysis.task_costs import VALUES, RunTask, Values, find_accuracy, list_kinds, measure_task, read_accuracy, weigh
+from harness.analysis.task_costs import (
+    VALUES,
+    RunTask,
+    Values,
+    find_accuracy,
+    list_kinds,
+    measure_task,
+    read_accuracy,
+    weigh,
+)
 from harness.core.records import Grade, RunRecord, worst_grade
 
 MIN_CORRECT = 30

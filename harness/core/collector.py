@@ -1,4 +1,4 @@
-"""Python's collector of cycles, held back while many records are made: they hold none, and it would look at them all."""
+"""Python's collector of cycles, held back while many records are made: they hold none, and it would look at all."""
 
 from __future__ import annotations
 
