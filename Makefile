@@ -11,7 +11,7 @@ TYPED := harness/core harness/data harness/sensors harness/measure harness/servi
 	harness/exports harness/flops/published harness/cli/model.py
 
 .DEFAULT_GOAL := help
-.PHONY: help report study test check bench bench-meter bench-models bench-models-gpu bench-stats
+.PHONY: help report study test check bench bench-meter bench-models bench-models-gpu bench-report bench-stats
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -35,7 +35,7 @@ check: $(VENV)/.installed-dev ## format, lint, types, layers
 	$(BIN)/mypy --strict $(TYPED)
 	$(BIN)/lint-imports
 
-bench: bench-meter bench-models bench-stats ## compare with peers, and the statistics with known truth
+bench: bench-meter bench-models bench-stats bench-report ## compare with peers, and the statistics with known truth
 
 bench-models: $(VENV)/.installed-dev ## layers, training and decoding against transformers: 15 minutes
 	$(BIN)/python -m bench.models.run
@@ -45,6 +45,9 @@ bench-models-gpu: $(VENV)/.installed-dev ## layers, training and decoding on one
 
 bench-stats: $(VENV)/.installed-dev ## intervals, verdicts and fits against thousands of simulated studies: 13 minutes
 	$(BIN)/python -m bench.stats.run
+
+bench-report: $(VENV)/.installed-dev ## pages of 100 to 10000 runs: built, opened and sorted in Chromium: 5 minutes
+	$(BIN)/python -m bench.report.run
 
 bench-meter: $(VENV)/.installed-dev $(PEERS)/.installed ## the meter against zeus, codecarbon and carbontracker: 10 minutes
 	$(BIN)/python -m bench.meter.run

@@ -55,14 +55,16 @@ def _match_params(code: str, title: str, pair: Pair, count: Callable[[FrontierPo
     cells = {arm: list_cells(pair, arm) for arm in pair.arms}
     best: tuple[int, list[FrontierPoint], list[FrontierPoint]] | None = None
     for ours in cells[pair.baseline]:
+        params = count(ours[0])
+        if params is None or (best is not None and ours[0].tokens * params <= best[0]):
+            continue  # with thousands of cells most need no look at the other arm
         for theirs in cells[pair.candidate]:
-            params = count(ours[0]), count(theirs[0])
-            if params[0] is None or params[1] is None or not is_near(params[0], params[1], SAME_PARAMS):
+            other = count(theirs[0])
+            if other is None or not is_near(params, other, SAME_PARAMS):
                 continue
-            if not is_near(ours[0].tokens, theirs[0].tokens, SAME_TOKENS):
-                continue
-            if best is None or ours[0].tokens * params[0] > best[0]:
-                best = (ours[0].tokens * params[0], ours, theirs)
+            if is_near(ours[0].tokens, theirs[0].tokens, SAME_TOKENS):
+                best = (ours[0].tokens * params, ours, theirs)
+                break
     if best is None:
         reason = (
             f"no size of {pair.baseline} and of {pair.candidate} agree within {SAME_PARAMS:.0%} with equal tokens in "

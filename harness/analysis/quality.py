@@ -10,7 +10,7 @@ from harness.analysis.equivalence import check_equivalence
 from harness.analysis.multipliers import Pair, build_pair, find_common_losses, match_at
 from harness.analysis.points import RESOURCES, build_points
 from harness.analysis.results import AccuracyMatch, BudgetGap, Equivalence
-from harness.analysis.task_costs import ACCURACY_METRIC, list_kinds, measure_task
+from harness.analysis.task_costs import ACCURACY_METRIC, average_accuracy, list_kinds
 from harness.analysis.tasks import accuracies_at, compare_tasks
 from harness.core.records import QualityReading, RunRecord
 from harness.core.study import MatchRule
@@ -81,7 +81,8 @@ def match_by_accuracy(records: Sequence[RunRecord], pair: Pair) -> AccuracyMatch
     Error rates of a few hundred examples are coarse and follow no curve, so brackets are interpolated by chords; where
     the common accuracies span less than `MIN_SPAN` standard errors of a run, there is no number.
     """
-    points, _ = build_points([_with_suite_accuracy(record) for record in records], ACCURACY_METRIC)
+    judged = [_with_suite_accuracy(record) for record in records]
+    points, _ = build_points(judged, ACCURACY_METRIC)
     own = build_pair(points, pair.baseline, pair.candidate, pair.pairing, decay=0.0)
     common = find_common_losses(own) if own.seeds else None
     reason = None
@@ -90,7 +91,7 @@ def match_by_accuracy(records: Sequence[RunRecord], pair: Pair) -> AccuracyMatch
     elif common is None:
         reason = "the arms have no accuracy in common that both reached in every seed"
     else:
-        reason = _find_coarse([_with_suite_accuracy(record) for record in records], common)
+        reason = _find_coarse(judged, common)
     if common is None or reason is not None:
         return AccuracyMatch(error_rate=None, common=common, headline=(), arm_tasks=(), task_ratios=(), reason=reason)
     error_rate = common[0]
@@ -110,21 +111,21 @@ def _with_suite_accuracy(record: RunRecord) -> RunRecord:
     kinds = list_kinds(record)
     if not kinds:
         return record
-    task = measure_task(record)
+    suite_accuracy = average_accuracy(record, kinds)
     others = [q for q in record.quality if q.metric != ACCURACY_METRIC]
     kept = next((q for q in record.quality if q.task in kinds and q.higher_is_better), None)
     if kept is None:
         return record
     suite = QualityReading(
         metric=ACCURACY_METRIC,
-        value=task.accuracy,
-        stderr=task.accuracy_stderr,
-        num_samples=task.num_tasks,
+        value=suite_accuracy.value,
+        stderr=suite_accuracy.stderr,
+        num_samples=suite_accuracy.num_tasks,
         higher_is_better=True,
         task="suite",
         task_version=kept.task_version,
         data_sha256=kept.data_sha256,
-        reason=None if task.accuracy is not None else "the accuracy of some kind is unknown",
+        reason=None if suite_accuracy.value is not None else "the accuracy of some kind is unknown",
     )
     return dataclasses.replace(record, quality=(*others, suite))
 

@@ -38,6 +38,16 @@ class RunTask:
     simulated: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuiteAccuracy:
+    """The share of a suite's tasks that one run solved, with its standard error, and how many tasks there were."""
+
+    value: float | None
+    stderr: float | None
+    num_tasks: int
+    num_correct: int
+
+
 # Values of a run, or of a seed: the same names, so that a weighted mean over runs is one function.
 VALUES = ("energy_j", "net_energy_j", "prefill_j", "decode_j", "flops", "seconds", "accuracy")
 Values = dict[str, float | None]
@@ -55,17 +65,16 @@ def measure_task(record: RunRecord, kind: str | None = None, length: AnswerLengt
         windows = task_windows(record, kind, length)
         return _measure(record, windows, find_accuracy(record, kind))
     parts = [measure_task(record, each, length) for each in kinds]
+    accuracy = average_accuracy(record, kinds)
     windows = [window for each in kinds for window in task_windows(record, each, length)]
     boundary = sum_boundary([reading for window in windows for reading in window.energy])
     means = {name: weigh([(getattr(part, name), 1 / len(parts)) for part in parts]) for name in VALUES}
-    stderrs = [part.accuracy_stderr for part in parts]
-    known = [stderr for stderr in stderrs if stderr is not None]
     return RunTask(
         run_id=record.run_id,
         **means,
-        accuracy_stderr=sum(e**2 for e in known) ** 0.5 / len(parts) if len(known) == len(parts) else None,
-        num_tasks=sum(part.num_tasks for part in parts),
-        num_correct=sum(part.num_correct for part in parts),
+        accuracy_stderr=accuracy.stderr,
+        num_tasks=accuracy.num_tasks,
+        num_correct=accuracy.num_correct,
         grade=boundary.grade,
         domains=boundary.domains,
         simulated=boundary.simulated,
@@ -105,10 +114,38 @@ def list_phases(windows: Sequence[WindowRecord]) -> tuple[str, ...]:
     return PHASES[:1] if alone else PHASES
 
 
+def read_accuracy(record: RunRecord) -> float | None:
+    """Return the accuracy of `measure_task` (a share) without adding up any window."""
+    kinds = list_kinds(record)
+    if kinds:
+        return average_accuracy(record, kinds).value
+    reading = find_accuracy(record)
+    return reading.value if reading is not None else None
+
+
+def average_accuracy(record: RunRecord, kinds: Sequence[str]) -> SuiteAccuracy:
+    """Return the accuracy of `record` over `kinds`, each weighing the same, without looking at any window."""
+    readings = [find_accuracy(record, kind) for kind in kinds]
+    stderrs = [reading.stderr for reading in readings if reading is not None and reading.stderr is not None]
+    return SuiteAccuracy(
+        value=weigh([(reading.value if reading is not None else None, 1 / len(kinds)) for reading in readings]),
+        stderr=sum(e**2 for e in stderrs) ** 0.5 / len(kinds) if len(stderrs) == len(kinds) else None,
+        num_tasks=sum(_count_tasks(reading) for reading in readings),
+        num_correct=sum(_count_correct(reading) for reading in readings),
+    )
+
+
+def _count_tasks(accuracy: QualityReading | None) -> int:
+    return accuracy.num_samples if accuracy is not None and accuracy.value is not None else 0
+
+
+def _count_correct(accuracy: QualityReading | None) -> int:
+    return round(accuracy.num_samples * (accuracy.value or 0.0)) if accuracy is not None else 0
+
+
 def _measure(record: RunRecord, windows: Sequence[WindowRecord], accuracy: QualityReading | None) -> RunTask:
     phases = [_cost_of_phase([window for window in windows if window.phase == phase]) for phase in PHASES]
     done = phases[: len(list_phases(windows))]
-    known = accuracy is not None and accuracy.value is not None
     boundary = sum_boundary([reading for window in windows for reading in window.energy])
     return RunTask(
         run_id=record.run_id,
@@ -120,8 +157,8 @@ def _measure(record: RunRecord, windows: Sequence[WindowRecord], accuracy: Quali
         seconds=_add(done, "seconds"),
         accuracy=accuracy.value if accuracy is not None else None,
         accuracy_stderr=accuracy.stderr if accuracy is not None else None,
-        num_tasks=accuracy.num_samples if accuracy is not None and known else 0,
-        num_correct=round(accuracy.num_samples * (accuracy.value or 0.0)) if accuracy is not None else 0,
+        num_tasks=_count_tasks(accuracy),
+        num_correct=_count_correct(accuracy),
         grade=boundary.grade,
         domains=boundary.domains,
         simulated=boundary.simulated,

@@ -13,7 +13,7 @@ from harness.analysis.axes import SAME_PARAMS, SAME_TOKENS, is_near, list_cells
 from harness.analysis.multipliers import Pair
 from harness.analysis.results import FrontierPoint, PairCode, TaskPair
 from harness.analysis.stats import Estimate, estimate_difference
-from harness.analysis.task_costs import measure_task
+from harness.analysis.task_costs import read_accuracy
 from harness.analysis.tasks import Chosen, choose_runs, compare_chosen
 from harness.core.records import RunRecord
 
@@ -72,11 +72,9 @@ def _nearest(  # noqa: PLR0917 - one call for each way of being equal
     agree: Callable[[FrontierPoint, FrontierPoint], bool],
 ) -> TaskPair:
     """Return the two cells that agree and together lie nearest to `loss`; of equally near ones the larger budgets."""
+    cells = {arm: list_cells(pair, arm) for arm in pair.arms}
     found = [
-        (ours, theirs)
-        for ours in list_cells(pair, pair.baseline)
-        for theirs in list_cells(pair, pair.candidate)
-        if agree(ours[0], theirs[0])
+        (ours, theirs) for ours in cells[pair.baseline] for theirs in cells[pair.candidate] if agree(ours[0], theirs[0])
     ]
     if not found:
         return TaskPair(
@@ -113,9 +111,7 @@ def _build(  # noqa: PLR0917 - the parts of one row
 ) -> TaskPair:
     tasks, ratios = compare_chosen(pair, records, chosen)
     losses = [_by_seed(pair, chosen[arm], lambda point: point.loss) for arm in pair.arms]
-    accuracies = [
-        _by_seed(pair, chosen[arm], lambda point: measure_task(records[point.run_id]).accuracy) for arm in pair.arms
-    ]
+    accuracies = [_by_seed(pair, chosen[arm], lambda point: read_accuracy(records[point.run_id])) for arm in pair.arms]
     loss_gap = _difference(losses, pair)
     accuracy_gap = _difference(accuracies, pair)
     return TaskPair(

@@ -14,7 +14,16 @@ from harness.analysis.frontier import LOSS_TOLERANCE
 from harness.analysis.multipliers import Pair
 from harness.analysis.results import ArmTask, FrontierPoint, KindTasks, TaskMetric, TaskRatio
 from harness.analysis.stats import Pairing, estimate_ratio_of
-from harness.analysis.task_costs import VALUES, RunTask, Values, find_accuracy, list_kinds, measure_task, weigh
+from harness.analysis.task_costs import (
+    VALUES,
+    RunTask,
+    Values,
+    find_accuracy,
+    list_kinds,
+    measure_task,
+    read_accuracy,
+    weigh,
+)
 from harness.analysis.task_devices import compare_joules
 from harness.core.records import Grade, RunRecord, worst_grade
 
@@ -114,7 +123,7 @@ def accuracies_at(
     for seed in pair.seeds:
         runs = weigh_runs(pair.frontiers[arm, seed].points, size, loss)
         run_ids |= {point.run_id for point, _ in runs}
-        known = [(measure_task(records[point.run_id]).accuracy, weight) for point, weight in runs]
+        known = [(read_accuracy(records[point.run_id]), weight) for point, weight in runs]
         values.append(weigh(known) if known else None)
     return values, run_ids
 

@@ -14,6 +14,7 @@ from harness.analysis.inference.load import load_answers
 from harness.analysis.inference.summary import inference_verdicts_to_json
 from harness.analysis.match import match_study
 from harness.analysis.sensitivity.study import estimate_sensitivity
+from harness.core.collector import pause_collector
 from harness.core.errors import RecordError
 from harness.core.store import Store, write_text_atomically
 from harness.core.study import load_study
@@ -22,6 +23,7 @@ from harness.report import inference_page, matched_page
 VERDICTS_FILE = "verdicts.json"
 
 
+@pause_collector()
 def build_report(root: Path, out: Path, *, now_utc: str | None = None) -> Path:
     """Match, judge and render the store at `root`; write the page to `out` and ``verdicts.json`` beside it.
 
@@ -37,7 +39,7 @@ def build_report(root: Path, out: Path, *, now_utc: str | None = None) -> Path:
     except RecordError as error:
         study = None
         unreadable = [*unreadable, str(error).replace(str(root), "").lstrip("/")]
-    traces = {r.run_id: trace for r in records if (trace := store.load_trace(r.run_id)) is not None}
+    traces = store.find_traces(record.run_id for record in records)
     if is_inference(records, study):
         answers = load_answers(store, records)
         result = compare_inference(records, answers, study, unreadable)

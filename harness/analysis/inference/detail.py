@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from harness.analysis.inference.additivity import check_sums
 from harness.analysis.inference.costs import measure_regimes, merge_runs
-from harness.analysis.inference.results import InferenceDetail, Views
+from harness.analysis.inference.results import InferenceDetail, RegimeCost, Views
 from harness.analysis.inference.routing import compare_kinds_used, summarise_coverage, summarise_routing
 from harness.analysis.inference.scores import summarise_scores
 from harness.analysis.inference.seeds import EVEN, Weights, pick_repeats, read_weights
@@ -47,10 +47,11 @@ def describe_matched(records: Sequence[RunRecord], match: MatchResult, study: St
             arm: {seed: [(by_id[p.run_id], weight) for p, weight in found] for seed, found in weighed.items()}
             for arm, (_, weighed) in chosen.items()
         }
-        views = build_views((match.baseline_arm, match.candidate_arm), runs, pairing)
         weights = read_weights(runs)
         used = [record for record in used if record.run_id in weights]
-        detail = describe_runs(used, {}, views, weights)
+        costs = {record.run_id: measure_regimes(record) for record in used}
+        views = build_views((match.baseline_arm, match.candidate_arm), runs, pairing, costs)
+        detail = describe_runs(used, {}, views, weights, costs)
         return dataclasses.replace(detail, matched_loss=match.matched_loss)
     return describe_runs(used, {}, views)
 
@@ -74,14 +75,17 @@ def describe_runs(
     answers: Mapping[str, Sequence[TaskResult]],
     views: Views | None,
     weights: Weights = EVEN,
+    costs: Mapping[str, tuple[RegimeCost, ...]] | None = None,
 ) -> InferenceDetail:
     """Return what `records` say one by one, beside `views`; of failed ones only what servers did.
 
-    Runs of one arm, size and seed are one sample, averaged by `weights`.
+    Runs of one arm, size and seed are one sample, averaged by `weights`. `costs` are those of `measure_regimes` by run
+    id, where they were measured before.
     """
     ordered = sorted(records, key=lambda r: (r.arm, r.size, r.seed, r.run_id))
     finished = [record for record in ordered if record.status == "finished"]
-    regimes = tuple(cost for record in finished for cost in measure_regimes(record))
+    known = costs if costs is not None else {record.run_id: measure_regimes(record) for record in finished}
+    regimes = tuple(cost for record in finished for cost in known[record.run_id])
     return InferenceDetail(
         regimes=regimes,
         arm_regimes=merge_runs(regimes, weights),

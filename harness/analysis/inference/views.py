@@ -53,9 +53,17 @@ class _Cell:
 Cells = dict[Regime, _Cell]
 
 
-def build_views(arms: tuple[str, str], runs: WeighedRuns, pairing: Pairing) -> Views | None:
-    """Return the three views of baseline and candidate (`arms`), ``None`` where an arm has no window of a sweep."""
-    cells = {arm: _read_cells(runs.get(arm, {})) for arm in arms}
+def build_views(
+    arms: tuple[str, str],
+    runs: WeighedRuns,
+    pairing: Pairing,
+    costs: Mapping[str, Sequence[RegimeCost]] | None = None,
+) -> Views | None:
+    """Return the three views of baseline and candidate (`arms`), ``None`` where an arm has no window of a sweep.
+
+    `costs` are those of `measure_regimes` by run id, where they were measured before.
+    """
+    cells = {arm: _read_cells(runs.get(arm, {}), costs or {}) for arm in arms}
     if not all(cells.values()):
         return None
     records = [record for by_seed in runs.values() for found in by_seed.values() for record, _ in found]
@@ -71,12 +79,15 @@ def build_views(arms: tuple[str, str], runs: WeighedRuns, pairing: Pairing) -> V
     )
 
 
-def _read_cells(by_seed: Mapping[int, Sequence[tuple[RunRecord, float]]]) -> Cells:
+def _read_cells(
+    by_seed: Mapping[int, Sequence[tuple[RunRecord, float]]], costs: Mapping[str, Sequence[RegimeCost]]
+) -> Cells:
     """Return one arm's sweep; a regime counts in a seed only where every run that answers for the seed has it."""
     found: dict[Regime, dict[int, list[tuple[RegimeCost, float]]]] = {}
     for seed, weighed in by_seed.items():
         for record, weight in weighed:
-            for cost in measure_regimes(record):
+            known = costs.get(record.run_id)
+            for cost in measure_regimes(record) if known is None else known:
                 if cost.regime.kind == SWEEP:
                     found.setdefault(cost.regime, {}).setdefault(seed, []).append((cost, weight))
     cells: Cells = {}

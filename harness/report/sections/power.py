@@ -20,15 +20,19 @@ from harness.report.plots.registry import draw_plot
 def trace_section(records: Sequence[RunRecord], traces: Mapping[str, Mapping[str, Any]], candidate: str) -> Section:
     """Return the power trace of one run: a candidate's with the most windows, ties by run id."""
     by_id = {record.run_id: record for record in records}
-    usable = [run for run in traces if run in by_id and clean_series(dict(traces[run]))]
+    order = sorted(
+        (run for run in traces if run in by_id),
+        key=lambda run: (by_id[run].arm != candidate, -len(by_id[run].windows), run),
+    )
+    # the first one that can be drawn, so that no other has to be read
+    run_id = next((run for run in order if clean_series(dict(traces[run]))), None)
     missing = "No power trace was recorded, or none can be read."
-    if not usable:
+    if run_id is None:
         return Section(
             id="power-section",
             title="Power over one run",
             figures=(Figure(id="f-power", caption="", svg=None, table=None, missing=missing),),
         )
-    run_id = min(usable, key=lambda run: (by_id[run].arm != candidate, -len(by_id[run].windows), run))
     record, trace = by_id[run_id], dict(traces[run_id])
     word = n.warning_word(n.energy_word(sensor.grade, sensor.simulated) for sensor in record.sensors)
     pooled = len(record.windows) > MAX_WINDOWS
