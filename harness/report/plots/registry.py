@@ -19,6 +19,7 @@ PLOTS = Registry(
         "routing_load": "harness.report.plots.routing_load:routing_load",
         "regime_energy": "harness.report.plots.regime_energy:regime_energy",
         "kind_accuracy": "harness.report.plots.kind_accuracy:kind_accuracy",
+        "ratio_forest": "harness.report.plots.forest:ratio_forest",
         "expert_coverage": "harness.report.plots.expert_coverage:expert_coverage",
     },
 )
