@@ -16,7 +16,7 @@ from harness.report.page import numbers as n
 from harness.report.page.blocks import Card, Cell, Section
 from harness.report.page.render import PageParts, render_page
 from harness.report.sections import answer
-from harness.report.sections.compare_ratios import differences_section, pooling_section, ratios_section
+from harness.report.sections.compare_ratios import differences_section, is_apart, pooling_section, ratios_section
 from harness.report.sections.compare_studies import (
     fairness_section,
     settings_section,
@@ -75,6 +75,17 @@ def _summarise(comparison: StudyComparison) -> list[Cell]:
         ]
         said = n.join(parts, "; ") if parts else Markup("no claim was put to the test")
         paragraphs.append(Markup("<b>{}</b>: {}.").format(side.label, said))
+    told = [row for row in comparison.differences if row.ratio.interval is not None]
+    apart = [row for row in told if is_apart(row)]
+    if told:
+        paragraphs.append(
+            Markup(
+                "Read off at one loss, {} of {} ratios differ between the studies by more than their seeds do."
+            ).format(
+                n.count(len(apart), "rows of the table of differences"),
+                n.count(len(told), "rows of the table of differences"),
+            )
+        )
     pooled = [line for line in comparison.pooling if line.may_pool]
     compared = [line for line in comparison.pooling if line.may_compare]
     total = len(comparison.pooling)
@@ -112,7 +123,7 @@ def _cards(sides: Sequence[Side]) -> list[Card]:
                         dataclasses.replace(
                             card,
                             claim_id=f"{side.letter}-{claim_id}",
-                            source=f"Study {side.label}. {card.source}",
+                            source=f"Study {side.label}",
                         )
                     )
     return cards
@@ -123,7 +134,7 @@ def _reproduce_section(sides: Sequence[Side]) -> Section:
     commands = [study.command for study in studies if study is not None]
     folders = " ".join(f"runs/{shlex.quote(side.name)}" for side in sides)
     notes: list[Cell] = [
-        "Each study's own page has its exact commit, versions, seeds and data; this page is made from the same records.",
+        "Each study's own page has its exact commit, versions, seeds and data; this page reads the same records.",
         "Studies on two machines differ in more than the machine: a difference here is no proof of its cause.",
     ]
     return Section(

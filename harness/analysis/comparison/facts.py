@@ -46,7 +46,10 @@ def _commit(record: RunRecord) -> str | None:
 
 def _loss_version(record: RunRecord) -> str | None:
     found = next((q for q in record.quality if q.metric == LOSS_METRIC), None)
-    return None if found is None else f"{found.task} version {found.task_version}"
+    if found is None:
+        return None
+    context, judged = (read_config(record, f"train.{name}") for name in ("context_length", "eval_bytes"))
+    return f"{found.task} version {found.task_version}, context {context}, over {judged} bytes"
 
 
 def _memory(record: RunRecord) -> str | None:
@@ -85,6 +88,7 @@ def build_side(position: int, judged: JudgedStore) -> Side:
     finished = [record for record in kept if record.status == "finished"]
     facts = {key: _distinct(read(record) for record in finished) for key, read in _SINGLE.items()}
     facts["tasks"] = _distinct(task for record in finished for task in _tasks(record))
+    facts["task_shape"] = _distinct(_task_shape(record) for record in finished)
     facts["sensors"] = _distinct(
         f"{s.name} ({s.domain}, {s.method}, grade {s.grade}{', simulated' if s.simulated else ''}): {s.source}"
         for record in finished
@@ -120,6 +124,16 @@ def build_side(position: int, judged: JudgedStore) -> Side:
 def _tasks(record: RunRecord) -> list[str]:
     """Return each kind of task that the run answered with its version and the hash of what was asked."""
     return [f"{q.task} v{q.task_version} {q.data_sha256[:8]}" for q in record.quality if q.higher_is_better]
+
+
+def _task_shape(record: RunRecord) -> str | None:
+    """Return how tasks were asked, which moves what they cost: batch, context and the limit on answers."""
+    if not _tasks(record):
+        return None
+    batch, context, limit = (
+        read_config(record, f"task.{name}") for name in ("batch_size", "context_length", "max_answer_tokens")
+    )
+    return f"batch {batch}, context {context}, answers of up to {limit} tokens"
 
 
 def _distinct(values: Iterable[Any]) -> tuple[str, ...]:

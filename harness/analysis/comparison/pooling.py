@@ -30,8 +30,10 @@ _WORDS = {
     "precision": "precision",
     "schema": "record schema",
     "tasks": "tasks or prompts",
+    "task_shape": "batch, context or length of answers",
 }
 _QUALITY = ("kind", "arms", "data", "tokenizer", "loss_version")
+_TASK = ("kind", "arms", "tasks", "task_shape")
 _RECORDS = ("schema", "device_kind", "device", "threads", "precision")
 _COUNTS = ("formula", "convention")
 _ENERGY = ("boundary", "grade", "simulated")
@@ -58,9 +60,9 @@ QUANTITIES = (
     _Quantity("seconds", "Ratio of training times", _QUALITY, (), True, trained_only=True),
     _Quantity("peak_memory", "Ratio of peak memories", _QUALITY, (), True, trained_only=True),
     _Quantity("accuracy", "Accuracy on tasks", ("kind", "arms", "tasks")),
-    _Quantity("flops_per_task", "FLOPs per task", ("kind", "arms", "tasks", *_COUNTS)),
-    _Quantity("energy_per_task", "Ratio of energies per task", ("kind", "arms", "tasks", *_ENERGY), ("sensors",), True),
-    _Quantity("seconds_per_task", "Ratio of times per task", ("kind", "arms", "tasks"), (), True),
+    _Quantity("flops_per_task", "FLOPs per task", (*_TASK, *_COUNTS)),
+    _Quantity("energy_per_task", "Ratio of energies per task", (*_TASK, *_ENERGY), ("sensors",), True),
+    _Quantity("seconds_per_task", "Ratio of times per task", _TASK, (), True),
 )
 # What a quantity of a finer name is judged by.
 ALIASES = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -52,7 +53,17 @@ def _read_arms(side: Side) -> dict[str, Values]:
         own = found.setdefault(record.arm, {})
         for name, value in _flatten(record.config).items():
             own.setdefault(name, set()).add(value)
-    return {arm: {name: tuple(sorted(values)) for name, values in own.items()} for arm, own in found.items()}
+    return {
+        arm: {name: tuple(sorted(values, key=_order)) for name, values in own.items()} for arm, own in found.items()
+    }
+
+
+def _order(text: str) -> tuple[float, str]:
+    """Return a key by which numbers stand in order, before words."""
+    try:
+        return float(text), text
+    except ValueError:
+        return math.inf, text
 
 
 def _configured(side: Side) -> list[RunRecord]:

@@ -1,4 +1,4 @@
-"""The ratio of two studies' ratios: Welch's t on logarithms, since two studies share neither spread nor number of seeds."""
+"""The ratio of two studies' ratios: Welch's t on logarithms, since they share neither spread nor number of seeds."""
 
 from __future__ import annotations
 

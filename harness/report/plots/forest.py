@@ -34,7 +34,7 @@ class ForestRow:
     row: int
 
 
-def ratio_forest(  # noqa: PLR0917 - the parts of a figure
+def ratio_forest(
     figure_id: str, title: str, axis: str, rows: Sequence[ForestRow], studies: Sequence[str]
 ) -> Markup | None:
     """Return the rows under one another on a log axis, or ``None`` where none has a value."""
@@ -85,9 +85,8 @@ def _draw_row(axes: Axes, row: ForestRow, height: float) -> None:
             linestyle=style.DASHES[1] if row.hollow else "-",
             solid_capstyle="butt",
         )
-    value = _place(row)
     mark = axes.plot(
-        [value],
+        [_place(row) or 0.0],
         [height],
         marker=marker if row.estimate is not None else ">",
         markersize=7,

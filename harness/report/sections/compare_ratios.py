@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from harness.analysis.comparison.results import Difference, Group, Pooled, Side, SideRatio, StudyComparison
+from harness.analysis.results import Interval
 from harness.core.records import Grade
 from harness.core.units import format_digits
 from harness.report.page import numbers as n
@@ -118,7 +119,7 @@ def differences_section(comparison: StudyComparison) -> Section:
                 _plain(row.first, source),
                 _plain(row.second, source),
                 n.num(row.ratio.value, f"{format_digits(row.ratio.value)}{n.TIMES}", source, row.reason),
-                n.interval(row.ratio.interval, source),
+                _ends(row.ratio.interval, source),
                 _apart(row),
                 _badge(row.code, row.grade, simulated=row.simulated),
             )
@@ -133,32 +134,45 @@ def differences_section(comparison: StudyComparison) -> Section:
     )
     lead = (
         "A multiplier moves with the loss at which it is read, so both studies are read off once more at the lowest "
-        "loss that all their arms reached in every seed. No study promised that loss beforehand: these rows say how the "
-        "studies differ and judge no claim."
+        "loss that all their arms reached in every seed. No study promised that loss beforehand: these rows say how "
+        "the studies differ and judge no claim."
     )
-    notes: list[Cell] = [
-        "Intervals: Welch's t on the logarithms of the ratios seed by seed, the studies taken as independent. Where they "
-        "share seeds and settings their runs move alike, and the interval is then wider than it need be. Many rows "
-        "without a correction: one in twenty would leave out 1 by chance."
-    ]
+    how = (
+        "Intervals: 95%, Welch's t on the logarithms of the ratios seed by seed, the studies taken as independent. "
+        "Where they share seeds and settings their runs move alike, and the interval is then wider than it need be. Many "
+        "rows without a correction: one in twenty would leave out 1 by chance."
+    )
     return Section(
         id="differences-section",
         title="How far the studies lie apart",
         lead=lead,
         tables=(table,) if rows else (),
-        notes=tuple(notes) if rows else ("There is no ratio to hold against another.",),
+        notes=(how,) if rows else ("There is no ratio to hold against another.",),
     )
+
+
+def _ends(interval: Interval | None, source: str) -> Markup:
+    """Return the ends of an interval without its method, which the section tells once."""
+    if interval is None:
+        return n.interval(None, source)
+    ends = (n.num(end, f"{format_digits(end)}{n.TIMES}", source) for end in (interval.low, interval.high))
+    return Markup('<span title="{}">{} to {}</span>').format(interval.method, *ends)
 
 
 def _plain(value: float | None, source: str) -> Cell:
     return n.digits(value, source, "see the reason")
 
 
-def _apart(row: Difference) -> str:
+def is_apart(row: Difference) -> bool:
+    """Return whether the interval of the ratio of ratios leaves out 1."""
     interval = row.ratio.interval
-    if interval is None:
+    return interval is not None and not interval.low <= 1 <= interval.high
+
+
+def _apart(row: Difference) -> str:
+    if row.ratio.interval is None:
         return "cannot be told"
-    return "not shown" if interval.low <= 1 <= interval.high else "yes"
+    return "yes" if is_apart(row) else "not shown"
 
 
 def pooling_section(comparison: StudyComparison) -> Section:
@@ -177,7 +191,7 @@ def pooling_section(comparison: StudyComparison) -> Section:
     table = Table(
         id="pooling",
         caption="What may be compared and what may be pooled",
-        columns=text_columns("Quantity", "Studies", "Beside each other", "Because", "As one study", "Because of"),
+        columns=text_columns("Quantity", "Studies", "Beside each other", "Why not", "As one study", "Why not so"),
         rows=rows,
         filterable=True,
     )
@@ -185,12 +199,14 @@ def pooling_section(comparison: StudyComparison) -> Section:
         "Counted operations and losses carry from machine to machine where data, tokenizer and formula are the same. "
         "Energy is pooled on one device only, known by its UUID, and joules of two devices are not compared at all."
     )
+    allowed = {(line.letters, line.code) for line in comparison.pooling if line.may_pool}
+    notes = tuple(_pooled_note(row) for row in comparison.pooled if (row.letters, row.code) in allowed)
     return Section(
         id="pooling-section",
         title="What may be pooled, and why the rest may not",
         lead=lead,
         tables=(table,),
-        notes=tuple(_pooled_note(row) for row in comparison.pooled),
+        notes=notes,
     )
 
 

@@ -35,6 +35,7 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     ("tokenizer", "Tokenizer, SHA-256", "nothing was learned from a corpus"),
     ("loss_version", "Validation loss", "no loss was recorded"),
     ("tasks", "Tasks, versions and prompts", "no task was answered"),
+    ("task_shape", "How tasks were asked", "no task was answered"),
     ("precision", "Precision", "no record names it"),
     ("formula", "FLOP formula version", "no record counts FLOPs"),
     ("convention", "FLOP convention", "no record counts FLOPs"),
@@ -54,7 +55,7 @@ def studies_section(comparison: StudyComparison) -> Section:
     table = Table(
         id="studies",
         caption="The studies side by side",
-        columns=(Column("What"), *(Column(side.label) for side in sides), Column("Same?")),
+        columns=(Column("What"), Column("Same?"), *(Column(side.label) for side in sides)),
         rows=tuple(rows),
         filterable=True,
     )
@@ -78,7 +79,7 @@ _COUNTS: tuple[tuple[str, Callable[[Side], int | None]], ...] = (
 def _count_row(title: str, sides: Sequence[Side], read: Callable[[Side], int | None]) -> tuple[Cell, ...]:
     found = [read(side) for side in sides]
     cells = [n.count(value, f"study {side.letter}", "no plan") for value, side in zip(found, sides, strict=True)]
-    return (title, *cells, _agreement([() if value is None else (str(value),) for value in found]))
+    return (title, _agreement([() if value is None else (str(value),) for value in found]), *cells)
 
 
 def _loss_row(sides: Sequence[Side]) -> tuple[Cell, ...]:
@@ -90,12 +91,12 @@ def _loss_row(sides: Sequence[Side]) -> tuple[Cell, ...]:
         why = "nothing was trained" if isinstance(result, InferenceResult) else result.matched_loss_reason
         cells.append(n.fixed(loss, 3, f"study {side.letter}; rule: {result.rule}", why))
         values.append(() if loss is None else (repr(loss),))
-    return ("Matched loss, bits per byte", *cells, _agreement(values))
+    return ("Matched loss, bits per byte", _agreement(values), *cells)
 
 
 def _fact_row(title: str, found: Sequence[tuple[str, ...]], why: str, key: str) -> tuple[Cell, ...]:
     cells = [_fact(values, why, key) for values in found]
-    return (title, *cells, _agreement(found))
+    return (title, _agreement(found), *cells)
 
 
 def _fact(values: tuple[str, ...], why: str, key: str) -> Cell:
@@ -215,8 +216,8 @@ def settings_section(comparison: StudyComparison) -> Section:
         filterable=True,
     )
     lead = (
-        "All values that the runs of an arm have, where the studies differ. Names, seeds and the order of runs are left "
-        "out. A line that ends in .* counts settings that came after the records of one study were written."
+        "All values that the runs of an arm have, where the studies differ. Names, seeds and the order of runs are "
+        "left out. A line that ends in .* counts settings that came after the records of one study were written."
     )
     return Section(
         id="settings-section",
