@@ -49,7 +49,7 @@ def watch_report(
     every_s: float,
     with_paths: bool = False,
     tell: Callable[[str], object],
-    sleep: Callable[[float], None] = time.sleep,
+    sleep: Callable[[float], None] | None = None,
 ) -> dict[str, Any]:
     """Write the page of the store at `root` to `out` whenever the store has changed, until the study is over.
 
@@ -60,6 +60,7 @@ def watch_report(
         RecordError: `root` is no store, or its records must not be pooled.
         ConfigError: `out` cannot be written.
     """
+    sleep = sleep or time.sleep
     seen: Signature | None = None
     while True:
         # taken before reading: what changes meanwhile is a change at the next look

@@ -6,29 +6,24 @@ at the lowest loss that all arms of both studies reached in every seed; that los
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from harness.analysis.comparison.pooling import ALIASES, shared_seeds
 from harness.analysis.comparison.results import Difference, Group, Pooled, Pooling, Side, SideRatio
+from harness.analysis.comparison.seed_ratios import SEED_METRICS, read_repeat_ratios, read_seed_ratios
 from harness.analysis.comparison.welch import estimate_ratio_between
 from harness.analysis.inference.results import InferenceResult
 from harness.analysis.multipliers import INTERPOLATION_WIDENING, Pair, build_pair, find_common_losses, match_at
 from harness.analysis.points import RESOURCES
 from harness.analysis.results import FrontierPoint, Resource, TaskRatio
 from harness.analysis.stats import Estimate
-from harness.analysis.task_costs import measure_task, weigh
-from harness.analysis.tasks import choose_runs, compare_tasks
-from harness.core.records import Grade, RunRecord, worst_grade
+from harness.analysis.tasks import compare_tasks
+from harness.core.records import Grade, worst_grade
 from harness.core.study import MatchRule
 
 COUNTED: tuple[Resource, ...] = ("flops", "tokens")
-_TASK_VALUES = {
-    "energy_per_task": "energy_j",
-    "net_energy_per_task": "net_energy_j",
-    "seconds_per_task": "seconds",
-    "flops_per_task": "flops",
-}
 NO_SHARED_LOSS = "the studies have no loss in common that all their arms reached in every seed"
+NOT_BY_REPEAT = "repeats do not show all that its interval must hold, or one of them is unknown"
 NOT_BOTH_TRAINED = "no common loss: they did not both train their models"
 
 
@@ -85,7 +80,11 @@ def compare_ratios(first: Side, second: Side, pooling: Sequence[Pooling]) -> lis
     found = []
     for group, code in dict.fromkeys(listed):
         line = judged.get(ALIASES.get(code, code))
-        blocked = "; ".join(line.against_comparing) if line is not None and not line.may_compare else no_loss
+        blocked = "; ".join(line.against_comparing) if line is not None and not line.may_compare else None
+        if blocked is None and pairs == [None, None]:
+            found.append(_compare_answered(first, second, code))
+            continue
+        blocked = blocked or no_loss
         if blocked is not None or loss is None:
             found.append(_unknown(first, second, group, code, blocked or NO_SHARED_LOSS))
         elif group == "training":
@@ -200,7 +199,7 @@ def _compare_tasks(first: Side, second: Side, pairs: Sequence[Pair | None], code
         simulated = simulated or any(task.simulated for task in tasks)
         values.append(read_seed_ratios(pair, records, loss, code) if row.estimate is not None else [])
     reasons = [f"{s.letter}: {r.reason}" for s, r in zip((first, second), rows, strict=True) if r.estimate is None]
-    if not reasons and code not in (*_TASK_VALUES, "energy_per_correct"):
+    if not reasons and code not in SEED_METRICS:
         reasons.append("it is not read off seed by seed")
     grades: list[Grade] = [row.grade for row in rows if row.grade is not None]
     return _difference(
@@ -216,33 +215,31 @@ def _compare_tasks(first: Side, second: Side, pairs: Sequence[Pair | None], code
     )
 
 
-def read_seed_ratios(pair: Pair, records: Mapping[str, RunRecord], loss: float, code: str) -> list[float]:
-    """Return candidate over baseline for one task, seed by seed, read off at `loss` as `compare_tasks` does."""
-    chosen = choose_runs(pair, loss)
-    if chosen is None:
-        return []
-    ratios = []
-    for seed in pair.seeds:
-        costs: dict[str, float | None] = {}
-        for arm in pair.arms:
-            runs = [(measure_task(records[point.run_id]), weight) for point, weight in chosen[arm][1][seed]]
-            name = _TASK_VALUES.get(code, "energy_j")
-            cost = weigh([(getattr(task, name), weight) for task, weight in runs])
-            if code == "energy_per_correct":
-                accuracy = weigh([(task.accuracy, weight) for task, weight in runs])
-                cost = cost / accuracy if cost is not None and accuracy else None
-            costs[arm] = cost
-        baseline, candidate = costs[pair.baseline], costs[pair.candidate]
-        if baseline is None or candidate is None or min(baseline, candidate) <= 0:
-            return []
-        ratios.append(candidate / baseline)
-    return ratios
+def _compare_answered(first: Side, second: Side, code: str) -> Difference:
+    """Return how far one ratio of two inference studies lies apart, repeat by repeat."""
+    rows = [next(row for row in list_ratios(side) if row.code == code) for side in (first, second)]
+    reasons = [f"{row.letter}: {row.reason}" for row in rows if row.estimate is None]
+    values = [read_repeat_ratios(side, code) for side in (first, second)] if not reasons else []
+    if not reasons and not all(values):
+        reasons.append(NOT_BY_REPEAT)
+    grades: list[Grade] = [row.grade for row in rows if row.grade is not None]
+    return _difference(
+        (first, second),
+        ("task", code),
+        None,
+        values,
+        [row.estimate for row in rows],
+        "; ".join(reasons) or None,
+        grades=grades,
+        simulated=any(row.simulated for row in rows),
+        run_ids=[run for row in rows for run in row.run_ids],
+    )
 
 
 def _difference(  # noqa: PLR0917 - the parts of one row
     sides: tuple[Side, Side],
     what: tuple[Group, str],
-    loss: float,
+    loss: float | None,
     values: Sequence[Sequence[float]],
     estimates: Sequence[float | None],
     reason: str | None,

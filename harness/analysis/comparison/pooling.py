@@ -110,7 +110,11 @@ def judge_pooling(first: Side, second: Side, settings: Sequence[Setting]) -> lis
             code=JOULES,
             title="Joules themselves",
             against_comparing=(*find_other_device(first, second), *find_obstacles(first, second, _ENERGY)),
-            against_pooling=(*find_obstacles(first, second, _RECORDS), *_find_other_settings(letters, settings)),
+            against_pooling=(
+                *find_obstacles(first, second, (*_RECORDS, "sensors")),
+                *_find_other_settings(letters, settings),
+                *_find_copies(first, second),
+            ),
         )
     )
     return lines

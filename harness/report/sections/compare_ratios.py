@@ -110,12 +110,11 @@ def differences_section(comparison: StudyComparison) -> Section:
     rows = []
     for row in comparison.differences:
         source = _source(" and ".join(row.letters), row.run_ids)
-        lost = row.loss is None
         rows.append(
             (
                 _WORDS[row.code],
                 f"{row.letters[1]} over {row.letters[0]}",
-                n.unknown("no common loss") if lost else n.fixed(row.loss, 3, f"lowest that both reached; {source}"),
+                _place(row, source),
                 _plain(row.first, source),
                 _plain(row.second, source),
                 n.num(row.ratio.value, f"{format_digits(row.ratio.value)}{n.TIMES}", source, row.reason),
@@ -139,8 +138,8 @@ def differences_section(comparison: StudyComparison) -> Section:
     )
     how = (
         "Intervals: 95%, Welch's t on the logarithms of the ratios seed by seed, the studies taken as independent. "
-        "Where they share seeds and settings their runs move alike, and the interval is then wider than it need be. Many "
-        "rows without a correction: one in twenty would leave out 1 by chance."
+        "Where they share seeds and settings their runs move alike, and the interval is then wider than it need be. "
+        "Many rows without a correction: one in twenty would leave out 1 by chance."
     )
     return Section(
         id="differences-section",
@@ -161,6 +160,13 @@ def _ends(interval: Interval | None, source: str) -> Markup:
 
 def _plain(value: float | None, source: str) -> Cell:
     return n.digits(value, source, "see the reason")
+
+
+def _place(row: Difference, source: str) -> Cell:
+    """Return the loss at which both are read off; answers are compared at none."""
+    if row.loss is None and row.ratio.value is not None:
+        return "by answers"
+    return n.fixed(row.loss, 3, f"lowest that both reached; {source}", "no common loss")
 
 
 def is_apart(row: Difference) -> bool:
