@@ -16,6 +16,7 @@ from harness.cli.fit import add_fit_verb
 from harness.cli.import_serving import add_import_serving_verb
 from harness.cli.model import add_model_verb
 from harness.cli.project import add_project_verb
+from harness.cli.report import add_report_verb
 from harness.cli.tasks import add_tasks_verb
 from harness.cli.tune import add_tune_verb
 from harness.core.errors import EXIT_OK, ConfigError, HarnessError, RecordError
@@ -66,10 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     verbs.add_parser("run", help="run a configuration or a study", add_help=False)
 
-    report = verbs.add_parser("report", help="write the HTML page and verdicts.json of a study")
-    report.add_argument("store", nargs="?", type=Path, help="folder of a study (default: the newest under runs/)")
-    report.add_argument("--out", type=Path, help="the page (default: report.html in the store)")
-    report.set_defaults(handler=_report)
+    add_report_verb(verbs, _store_root)
 
     match = verbs.add_parser("match", help="print multipliers at matched loss, equal budgets, equivalence and laws")
     match.add_argument("store", nargs="?", type=Path)
@@ -114,15 +112,6 @@ def _run(arguments: list[str]) -> int:
     from harness.experiments.launch import launch
 
     return launch(arguments)
-
-
-def _report(options: argparse.Namespace) -> int:
-    from harness.report.build import build_report
-
-    store = _store_root(options.store)
-    page = build_report(store, options.out or store / "report.html")
-    print(page)
-    return EXIT_OK
 
 
 def _match(options: argparse.Namespace) -> int:

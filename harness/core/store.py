@@ -137,8 +137,11 @@ class Store:
             for path in paths:
                 try:
                     records.append(record_from_json(path.read_text(), path.name))
-                except (RecordError, OSError, UnicodeDecodeError) as error:
+                except RecordError as error:
                     unreadable.append(str(error))
+                except (OSError, UnicodeDecodeError) as error:
+                    why = error.strerror if isinstance(error, OSError) else "it is no text"
+                    unreadable.append(f"{path.name} is not a readable run record: {why}")
         return records, unreadable
 
 

@@ -143,7 +143,10 @@ def load_study(root: Path) -> StudyInfo | None:
     if not path.exists():
         return None
     try:
-        return _ADAPTER.validate_json(path.read_text())
+        return _ADAPTER.validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise RecordError(f"{path} is not a readable study file: {why}") from error
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"

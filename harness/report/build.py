@@ -3,58 +3,100 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from harness.analysis.claims import judge_all, load_claims, verdicts_to_json
-from harness.analysis.claims.inference import judge_inference
-from harness.analysis.claims.spec import INFERENCE_CLAIMS, PRESS_CLAIMS
-from harness.analysis.inference.compare import compare_inference
-from harness.analysis.inference.detail import describe_inference, is_inference
-from harness.analysis.inference.load import load_answers
+from harness.analysis.claims import verdicts_to_json
+from harness.analysis.comparison.load import JudgedStore, judge_content, load_content
+from harness.analysis.inference.detail import describe_inference
+from harness.analysis.inference.results import InferenceResult
 from harness.analysis.inference.summary import inference_verdicts_to_json
-from harness.analysis.match import match_study
 from harness.analysis.sensitivity.study import estimate_sensitivity
 from harness.core.collector import pause_collector
-from harness.core.errors import RecordError
-from harness.core.store import Store, write_text_atomically
-from harness.core.study import load_study
+from harness.core.errors import ConfigError
+from harness.core.store import write_text_atomically
 from harness.report import inference_page, matched_page
 
+PAGE_FILE = "report.html"
 VERDICTS_FILE = "verdicts.json"
 
 
-@pause_collector()
-def build_report(root: Path, out: Path, *, now_utc: str | None = None) -> Path:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltReport:
+    """A page and the content of ``verdicts.json`` beside it."""
+
+    page: str
+    content: dict[str, Any]
+
+
+def build_report(root: Path, out: Path, *, now_utc: str | None = None, with_paths: bool = False) -> Path:
     """Match, judge and render the store at `root`; write the page to `out` and ``verdicts.json`` beside it.
 
     The page names no time of its own, so that the same records give the same bytes; `now_utc` adds one as a label.
+    `with_paths` keeps paths and user names of the machine that free text of records holds.
 
     Raises:
-        RecordError: there is no record file at all under `root`.
+        RecordError: `root` is no store, or its records must not be pooled.
+        ConfigError: `out` cannot be written.
     """
-    store = Store(root)
-    records, unreadable = store.load_records()
-    try:
-        study = load_study(root)
-    except RecordError as error:
-        study = None
-        unreadable = [*unreadable, str(error).replace(str(root), "").lstrip("/")]
-    traces = store.find_traces(record.run_id for record in records)
-    if is_inference(records, study):
-        answers = load_answers(store, records)
-        result = compare_inference(records, answers, study, unreadable)
-        verdicts = judge_inference(load_claims(study.claims if study is not None else INFERENCE_CLAIMS), result)
-        detail = describe_inference(records, answers, study)
-        page = inference_page.render_inference(
-            records, study, result, detail, verdicts, unreadable, traces, now_utc=now_utc
-        )
-        content = inference_verdicts_to_json(verdicts, result)
-    else:
-        match = match_study(records, study, unreadable)
-        verdicts = judge_all(load_claims(study.claims if study is not None else PRESS_CLAIMS), match)
-        page = matched_page.render_report(records, study, match, verdicts, unreadable, traces, now_utc=now_utc)
-        content = verdicts_to_json(verdicts, match, estimate_sensitivity(records, study, match, verdicts))
-    write_text_atomically(out, page)
-    answers_text = json.dumps(content, indent=1, sort_keys=True, allow_nan=False)
-    write_text_atomically(out.with_name(VERDICTS_FILE), answers_text + "\n")
+    report = render_store(root, now_utc=now_utc, with_paths=with_paths)
+    write_report(report, out)
     return out
+
+
+@pause_collector()
+def render_store(root: Path, *, now_utc: str | None = None, with_paths: bool = False) -> BuiltReport:
+    """Return page and verdicts of the store at `root`; nothing is written.
+
+    Raises:
+        RecordError: `root` is no store, or its records must not be pooled.
+    """
+    return render_judged(judge_content(load_content(root)), now_utc=now_utc, with_paths=with_paths)
+
+
+def render_judged(
+    judged: JudgedStore,
+    *,
+    now_utc: str | None = None,
+    with_paths: bool = False,  # noqa: ARG001 - the page holds none yet
+) -> BuiltReport:
+    """Return page and verdicts of a store that was read and judged; pure."""
+    held, result, verdicts = judged.content, judged.result, judged.verdicts
+    shared = (verdicts, held.unreadable, held.traces)
+    if isinstance(result, InferenceResult):
+        detail = describe_inference(held.records, held.answers, held.study)
+        page = inference_page.render_inference(held.records, held.study, result, detail, *shared, now_utc=now_utc)
+        return BuiltReport(page=page, content=inference_verdicts_to_json(verdicts, result))
+    page = matched_page.render_report(held.records, held.study, result, *shared, now_utc=now_utc)
+    sensitivity = estimate_sensitivity(held.records, held.study, result, verdicts)
+    return BuiltReport(page=page, content=verdicts_to_json(verdicts, result, sensitivity))
+
+
+def write_report(report: BuiltReport, out: Path) -> None:
+    """Write the page to `out` and the verdicts beside it.
+
+    Raises:
+        ConfigError: `out` cannot be written.
+    """
+    write_output(out, report.page)
+    write_output(out.with_name(VERDICTS_FILE), content_to_text(report.content))
+
+
+def content_to_text(content: object) -> str:
+    """Return `content` as JSON whose keys stand in order, so that the same content is the same bytes."""
+    return json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
+def write_output(path: Path, text: str) -> None:
+    """Write `text` to `path`, whole or not at all.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    if path.is_dir():
+        raise ConfigError(f"'{path}' is a folder; name a file in it, e.g. --out {path / PAGE_FILE}.")
+    try:
+        write_text_atomically(path, text)
+    except OSError as error:
+        raise ConfigError(f"cannot write '{path}': {error.strerror}; name a file elsewhere with --out FILE.") from error

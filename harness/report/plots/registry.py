@@ -25,6 +25,7 @@ PLOTS = Registry(
         "law_fit": "harness.report.plots.law_fit:law_fit",
         "law_residuals": "harness.report.plots.law_residuals:law_residuals",
         "published_ratios": "harness.report.plots.published_ratios:published_ratios",
+        "ratio_forest": "harness.report.plots.forest:ratio_forest",
         "expert_coverage": "harness.report.plots.expert_coverage:expert_coverage",
     },
 )

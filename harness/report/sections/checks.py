@@ -8,7 +8,7 @@ from harness.analysis.inference.results import InferenceResult
 from harness.analysis.results import Check, MatchResult
 from harness.report.page.blocks import Section, Table, text_columns
 
-_OUTCOMES = {"pass": "✓ pass", "fail": "✗ fail", "unknown": "? unknown"}
+OUTCOMES = {"pass": "✓ pass", "fail": "✗ fail", "unknown": "? unknown"}
 
 
 def checks_section(match: MatchResult | InferenceResult) -> Section:
@@ -16,7 +16,7 @@ def checks_section(match: MatchResult | InferenceResult) -> Section:
     order = {"fail": 0, "unknown": 1, "pass": 2}
     rows = tuple(
         (
-            Markup('<span class="outcome {}">{}</span>').format(c.outcome, _OUTCOMES[c.outcome]),
+            Markup('<span class="outcome {}">{}</span>').format(c.outcome, OUTCOMES[c.outcome]),
             c.title,
             f"{c.text}{_scope(c)}",
         )

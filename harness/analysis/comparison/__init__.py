@@ -1,0 +1,1 @@
+"""Two or more studies side by side: what they share, what may be pooled, and how far their ratios lie apart."""
