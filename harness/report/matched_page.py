@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from harness.analysis.claims import load_published
+from harness.analysis.claims import load_published, verdicts_to_json
 from harness.analysis.inference.detail import describe_matched
 from harness.analysis.inference.results import InferenceDetail
 from harness.analysis.laws.matched import fit_matched
@@ -21,7 +21,8 @@ from harness.report.page.render import PageParts, render_page
 from harness.report.sections import (
     answer,
     checks,
-    closing,
+    citation,
+    downloads,
     environment,
     equality,
     expert_load,
@@ -30,9 +31,13 @@ from harness.report.sections import (
     headline,
     kinds,
     laws,
+    limits,
+    methods,
     power,
     published,
+    quality_gate,
     regimes,
+    reproduce,
     routing_by_task,
     runs,
     task_energy,
@@ -49,10 +54,11 @@ def render_report(  # noqa: PLR0917 - the parts of a page in the order that they
     traces: Mapping[str, Mapping[str, Any]],
     *,
     now_utc: str | None = None,
+    records_sha256: str | None = None,
 ) -> str:
     """Return the page. A pure function: no clock, no order that depends on the caller, no disk but the package's own.
 
-    The package's own are the templates and the published claims.
+    The package's own are the templates and the published claims. `records_sha256` is over the record files (`Store`).
     """
     records = sorted(records, key=lambda record: record.run_id)
     return render_page(
@@ -63,7 +69,7 @@ def render_report(  # noqa: PLR0917 - the parts of a page in the order that they
             summary=tuple(answer.summarise(match, verdicts, records)),
             overview=tuple(_overview(records, match, unreadable)),
             cards=tuple(answer.make_card(verdict, match) for verdict in verdicts),
-            sections=tuple(_sections(records, study, match, verdicts, unreadable, traces)),
+            sections=tuple(_sections(records, study, match, verdicts, unreadable, traces, records_sha256)),
             built_utc=now_utc,
         )
     )
@@ -76,6 +82,7 @@ def _sections(  # noqa: PLR0917 - the same parts
     verdicts: Sequence[ClaimVerdict],
     unreadable: Sequence[str],
     traces: Mapping[str, Mapping[str, Any]],
+    records_sha256: str | None,
 ) -> list[Section]:
     detail = describe_matched(records, match, study)
     return [
@@ -88,6 +95,7 @@ def _sections(  # noqa: PLR0917 - the same parts
         laws.laws_section(fit_matched(match)),
         task_energy.tasks_section(match),
         *_inference_sections(match, detail),
+        quality_gate.quality_gate_section(match, detail),
         equality.equivalence_section(match),
         published.published_section(load_published(), match),
         power.trace_section(records, traces, match.candidate_arm),
@@ -97,9 +105,11 @@ def _sections(  # noqa: PLR0917 - the same parts
         runs.runs_section(records, match),
         environment.sources_section(records),
         tuning.tuning_section(study),
-        closing.methods_section(match, study),
-        closing.reproduce_section(records, study),
-        closing.limits_section(records, match),
+        methods.methods_section(match, study),
+        reproduce.reproduce_section(records, study, records_sha256),
+        downloads.downloads_section(records, verdicts_to_json(verdicts, match), match.study),
+        citation.citation_section(records, study, match.study, records_sha256),
+        limits.limits_section(records, match),
     ]
 
 

@@ -10,6 +10,7 @@ import jinja2
 from markupsafe import Markup
 
 from harness.report.page.blocks import Card, Cell, Section
+from harness.report.page.escapes import show_controls
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 _INFERENCE = {"costs-section", "kinds-section", "regimes-section", "serving-section", "models-section"}
@@ -39,7 +40,7 @@ def render_page(parts: PageParts) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template("report.html.j2").render(
+    page = environment.get_template("report.html.j2").render(
         title=parts.title,
         study=parts.study,
         built_utc=parts.built_utc,
@@ -52,6 +53,7 @@ def render_page(parts: PageParts) -> str:
         style=_asset("style.css") + _inference_style(parts.sections),
         script=_asset("report.js"),
     )
+    return show_controls(page)
 
 
 def _inference_style(sections: Sequence[Section]) -> Markup:
