@@ -76,12 +76,12 @@ def _report(find_store: Callable[[Path | None], Path], options: argparse.Namespa
 
 
 def _write_pages(roots: list[Path], options: argparse.Namespace) -> int:
-    from harness.report.build import PAGE_FILE, render_store, write_report
+    from harness.report.build import PAGE_FILE, find_records, render_store, write_report
 
     contents = []
     for root in roots:
         page = options.out or root / PAGE_FILE
-        report = render_store(root, with_paths=options.with_paths)
+        report = render_store(root, with_paths=options.with_paths, records_href=find_records(root, page))
         write_report(report, page)
         contents.append(report.content)
         _show_path(page, options)
@@ -170,9 +170,9 @@ def _open_page(page: Path) -> None:
 
 
 def _write_json(target: str, content: object) -> None:
-    from harness.report.build import content_to_text
+    from harness.report.sections.downloads import results_to_text
 
-    text = content_to_text(content)
+    text = results_to_text(content)
     if target == STDOUT:
         print(text, end="")
         return

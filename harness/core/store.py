@@ -7,6 +7,7 @@ Layout under the root: ``records/<run_id>.json``, ``traces/<run_id>.json`` (powe
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -99,6 +100,22 @@ class Store:
         if not path.exists():
             return None
         return record_from_json(path.read_text(), str(path))
+
+    def hash_records(self) -> str | None:
+        """Return the SHA-256 over the bytes of all record files in the order of their names.
+
+        ``None`` where there are none, or one cannot be read.
+
+        ``LC_ALL=C sh -c 'cat records/*.json' | sha256sum`` gives the same.
+        """
+        paths = [path for path in (self.root / "records").glob("*.json") if not path.name.startswith(".")]
+        digest = hashlib.sha256()
+        for path in sorted(paths, key=lambda path: os.fsencode(path.name)):
+            try:
+                digest.update(path.read_bytes())
+            except OSError:
+                return None
+        return digest.hexdigest() if paths else None
 
     def is_finished(self, run_id: str) -> bool:
         """Return whether `run_id` has a readable record with status ``finished``."""

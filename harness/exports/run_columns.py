@@ -30,6 +30,17 @@ def make_run_columns(quality: Iterable[tuple[str, str]]) -> tuple[Column[RunReco
     return (*_IDENTITY, *_MODEL, *_path_columns(), *_quality_columns(quality), *_serving_columns(), *_CLOSING)
 
 
+def make_compact_columns(quality: Iterable[tuple[str, str]]) -> tuple[Column[RunRecord], ...]:
+    """Return the columns of a run that a reader checks first: what it was, what it cost, how good it got.
+
+    They are those of `make_run_columns` with the same names, and what of the configuration tells runs apart.
+    """
+    pairs = tuple(quality)
+    kept = {column.name for column in _quality_columns(pairs) if not column.name.endswith(("_chance", "_reason"))}
+    found = [column for column in make_run_columns(pairs) if column.name in _COMPACT | kept]
+    return (*found, *_ESSENTIALS)
+
+
 def _at(*path: str) -> Callable[[RunRecord], Any]:
     """Return a reader of a dotted path of attributes that gives ``None`` where a part is missing."""
 
@@ -46,6 +57,29 @@ def _column(kind: ColumnType, *path: str, name: str | None = None) -> Column[Run
     return Column(name=name or path[-1], type=kind, read=_at(*path))
 
 
+def _config(*path: str) -> Callable[[RunRecord], Any]:
+    """Return a reader of a number of the configuration; ``None`` where it has none there."""
+
+    def read(record: RunRecord) -> Any:
+        value: Any = record.config
+        for name in path:
+            value = value.get(name) if isinstance(value, dict) else None
+        return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+    return read
+
+
+_COMPACT = {
+    *("run_id", "role", "arm", "size", "seed", "status", "error", "device_name", "model_name", "params_total"),
+    *("params_active", "path_tokens", "path_flops", "path_duration_s", "path_peak_memory_bytes", "train_flops_per_s"),
+    *("mfu_share", "path_total_energy_j", "path_total_energy_grade", "path_total_energy_kind", "num_findings"),
+    *("serving_num_sent", "serving_num_failed", "serving_duration_s", "serving_ttft_p50_s", "serving_goodput_per_s"),
+    *(f"path_{domain}_energy_j" for domain in DOMAINS),
+}
+_ESSENTIALS: tuple[Column[RunRecord], ...] = (
+    Column(name="config_learning_rate", type="float", read=_config("train", "learning_rate")),
+    Column(name="config_batch_size", type="int", read=_config("train", "batch_size")),
+)
 _IDENTITY: tuple[Column[RunRecord], ...] = (
     _column("text", "run_id"),
     _column("text", "study"),

@@ -53,6 +53,25 @@ def restore(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
+def render_csv(table: Any) -> bytes:
+    """Return an Arrow table as CSV (UTF-8); texts are quoted and neutralised as in the exported files."""
+    sink = pa.BufferOutputStream()
+    pa_csv.write_csv(_neutralise(table), sink)
+    return bytes(sink.getvalue())
+
+
+def render_parquet(table: Any) -> bytes:
+    """Return an Arrow table as one Parquet file, packed tightly; it holds no time, so equal tables are equal bytes."""
+    texts = [field.name for field in table.schema if pa.types.is_string(field.type) or pa.types.is_boolean(field.type)]
+    split = {field.name: "BYTE_STREAM_SPLIT" for field in table.schema if pa.types.is_floating(field.type)}
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        table, sink, compression="zstd", compression_level=19, use_dictionary=texts, write_statistics=False,
+        column_encoding=split, store_schema=False,
+    )  # fmt: skip
+    return bytes(sink.getvalue())
+
+
 def _export(source: ExportSource, folder: Path, kind: str) -> tuple[list[Path], list[str]]:
     paths = [folder / f"{name}.{kind}" for name in ("tasks", "runs", "windows")]
     num_tasks = _write(paths[0], TASK_COLUMNS, _iterate_task_rows(source))

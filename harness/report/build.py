@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,9 @@ from harness.core.collector import pause_collector
 from harness.core.errors import ConfigError
 from harness.core.store import write_text_atomically
 from harness.report import inference_page, matched_page
+from harness.report.page.privacy import scrub_inputs
+from harness.report.page.render import PageOrigin
+from harness.report.sections.downloads import results_to_text
 
 PAGE_FILE = "report.html"
 VERDICTS_FILE = "verdicts.json"
@@ -34,43 +36,60 @@ def build_report(root: Path, out: Path, *, now_utc: str | None = None, with_path
     """Match, judge and render the store at `root`; write the page to `out` and ``verdicts.json`` beside it.
 
     The page names no time of its own, so that the same records give the same bytes; `now_utc` adds one as a label.
-    `with_paths` keeps paths and user names of the machine that free text of records holds.
+    Paths, users and hosts of the machine are left out of both unless `with_paths`.
 
     Raises:
         RecordError: `root` is no store, or its records must not be pooled.
         ConfigError: `out` cannot be written.
     """
-    report = render_store(root, now_utc=now_utc, with_paths=with_paths)
+    report = render_store(root, now_utc=now_utc, with_paths=with_paths, records_href=find_records(root, out))
     write_report(report, out)
     return out
 
 
 @pause_collector()
-def render_store(root: Path, *, now_utc: str | None = None, with_paths: bool = False) -> BuiltReport:
+def render_store(
+    root: Path, *, now_utc: str | None = None, with_paths: bool = False, records_href: str = ""
+) -> BuiltReport:
     """Return page and verdicts of the store at `root`; nothing is written.
 
     Raises:
         RecordError: `root` is no store, or its records must not be pooled.
     """
-    return render_judged(judge_content(load_content(root)), now_utc=now_utc, with_paths=with_paths)
+    judged = judge_content(load_content(root))
+    return render_judged(judged, now_utc=now_utc, with_paths=with_paths, records_href=records_href)
 
 
 def render_judged(
-    judged: JudgedStore,
-    *,
-    now_utc: str | None = None,
-    with_paths: bool = False,  # noqa: ARG001 - the page holds none yet
+    judged: JudgedStore, *, now_utc: str | None = None, with_paths: bool = False, records_href: str = ""
 ) -> BuiltReport:
-    """Return page and verdicts of a store that was read and judged; pure."""
-    held, result, verdicts = judged.content, judged.result, judged.verdicts
-    shared = (verdicts, held.unreadable, held.traces)
+    """Return page and verdicts of a store that was read and judged; pure.
+
+    Names of the machine are taken out after judging, so that what differs is not pooled because it reads alike.
+    """
+    held, result = judged.content, judged.result
+    records, study, verdicts, unreadable = scrub_inputs(
+        (held.records, held.study, judged.verdicts, held.unreadable), with_paths=with_paths
+    )
+    origin = PageOrigin(now_utc=now_utc, records_sha256=held.records_sha256, records_href=records_href)
     if isinstance(result, InferenceResult):
         detail = describe_inference(held.records, held.answers, held.study)
-        page = inference_page.render_inference(held.records, held.study, result, detail, *shared, now_utc=now_utc)
+        result, detail = scrub_inputs((result, detail), with_paths=with_paths)
+        page = inference_page.render_inference(
+            records, study, result, detail, verdicts, unreadable, held.traces, origin=origin
+        )
         return BuiltReport(page=page, content=inference_verdicts_to_json(verdicts, result))
-    page = matched_page.render_report(held.records, held.study, result, *shared, now_utc=now_utc)
-    sensitivity = estimate_sensitivity(held.records, held.study, result, verdicts)
-    return BuiltReport(page=page, content=verdicts_to_json(verdicts, result, sensitivity))
+    found = estimate_sensitivity(held.records, held.study, result, judged.verdicts)
+    match, found = scrub_inputs((result, found), with_paths=with_paths)
+    page = matched_page.render_report(
+        records, study, match, verdicts, unreadable, held.traces, origin=origin, found=found
+    )
+    return BuiltReport(page=page, content=verdicts_to_json(verdicts, match, found))
+
+
+def find_records(root: Path, out: Path) -> str:
+    """Return where a page at `out` finds the store's record files: beside it, or nowhere."""
+    return "records/" if out.resolve().parent == root.resolve() else ""
 
 
 def write_report(report: BuiltReport, out: Path) -> None:
@@ -80,12 +99,7 @@ def write_report(report: BuiltReport, out: Path) -> None:
         ConfigError: `out` cannot be written.
     """
     write_output(out, report.page)
-    write_output(out.with_name(VERDICTS_FILE), content_to_text(report.content))
-
-
-def content_to_text(content: object) -> str:
-    """Return `content` as JSON whose keys stand in order, so that the same content is the same bytes."""
-    return json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    write_output(out.with_name(VERDICTS_FILE), results_to_text(report.content))
 
 
 def write_output(path: Path, text: str) -> None:

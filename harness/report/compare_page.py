@@ -15,6 +15,7 @@ from harness.report.build import BuiltReport
 from harness.report.page import numbers as n
 from harness.report.page.blocks import Card, Cell, Section
 from harness.report.page.render import PageParts, render_page
+from harness.report.page.sources import with_sources
 from harness.report.sections import answer
 from harness.report.sections.compare_ratios import differences_section, is_apart, pooling_section, ratios_section
 from harness.report.sections.compare_studies import (
@@ -40,6 +41,7 @@ def build_comparison(
     return BuiltReport(page=render_comparison(comparison), content=comparison_to_json(comparison))
 
 
+@with_sources
 def render_comparison(comparison: StudyComparison) -> str:
     """Return the page; pure: the same comparison gives the same bytes."""
     sides = comparison.sides

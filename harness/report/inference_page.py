@@ -9,15 +9,26 @@ from markupsafe import Markup
 
 from harness.analysis.inference.checks import ABOVE_CHANCE
 from harness.analysis.inference.results import InferenceDetail, InferenceResult, KindCost
+from harness.analysis.inference.summary import inference_verdicts_to_json
 from harness.analysis.verdicts import ClaimVerdict
 from harness.core.records import RunRecord
 from harness.core.study import StudyInfo
 from harness.core.units import format_digits
 from harness.report.page import numbers as n
 from harness.report.page.blocks import Cell, Section
-from harness.report.page.render import PageParts, render_page
+from harness.report.page.render import PageOrigin, PageParts, render_page
 from harness.report.page.sources import with_sources
-from harness.report.sections import answer, checks, closing, environment, findings, power
+from harness.report.sections import (
+    answer,
+    checks,
+    citation,
+    downloads,
+    environment,
+    findings,
+    power,
+    quality_gate,
+    reproduce,
+)
 from harness.report.sections.inference_costs import accuracy_section, costs_section, ratios_section
 from harness.report.sections.inference_runs import inference_runs_section, models_section
 from harness.report.sections.regimes import regimes_section
@@ -59,9 +70,10 @@ def render_inference(  # noqa: PLR0917 - the parts of a page in the order that t
     unreadable: Sequence[str],
     traces: Mapping[str, Mapping[str, Any]],
     *,
-    now_utc: str | None = None,
+    origin: PageOrigin | None = None,
 ) -> str:
     """Return the page; pure, like the page of a study that trained."""
+    origin = origin or PageOrigin()
     records = sorted(records, key=lambda record: record.run_id)
     return render_page(
         PageParts(
@@ -71,8 +83,10 @@ def render_inference(  # noqa: PLR0917 - the parts of a page in the order that t
             summary=tuple(summarise_inference(result, verdicts, records)),
             overview=tuple(inference_overview(records, result, unreadable)),
             cards=tuple(answer.make_card(verdict, result) for verdict in verdicts),
-            sections=tuple(inference_sections(records, study, result, detail, unreadable, traces)),
-            built_utc=now_utc,
+            sections=tuple(
+                inference_sections(records, study, result, detail, verdicts, unreadable, traces, origin.records_sha256)
+            ),
+            origin=origin,
         )
     )
 
@@ -118,14 +132,17 @@ def inference_sections(  # noqa: PLR0917 - the parts of a page
     study: StudyInfo | None,
     result: InferenceResult,
     detail: InferenceDetail,
+    verdicts: Sequence[ClaimVerdict],
     unreadable: Sequence[str],
     traces: Mapping[str, Mapping[str, Any]],
+    records_sha256: str | None = None,
 ) -> list[Section]:
     """Return the sections in order; those without data are left out."""
     arms = result.baseline_arm, result.candidate_arm
     sections = []
     if result.suite is not None:
         sections += [costs_section(result, result.suite), ratios_section(result, result.suite)]
+    sections.append(quality_gate.inference_gate_section(result, detail))
     if detail.scores:
         sections.append(accuracy_section(result, detail))
     if detail.serving:
@@ -146,7 +163,9 @@ def inference_sections(  # noqa: PLR0917 - the parts of a page
         inference_runs_section(records),
         environment.sources_section(records),
         _methods_section(result, study),
-        closing.reproduce_section(records, study),
+        reproduce.reproduce_section(records, study, records_sha256),
+        downloads.downloads_section(records, inference_verdicts_to_json(verdicts, result), result.study),
+        citation.citation_section(records, study, result.study, records_sha256),
         _limits_section(records, result),
     ]
 

@@ -7,24 +7,26 @@ from typing import Any
 
 from markupsafe import Markup
 
-from harness.analysis.claims import load_published
+from harness.analysis.claims import load_published, verdicts_to_json
 from harness.analysis.claims.projected import projected_rows
 from harness.analysis.inference.detail import describe_matched
 from harness.analysis.inference.results import InferenceDetail
 from harness.analysis.laws.matched import fit_matched
 from harness.analysis.results import MatchResult
+from harness.analysis.sensitivity.results import Sensitivity
 from harness.analysis.sensitivity.study import estimate_sensitivity
 from harness.analysis.verdicts import ClaimVerdict
 from harness.core.records import RunRecord
 from harness.core.study import StudyInfo
 from harness.report.page import numbers as n
 from harness.report.page.blocks import Section
-from harness.report.page.render import PageParts, render_page
+from harness.report.page.render import PageOrigin, PageParts, render_page
 from harness.report.page.sources import with_sources
 from harness.report.sections import (
     answer,
     checks,
-    closing,
+    citation,
+    downloads,
     environment,
     equality,
     expert_load,
@@ -33,9 +35,13 @@ from harness.report.sections import (
     headline,
     kinds,
     laws,
+    limits,
+    methods,
     power,
     published,
+    quality_gate,
     regimes,
+    reproduce,
     routing_by_task,
     runs,
     sensitivity,
@@ -54,12 +60,16 @@ def render_report(  # noqa: PLR0917 - the parts of a page in the order that they
     unreadable: Sequence[str],
     traces: Mapping[str, Mapping[str, Any]],
     *,
-    now_utc: str | None = None,
+    origin: PageOrigin | None = None,
+    found: Sensitivity | None = None,
 ) -> str:
     """Return the page. A pure function: no clock, no order that depends on the caller, no disk but the package's own.
 
-    The package's own are the templates and the published claims.
+    The package's own are the templates and the published claims. `found` is the study's sensitivity where it is known
+    already.
     """
+    origin = origin or PageOrigin()
+    found = found or estimate_sensitivity(records, study, match, verdicts)
     records = sorted(records, key=lambda record: record.run_id)
     return render_page(
         PageParts(
@@ -69,8 +79,10 @@ def render_report(  # noqa: PLR0917 - the parts of a page in the order that they
             summary=tuple(answer.summarise(match, verdicts, records)),
             overview=tuple(_overview(records, match, unreadable)),
             cards=tuple(answer.make_card(verdict, match) for verdict in verdicts),
-            sections=tuple(_sections(records, study, match, verdicts, unreadable, traces)),
-            built_utc=now_utc,
+            sections=tuple(
+                _sections(records, study, match, verdicts, unreadable, traces, found, origin.records_sha256)
+            ),
+            origin=origin,
         )
     )
 
@@ -82,6 +94,8 @@ def _sections(  # noqa: PLR0917 - the same parts
     verdicts: Sequence[ClaimVerdict],
     unreadable: Sequence[str],
     traces: Mapping[str, Mapping[str, Any]],
+    found: Sensitivity,
+    records_sha256: str | None,
 ) -> list[Section]:
     detail = describe_matched(records, match, study)
     fitted = fit_matched(match)
@@ -90,24 +104,27 @@ def _sections(  # noqa: PLR0917 - the same parts
         frontier.flops_section(match),
         frontier.joules_section(match),
         headline.curve_section(match, verdicts),
-        equality.budgets_section(match),
-        equality.slices_section(match),
-        laws.laws_section(fitted, match.points),
         task_energy.tasks_section(match),
         *_inference_sections(match, detail),
-        equality.equivalence_section(match),
-        published.published_section(load_published(), match, projected_rows(), fitted),
+        laws.laws_section(fitted, match.points),
         power.trace_section(records, traces, match.candidate_arm),
         expert_load.routing_section(records),
+        published.published_section(load_published(), match, projected_rows(), fitted),
+        quality_gate.quality_gate_section(match, detail),
+        equality.budgets_section(match),
+        equality.slices_section(match),
+        equality.equivalence_section(match),
         checks.checks_section(match),
         findings.findings_section(records, match, unreadable, study),
         runs.runs_section(records, match),
         environment.sources_section(records),
         tuning.tuning_section(study),
-        sensitivity.sensitivity_section(estimate_sensitivity(records, study, match, verdicts), verdicts),
-        closing.methods_section(match, study),
-        closing.reproduce_section(records, study),
-        closing.limits_section(records, match),
+        sensitivity.sensitivity_section(found, verdicts),
+        limits.limits_section(records, match),
+        methods.methods_section(match, study),
+        reproduce.reproduce_section(records, study, records_sha256),
+        downloads.downloads_section(records, verdicts_to_json(verdicts, match, found), match.study),
+        citation.citation_section(records, study, match.study, records_sha256),
     ]
 
 

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from harness.analysis.comparison.load import StoreContent, judge_content, load_content
 from harness.core.study import STUDY_FILE
-from harness.report.build import BuiltReport, render_judged, write_report
+from harness.report.build import BuiltReport, find_records, render_judged, write_report
 
 _WATCHED = ("records", "traces", "answers")
 _HEAD, _TOP = '<meta charset="utf-8">', "</header>"
@@ -68,7 +68,7 @@ def watch_report(
         if now != seen:
             content = load_content(root)
             progress = count_progress(content)
-            report = render_judged(judge_content(content), with_paths=with_paths)
+            report = render_judged(judge_content(content), with_paths=with_paths, records_href=find_records(root, out))
             built = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
             if progress.is_over:
                 write_report(report, out)

@@ -25,7 +25,10 @@ from harness.core.study import STUDY_FILE, StudyInfo, load_study
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreContent:
-    """What a store holds; `unreadable` has one line for each file that cannot be read, without its folder."""
+    """What a store holds; `unreadable` has one line for each file that cannot be read, without its folder.
+
+    `records_sha256` is over the bytes of all record files (`Store.hash_records`).
+    """
 
     folder: str
     records: tuple[RunRecord, ...]
@@ -33,6 +36,7 @@ class StoreContent:
     study: StudyInfo | None
     answers: Mapping[str, Sequence[TaskResult]]
     traces: Mapping[str, Mapping[str, Any]]
+    records_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +82,7 @@ def load_content(root: Path) -> StoreContent:
         study=study,
         answers=answers,
         traces=store.find_traces(record.run_id for record in records),
+        records_sha256=store.hash_records(),
     )
 
 

@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from harness.core.units import format_si
 from harness.report.page.blocks import Card, Cell, Download, Section, Table
+from harness.report.page.escapes import show_controls
 from harness.report.page.glossary import TERMS, Explainer, term_id
 from harness.report.page.sources import current_book
 from harness.report.page.tables import TableView, pack_payload, view_table
@@ -26,20 +27,21 @@ _SCRIPTS = ("tables.js", "report.js")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Live:
-    """A page that is made again while its study runs: the browser reloads it after `seconds`."""
+class PageOrigin:
+    """What a page tells of its making: when, of which record files (their hash), and where these stand beside it.
 
-    seconds: int
-    text: str
+    `records_href` is empty where the page does not stand in its store, `now_utc` where the same records are to give
+    the same bytes.
+    """
+
+    now_utc: str | None = None
+    records_sha256: str | None = None
+    records_href: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageParts:
-    """What a page shows, in the order in which it is read.
-
-    `records_href` is where the records' files stand relative to the page, empty where the page does not stand beside
-    them.
-    """
+    """What a page shows, in the order in which it is read."""
 
     title: str
     study: str
@@ -48,9 +50,7 @@ class PageParts:
     overview: tuple[tuple[str, Markup], ...]
     cards: tuple[Card, ...]
     sections: tuple[Section, ...]
-    built_utc: str | None = None
-    records_href: str = ""
-    live: Live | None = None
+    origin: PageOrigin = PageOrigin()
 
 
 def render_page(parts: PageParts) -> str:
@@ -82,12 +82,11 @@ def render_page(parts: PageParts) -> str:
         "term_id": term_id,
     }
     style, script = page_style(), _asset(*_SCRIPTS)
-    return environment.get_template("report.html.j2").render(
+    page = environment.get_template("report.html.j2").render(
         title=parts.title,
         study=parts.study,
-        built_utc=parts.built_utc,
-        records_href=parts.records_href,
-        live=parts.live,
+        built_utc=parts.origin.now_utc,
+        records_href=parts.origin.records_href,
         baseline=parts.arms[0],
         candidate=parts.arms[1],
         summary=parts.summary,
@@ -101,6 +100,7 @@ def render_page(parts: PageParts) -> str:
         script=script,
         policy=content_policy(style, script),
     )
+    return show_controls(page)
 
 
 def page_style() -> Markup:

@@ -17,6 +17,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from harness.report.page.blocks import Cell, Column, Table
+from harness.report.page.escapes import show_controls
 
 MAX_SHORT = 60
 SHOWN_OF_LONG = 40
@@ -56,7 +57,7 @@ def view_table(table: Table) -> TableView:
         sortable=table.sortable or len(rows) >= _MIN_SORTABLE,
         filterable=table.filterable or len(rows) >= _MIN_FILTERABLE,
         common=common,
-        hidden_rows=tuple(str(row) for row in rows) if long else (),
+        hidden_rows=tuple(show_controls(row) for row in rows) if long else (),
     )
 
 

@@ -13,6 +13,7 @@ from harness.core.records import EnergyReading, RunRecord, WindowRecord
 from harness.core.units import format_si
 from harness.report.page import numbers as n
 from harness.report.page.blocks import Cell, Figure, Section, Table, columns_of
+from harness.report.page.privacy import scrub_inputs
 from harness.report.plots.power_trace import MAX_WINDOWS, clean_series
 from harness.report.plots.registry import draw_plot
 
@@ -33,7 +34,7 @@ def trace_section(records: Sequence[RunRecord], traces: Mapping[str, Mapping[str
             title="Power over one run",
             figures=(Figure(id="f-power", caption="", svg=None, table=None, missing=missing),),
         )
-    record, trace = by_id[run_id], dict(traces[run_id])
+    record, trace = by_id[run_id], scrub_inputs(dict(traces[run_id]))
     word = n.warning_word(n.energy_word(sensor.grade, sensor.simulated) for sensor in record.sensors)
     pooled = len(record.windows) > MAX_WINDOWS
     table = _phases_table(record) if pooled else _windows_table(record)

@@ -173,7 +173,7 @@ def test_compare_names_the_store_whose_records_do_not_pool(
     stores: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     mixed = make_store(tmp_path / "mixed", "mixed")
-    record = sorted((mixed / "records").glob("*.json"))[0]
+    record = min((mixed / "records").glob("*.json"))
     record.write_text(record.read_text().replace('"device_name": "toy card"', '"device_name": "other card"'))
     line = fail(capsys, "--compare", stores[0], mixed)
     assert f"'{mixed}'" in line
@@ -192,7 +192,7 @@ def test_ctrl_c_ends_a_watch_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = make_store(tmp_path / "store")
-    sorted((store / "records").glob("*.json"))[0].unlink()
+    min((store / "records").glob("*.json")).unlink()
 
     def stop(_: float) -> None:
         raise KeyboardInterrupt

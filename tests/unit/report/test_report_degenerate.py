@@ -173,7 +173,7 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, factory: ModuleType, monkey
     """Without the permission a record, or the study file, is named with the reason."""
     make_trained(tmp_path, factory)
     read = Path.read_text
-    shut = sorted((tmp_path / "records").glob("*.json"))[0]
+    shut = min((tmp_path / "records").glob("*.json"))
 
     def refuse(path: Path, *args: object, **kwargs: object) -> str:
         if path in (shut, tmp_path / STUDY_FILE):

@@ -15,6 +15,7 @@ import pytest
 
 from harness.core.records import RunRecord
 from harness.report.matched_page import render_report
+from harness.report.page.render import PageOrigin
 from harness.report.plots.registry import PLOTS
 from harness.report.plots.style import log_ticks
 from harness.report.sections import answer, runs
@@ -250,7 +251,7 @@ def test_a_difference_is_not_claimed_where_the_interval_holds_one(factory: Modul
 def test_a_time_of_building_is_shown_only_when_given(factory: ModuleType) -> None:
     match = factory.make_match([])
     quiet = render_report([], None, match, [], (), {})
-    dated = render_report([], None, match, [], (), {}, now_utc="2026-03-04T05:06:07Z")
+    dated = render_report([], None, match, [], (), {}, origin=PageOrigin(now_utc="2026-03-04T05:06:07Z"))
     assert "2026-03-04" not in quiet
     assert dated.replace(" at 2026-03-04T05:06:07Z", "") == quiet
 

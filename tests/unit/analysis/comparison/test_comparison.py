@@ -208,8 +208,8 @@ def test_intervals_of_differences_hold_the_truth() -> None:
 
 
 def test_studies_without_a_loss_in_common_say_so() -> None:
-    low = {arm: (1e12, 2e12) for arm in ("dense", "moe")}
-    high = {arm: (1e15, 2e15) for arm in ("dense", "moe")}
+    low = dict.fromkeys(("dense", "moe"), (1000000000000.0, 2000000000000.0))
+    high = dict.fromkeys(("dense", "moe"), (1000000000000000.0, 2000000000000000.0))
     comparison = compare_studies([judge(make_records(budgets=low)), judge(make_records(budgets=high))])
     row = apart(comparison, "flops")
     assert row.ratio.value is None

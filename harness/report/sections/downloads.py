@@ -1,0 +1,102 @@
+"""The page's numbers as files inside the page: runs as CSV, JSON and Parquet, and the results as JSON.
+
+How much is carried follows from its size: CSV and JSON plain while they are small, then packed, then left out with the
+command that writes them; Parquet always, with fewer columns in large studies.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from harness.core.records import RunRecord
+from harness.exports.columns import build_table
+from harness.exports.run_columns import collect_quality, make_compact_columns
+from harness.exports.tables import render_csv, render_parquet
+from harness.report.page.blocks import Cell, Download, Section
+
+# A page of 200 runs is to stay below 600 kB and one of 10,000 below 3 MB; base64 makes a third more of each.
+PLAIN_BYTES = 32_000
+PACKED_BYTES = 32_000
+NARROW_RUNS = 2_000
+_NARROW = ("run_id", "role", "arm", "size", "seed", "status", "path_tokens", "path_flops", "path_duration_s")
+_NARROW_ENERGY = ("path_total_energy_j", "path_total_energy_grade", "path_total_energy_kind")
+
+
+def downloads_section(records: Sequence[RunRecord], results: Mapping[str, Any], study: str) -> Section:
+    """Return the files of runs and of `results`, which is the content of ``verdicts.json``; pure."""
+    table = build_run_table(records)
+    store = f"runs/{shlex.quote(study)}"
+    files: list[Download] = []
+    notes: list[Cell] = []
+    if table.num_rows:
+        rows = json.dumps(table.to_pylist(), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+        for kind, content, media_type in (
+            ("csv", render_csv(table), "text/csv"),
+            ("json", rows.encode("utf-8", "backslashreplace"), "application/json"),
+        ):
+            file = _fit(f"runs.{kind}", f"All runs as {kind.upper()}", media_type, content)
+            if file is not None:
+                files.append(file)
+            elif kind == "csv":
+                notes.append(
+                    f"The runs are too many to stand here as CSV, too: isojoule export {store} --to csv --out tables"
+                )
+            else:
+                notes.append("As JSON they are the records themselves, the files in records/ of the store.")
+        title = f"All runs as Parquet, {table.num_columns} columns"
+        parquet = render_parquet(table)
+        files.append(
+            Download(
+                file_name="runs.parquet", title=title, media_type="application/vnd.apache.parquet", content=parquet
+            )
+        )
+    else:
+        notes.append("There is no readable record, so there is no table of runs.")
+    text = results_to_text(results).encode()
+    file = _fit("verdicts.json", "Results and verdicts as JSON", "application/json", text)
+    if file is not None:
+        files.append(file)
+    else:
+        notes.append("The results are too large to stand here once more; verdicts.json is written beside this page.")
+    lead = (
+        "The same numbers as on this page and in the records, to the last digit; an unknown value is empty (CSV) or "
+        "null. Names ending in .gz are packed with gzip. All columns, windows and tasks: isojoule export."
+    )
+    return Section(id="downloads", title="Downloads", lead=lead, downloads=tuple(files), notes=tuple(notes))
+
+
+def build_run_table(records: Sequence[RunRecord]) -> Any:
+    """Return an Arrow table with one row a run in the order of run ids; columns that no run knows are left out."""
+    ordered = sorted(records, key=lambda record: record.run_id)
+    columns = make_compact_columns(collect_quality(ordered))
+    if len(ordered) > NARROW_RUNS:
+        kept = {*_NARROW, *_NARROW_ENERGY}
+        columns = tuple(c for c in columns if c.name in kept or (c.name.startswith("quality_") and _is_value(c.name)))
+    table = build_table(columns, ordered)
+    known = [name for name in table.column_names if table.column(name).null_count < table.num_rows]
+    return table.select(known)
+
+
+def results_to_text(results: Mapping[str, Any]) -> str:
+    """Return the results as they stand in ``verdicts.json``."""
+    return json.dumps(results, indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
+def _is_value(name: str) -> bool:
+    return not name.endswith(("_stderr", "_n", "_chance", "_reason"))
+
+
+def _fit(name: str, title: str, media_type: str, content: bytes) -> Download | None:
+    """Return `content` as a file, packed where it is larger, ``None`` where it is too large even so."""
+    if len(content) <= PLAIN_BYTES:
+        return Download(file_name=name, title=title, media_type=media_type, content=content)
+    packed = gzip.compress(content, 9, mtime=0)
+    if len(packed) > PACKED_BYTES:
+        return None
+    # the byte that names the system that packed it says unknown everywhere
+    packed = packed[:9] + b"\xff" + packed[10:]
+    return Download(file_name=f"{name}.gz", title=f"{title}, packed", media_type="application/gzip", content=packed)
