@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.analysis.comparison.differences import compare_ratios, list_ratios, pool_counted
 from harness.analysis.comparison.facts import LETTERS, build_side
-from harness.analysis.comparison.load import JudgedStore, judge_content, load_content, name_stores
+from harness.analysis.comparison.load import JudgedStore, judge_content, load_content, name_stores, require_store
 from harness.analysis.comparison.pooling import judge_pooling
 from harness.analysis.comparison.results import Side, StudyComparison
 from harness.analysis.comparison.settings import compare_settings
@@ -29,6 +29,8 @@ def load_and_compare(roots: Sequence[Path]) -> StudyComparison:
     """
     if len(roots) > MOST_STUDIES:
         raise ConfigError(f"{len(roots)} stores were given; one page puts at most {MOST_STUDIES} side by side.")
+    for root in roots:
+        require_store(root)
     name_stores(roots)
     judged = []
     for root in roots:

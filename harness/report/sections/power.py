@@ -16,6 +16,7 @@ from harness.report.page.blocks import Cell, Figure, Section, Table, columns_of
 from harness.report.page.privacy import scrub_inputs
 from harness.report.plots.power_trace import MAX_WINDOWS, clean_series
 from harness.report.plots.registry import draw_plot
+from harness.report.sections.run_lists import list_runs
 
 
 def trace_section(records: Sequence[RunRecord], traces: Mapping[str, Mapping[str, Any]], candidate: str) -> Section:
@@ -27,12 +28,19 @@ def trace_section(records: Sequence[RunRecord], traces: Mapping[str, Mapping[str
     )
     # the first one that can be drawn, so that no other has to be read
     run_id = next((run for run in order if clean_series(dict(traces[run]))), None)
+    passed = order if run_id is None else order[: order.index(run_id)]
+    notes = (
+        (Markup("Power traces that cannot be read, or hold no sample: {}.").format(list_runs(passed)),)
+        if passed
+        else ()
+    )
     missing = "No power trace was recorded, or none can be read."
     if run_id is None:
         return Section(
             id="power-section",
             title="Power over one run",
             figures=(Figure(id="f-power", caption="", svg=None, table=None, missing=missing),),
+            notes=notes,
         )
     record, trace = by_id[run_id], scrub_inputs(dict(traces[run_id]))
     word = n.warning_word(n.energy_word(sensor.grade, sensor.simulated) for sensor in record.sensors)
@@ -51,7 +59,7 @@ def trace_section(records: Sequence[RunRecord], traces: Mapping[str, Mapping[str
     svg = draw_plot("power_trace", trace, run_id, word=word, rows=rows)
     title = f"Power over one run ({word.lower()})" if word else "Power over one run"
     figure = Figure(id="f-power", caption="Mean power between readings.", svg=svg, table=table, missing=missing)
-    return Section(id="power-section", title=title, lead=lead, figures=(figure,))
+    return Section(id="power-section", title=title, lead=lead, figures=(figure,), notes=notes)
 
 
 def _windows_table(record: RunRecord) -> Table:

@@ -47,7 +47,7 @@ def figures(factory: ModuleType) -> dict[str, str]:
         "loss_against_joules": draw_plot("loss_against_joules", match),
         "headline_ratios": draw_plot("headline_ratios", match, verdicts),
         "multiplier_over_loss": draw_plot("multiplier_over_loss", match, verdicts),
-        "energy_per_task": draw_plot("energy_per_task", match),
+        "energy_per_task": draw_plot("energy_per_task", match.task_devices, match.baseline_arm),
         "power_trace": draw_plot("power_trace", factory.make_trace(), "run", word="MODELLED"),
         "routing_load": draw_plot("routing_load", routed.routing, "run"),
     }

@@ -28,7 +28,7 @@ def match(factory: ModuleType) -> MatchResult:
 
 def marked(svg: str) -> list[int]:
     wide = svg[: svg.index("</svg>")]
-    return [int(row) for found in re.findall(r'data-rows="([0-9-]+)"', wide) for row in found.split("-")]
+    return [int(row) for row in re.findall(r'data-row="(\d+)"', wide)]
 
 
 def with_beside(arm: ArmDevices) -> ArmDevices:
