@@ -46,7 +46,9 @@ class TableView:
 
 def view_table(table: Table) -> TableView:
     """Return the table's rows as markup; of a long one the first rows, with all rows in `hidden_rows`."""
-    rows, common = _say_once([_render_row(table.columns, row) for row in table.rows])
+    cells = [[_render_cell(*pair) for pair in zip(table.columns, row, strict=True)] for row in table.rows]
+    cells, common = _say_once(table.columns, cells)
+    rows = tuple(map(_render_row, cells))
     long = len(rows) > MAX_SHORT
     return TableView(
         id=table.id,
@@ -67,18 +69,28 @@ def pack_payload(content: Mapping[str, Any]) -> str:
     return base64.b64encode(gzip.compress(text.encode("utf-8", "replace"), compresslevel=9, mtime=0)).decode("ascii")
 
 
-def _say_once(rows: list[Markup]) -> tuple[tuple[Markup, ...], str]:
-    """Take out how intervals were made where all rows say the same; return the rows and that text."""
-    found = [how for row in rows for how in _HOW.findall(row)]
-    if len(found) < 2 or len(set(found)) > 1:
-        return tuple(rows), ""
-    return tuple(Markup(_HOW.sub("", row)) for row in rows), Markup(found[0]).unescape()  # noqa: S704 - rows without a part
+def _say_once(columns: Sequence[Column], rows: list[list[Markup]]) -> tuple[list[list[Markup]], str]:
+    """Take out how intervals were made where most of a column says the same; return the rows and that text.
+
+    Cells that say something else keep it, so the text tells how all others were made.
+    """
+    told: dict[str, list[str]] = {}
+    for place, column in enumerate(columns):
+        found = [how for row in rows for how in _HOW.findall(row[place])]
+        how, times = max(((how, found.count(how)) for how in dict.fromkeys(found)), key=lambda x: x[1], default=("", 0))
+        if times < 2 or 2 * times <= len(found):
+            continue
+        same = re.compile(f' ?<small class="why how">{re.escape(how)}</small>')
+        for row in rows:
+            row[place] = Markup(same.sub("", row[place]))  # noqa: S704 - a cell without a part
+        told.setdefault(Markup(how).unescape(), []).append(column.title)  # noqa: S704 - from a cell
+    if len(told) == 1:
+        return rows, next(iter(told))
+    return rows, "; ".join(f"{', '.join(titles)}: {how}" for how, titles in told.items())
 
 
-def _render_row(columns: Sequence[Column], row: Sequence[Cell]) -> Markup:
-    return Markup("<tr>{}</tr>").format(
-        Markup("").join(_render_cell(column, cell) for column, cell in zip(columns, row, strict=True))
-    )
+def _render_row(cells: Sequence[Markup]) -> Markup:
+    return Markup("<tr>{}</tr>").format(Markup("").join(cells))
 
 
 def _render_cell(column: Column, cell: Cell) -> Markup:

@@ -82,7 +82,11 @@ def equivalence_section(match: MatchResult) -> Section:
     if accuracy is not None and accuracy.error_rate is not None:
         source = "1 - error rate that both arms reached in every seed"
         facts.append(("matched accuracy", n.percent(1 - accuracy.error_rate, source)))
-        tables.append(multiplier_table("accuracy-multipliers", "At equal accuracy", accuracy.headline, per_seed=True))
+        tables.append(
+            multiplier_table(
+                "accuracy-multipliers", "At equal accuracy", accuracy.headline, per_seed=True, at="Error rate"
+            )
+        )
         tables.append(
             ratio_table(
                 "accuracy-ratios",

@@ -54,7 +54,7 @@ def headline_section(match: MatchResult, verdicts: Sequence[ClaimVerdict]) -> Se
     )
     return Section(
         id="multipliers",
-        title="The multipliers",
+        title="Headline ratios",
         lead=lead,
         figures=(figure,) if match.headline or match.task_ratios else (),
         tables=(table,) if match.headline else (),

@@ -46,9 +46,14 @@ def ratio_table(table_id: str, caption: str, ratios: Sequence[TaskRatio], *, sim
     return Table(id=table_id, caption=caption, columns=columns_of(names, ("Grade",), first_numeric=1), rows=rows)
 
 
-def multiplier_table(table_id: str, caption: str, rows: Sequence[Multiplier], *, per_seed: bool) -> Table:
-    """Return multipliers row by row, with their values seed by seed or the interval that holds at all losses."""
-    names = ("What", "Loss", "Multiplier", "Interval", "n", "Grade", "Cheapest sizes") + (
+def multiplier_table(
+    table_id: str, caption: str, rows: Sequence[Multiplier], *, per_seed: bool, at: str = "Loss"
+) -> Table:
+    """Return multipliers row by row, with their values seed by seed or the interval that holds at all losses.
+
+    `at` names what both families have in common, in whose units `Multiplier.loss` then is.
+    """
+    names = ("What", at, "Multiplier", "Interval", "n", "Grade", "Cheapest sizes") + (
         ("Seed by seed",) if per_seed else ("At all losses at once",)
     )
     body = []
