@@ -20,7 +20,8 @@ from harness.report.sections.ratio_tables import multiplier_table
 def headline_section(match: MatchResult, verdicts: Sequence[ClaimVerdict]) -> Section:
     """Return the multipliers at the matched loss, and all headline ratios in one figure."""
     lead: Cell = Markup(
-        "Baseline cost over candidate cost: above 1 the <b>{}</b> models need less than the <b>{}</b> models."
+        "What the <b>{0}</b> models cost for each unit that the <b>{1}</b> models cost: in the figure below 1 they need "
+        "less. The table of multipliers has it the other way round, baseline over candidate: above 1 they need less."
     ).format(match.candidate_arm, match.baseline_arm)
     if match.matched_loss is None:
         lead = Markup("No multiplier: {}.").format(
@@ -45,8 +46,8 @@ def headline_section(match: MatchResult, verdicts: Sequence[ClaimVerdict]) -> Se
     figure = Figure(
         id="f-ratios",
         caption=(
-            "Candidate over baseline on a log scale: left of 1 the candidate needs less. The figure's table has "
-            "both directions; the multipliers are the same numbers the other way round."
+            "Candidate over baseline on a log scale: left of 1 the candidate needs less. The figure's table has both "
+            "directions."
         ),
         svg=draw_plot("headline_ratios", match, verdicts),
         table=_ratios_table(gather_ratios(match, verdicts)),
