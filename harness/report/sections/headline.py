@@ -20,8 +20,9 @@ from harness.report.sections.ratio_tables import multiplier_table
 def headline_section(match: MatchResult, verdicts: Sequence[ClaimVerdict]) -> Section:
     """Return the multipliers at the matched loss, and all headline ratios in one figure."""
     lead: Cell = Markup(
-        "What the <b>{0}</b> models cost for each unit that the <b>{1}</b> models cost: in the figure below 1 they need "
-        "less. The table of multipliers has it the other way round, baseline over candidate: above 1 they need less."
+        "What the <b>{0}</b> models cost for each unit that the <b>{1}</b> models cost: in the figure, below 1 they "
+        "need less. The table of multipliers has it the other way round, baseline over candidate: above 1 they need "
+        "less."
     ).format(match.candidate_arm, match.baseline_arm)
     if match.matched_loss is None:
         lead = Markup("No multiplier: {}.").format(
