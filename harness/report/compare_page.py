@@ -14,10 +14,17 @@ from harness.analysis.comparison.results import Side, StudyComparison
 from harness.report.build import BuiltReport
 from harness.report.page import numbers as n
 from harness.report.page.blocks import Card, Cell, Section
+from harness.report.page.privacy import scrub_inputs
 from harness.report.page.render import PageParts, render_page
 from harness.report.page.sources import with_sources
 from harness.report.sections import answer
-from harness.report.sections.compare_ratios import differences_section, is_apart, pooling_section, ratios_section
+from harness.report.sections.compare_ratios import (
+    differences_section,
+    has_spread,
+    is_apart,
+    pooling_section,
+    ratios_section,
+)
 from harness.report.sections.compare_studies import (
     fairness_section,
     settings_section,
@@ -26,18 +33,17 @@ from harness.report.sections.compare_studies import (
 )
 
 
-def build_comparison(
-    roots: Sequence[Path],
-    *,
-    with_paths: bool = False,  # noqa: ARG001 - the page holds none yet
-) -> BuiltReport:
+def build_comparison(roots: Sequence[Path], *, with_paths: bool = False) -> BuiltReport:
     """Return the page over the stores at `roots` and its content as JSON; nothing is written.
+
+    Paths, users and hosts of the machines are left out of both unless `with_paths`; that is done after comparing, so
+    that what differs does not read alike before it is judged.
 
     Raises:
         RecordError: one is no store, or its own records must not be pooled.
         ConfigError: a store is named twice.
     """
-    comparison = load_and_compare(roots)
+    comparison = scrub_inputs(load_and_compare(roots), with_paths=with_paths)
     return BuiltReport(page=render_comparison(comparison), content=comparison_to_json(comparison))
 
 
@@ -77,15 +83,13 @@ def _summarise(comparison: StudyComparison) -> list[Cell]:
         ]
         said = n.join(parts, "; ") if parts else Markup("no claim was put to the test")
         paragraphs.append(Markup("<b>{}</b>: {}.").format(side.label, said))
-    told = [row for row in comparison.differences if row.ratio.interval is not None]
+    told = [row for row in comparison.differences if has_spread(row)]
     apart = [row for row in told if is_apart(row)]
     if told:
         paragraphs.append(
-            Markup(
-                "Read off at one loss, {} of {} ratios differ between the studies by more than their seeds do."
-            ).format(
-                n.count(len(apart), "rows of the table of differences"),
+            Markup("Of {} ratios that move with the seed {} differ between the studies beyond their intervals.").format(
                 n.count(len(told), "rows of the table of differences"),
+                n.count(len(apart), "rows of the table of differences"),
             )
         )
     pooled = [line for line in comparison.pooling if line.may_pool]

@@ -61,12 +61,12 @@ def ratio_forest(
         axes.set_yticks(range(len(quantities)), [_wrap(name) if narrow else name for name in quantities])
         axes.set_ylim(len(quantities) - 0.5, -0.5)
         axes.tick_params(axis="y", length=0)
-        axes.set_title(title)
-        axes.set_xlabel(axis)
+        axes.set_title(_wrap(title) if narrow else title)
+        axes.set_xlabel(axis.replace(" (", "\n(") if narrow else axis)
         handles = [_handle(position, style.clip(name, 24)) for position, name in enumerate(studies)]
         if any(row.hollow for row in drawn):
             handles.append(_hollow())
-        axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.14 if not narrow else -0.12), ncols=1)
+        axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=1)
 
     rows_drawn = len(quantities) * max(1, len(studies))
     height = 1.5 + 0.24 * len(studies) + 0.3 * rows_drawn

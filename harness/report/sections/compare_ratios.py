@@ -166,7 +166,7 @@ def _place(row: Difference, source: str) -> Cell:
     """Return the loss at which both are read off; answers are compared at none."""
     if row.loss is None and row.ratio.value is not None:
         return "by answers"
-    return n.fixed(row.loss, 3, f"lowest that both reached; {source}", "no common loss")
+    return n.fixed(row.loss, 3, f"lowest that both reached; {source}", "not compared")
 
 
 def is_apart(row: Difference) -> bool:
@@ -175,10 +175,18 @@ def is_apart(row: Difference) -> bool:
     return interval is not None and not interval.low <= 1 <= interval.high
 
 
+def has_spread(row: Difference) -> bool:
+    """Return whether seeds moved the ratio at all; what is counted from shapes is the same in every seed."""
+    interval = row.ratio.interval
+    return interval is not None and interval.low < interval.high
+
+
 def _apart(row: Difference) -> str:
     if row.ratio.interval is None:
         return "cannot be told"
-    return "yes" if is_apart(row) else "not shown"
+    if not is_apart(row):
+        return "not shown"
+    return "yes" if has_spread(row) else "yes, a count without spread"
 
 
 def pooling_section(comparison: StudyComparison) -> Section:

@@ -148,7 +148,7 @@ def test_mistakes_are_one_line(stores: list[Path], tmp_path: Path, capsys: pytes
         ((*stores, "--out", out), "--compare"),
         (("--compare", stores[0]), "needs two stores or more"),
         (("--compare",), "needs two stores or more"),
-        (("--compare", stores[0], stores[0].parent / "x" / ".." / "one"), "there is no folder"),
+        (("--compare", stores[0], stores[0].parent / "two" / ".." / "one"), "named twice"),
         (("--compare", stores[0], stores[0]), "named twice"),
         (("--compare", *stores, "--watch"), "--watch follows one study"),
         ((*stores, "--watch", "3"), "--watch follows one study"),
