@@ -13,6 +13,10 @@
     number.setAttribute("aria-haspopup", "dialog");
   }
 
+  function groupOf(number) {
+    return number.closest(GROUPS) || number.parentElement;
+  }
+
   function unmakeStop(number) {
     ["tabindex", "role", "aria-haspopup"].forEach((name) => number.removeAttribute(name));
   }
@@ -20,10 +24,10 @@
   function arm(within) {
     const seen = new Set();
     for (const number of all(".n", within)) {
-      const group = number.closest(GROUPS) || number.parentElement;
+      const group = groupOf(number);
       if (!seen.has(group)) {
         seen.add(group);
-        const stops = all('.n[tabindex="0"]', group);
+        const stops = all('.n[tabindex="0"]', group).filter((stop) => groupOf(stop) === group);
         stops.slice(1).forEach(unmakeStop); // rows of two pages of a table may come together, each with a stop
         if (!stops.length) {
           makeStop(number);
@@ -33,7 +37,7 @@
   }
 
   function move(number, key) {
-    const group = number.closest(GROUPS) || number.parentElement;
+    const group = groupOf(number);
     const numbers = all(".n", group);
     let next = numbers[numbers.indexOf(number) + (key === "ArrowRight" ? 1 : -1)];
     const cell = number.closest("td");

@@ -66,9 +66,7 @@ def test_runs_that_only_later_sets_hold_do_not_move_earlier_ones() -> None:
 def test_tokens_compose_inside_longer_sources() -> None:
     book = SourceBook()
     line = f"ratio of {book.cite(RUNS[:2])} and {book.cite(RUNS[5:8])}"
-    assert resolve(line, book.to_json()) == (
-        f"ratio of runs: {', '.join(RUNS[:2])} and runs: {', '.join(RUNS[5:8])}"
-    )
+    assert resolve(line, book.to_json()) == (f"ratio of runs: {', '.join(RUNS[:2])} and runs: {', '.join(RUNS[5:8])}")
 
 
 def test_a_remembered_tuple_is_never_mistaken_for_one_that_took_its_place_in_memory() -> None:
