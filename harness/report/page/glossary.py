@@ -88,7 +88,8 @@ _SPELLINGS = {
 }
 _WORDS = sorted([*TERMS, *_SPELLINGS], key=len, reverse=True)
 _PATTERN = re.compile(r"(?<![\w/])(" + "|".join(map(re.escape, _WORDS)) + r")(?![\w/])")
-_TAG = re.compile(r"(<[^>]*>)")
+# A number opens its source when it is pressed, so it is passed over whole, like a tag.
+_TAG = re.compile(r'(<span class="n[ "][^>]*>[^<]*</span>|<[^>]*>)')
 _CLOSED = ("a", "button", "code", "summary", "svg", "small", "pre")
 
 
@@ -101,7 +102,7 @@ class Explainer:
     def explain(self, text: Cell) -> Markup:
         """Return `text` with each term that was not explained yet as a button that opens its explanation.
 
-        Words inside links, buttons, code and small print stay as they are.
+        Words inside links, buttons, numbers, code and small print stay as they are.
         """
         depth, parts = 0, []
         for part in _TAG.split(str(escape(text))):

@@ -13,13 +13,23 @@
     number.setAttribute("aria-haspopup", "dialog");
   }
 
+  function groupOf(number) {
+    return number.closest(GROUPS) || number.parentElement;
+  }
+
+  function unmakeStop(number) {
+    ["tabindex", "role", "aria-haspopup"].forEach((name) => number.removeAttribute(name));
+  }
+
   function arm(within) {
     const seen = new Set();
     for (const number of all(".n", within)) {
-      const group = number.closest(GROUPS) || number.parentElement;
+      const group = groupOf(number);
       if (!seen.has(group)) {
         seen.add(group);
-        if (!group.querySelector('.n[tabindex="0"]')) {
+        const stops = all('.n[tabindex="0"]', group).filter((stop) => groupOf(stop) === group);
+        stops.slice(1).forEach(unmakeStop); // rows of two pages of a table may come together, each with a stop
+        if (!stops.length) {
           makeStop(number);
         }
       }
@@ -27,7 +37,7 @@
   }
 
   function move(number, key) {
-    const group = number.closest(GROUPS) || number.parentElement;
+    const group = groupOf(number);
     const numbers = all(".n", group);
     let next = numbers[numbers.indexOf(number) + (key === "ArrowRight" ? 1 : -1)];
     const cell = number.closest("td");
@@ -36,12 +46,11 @@
       next = row && row.cells[cell.cellIndex].querySelector(".n");
     }
     if (next) {
-      number.removeAttribute("tabindex");
-      number.removeAttribute("role");
-      number.removeAttribute("aria-haspopup");
+      unmakeStop(number);
       makeStop(next);
       next.focus();
     }
+    return Boolean(next);
   }
 
   function runRows() {
@@ -139,8 +148,9 @@
       event.preventDefault();
       openPanel(number);
     } else if (number && event.key.startsWith("Arrow")) {
-      event.preventDefault();
-      move(number, event.key);
+      if (move(number, event.key)) {
+        event.preventDefault(); // at an end the page scrolls as ever
+      }
     }
   });
   arm(document);
@@ -173,7 +183,7 @@
   all(".plot-wrap").forEach((plot) =>
     plot.addEventListener("click", (event) => {
       const found = rowOf(event);
-      if (found) {
+      if (found && found[0].strings[found[1]]) {
         tip.hidden = true;
         found[0].show(found[1]);
       }
@@ -236,10 +246,16 @@
   all("main section[id]").filter((section) => links.has(section.id)).forEach((section) => observer.observe(section));
 
   let unfolded = [];
+  let narrow = [];
   window.addEventListener("beforeprint", () => {
     unfolded = all("main details:not([open])");
     unfolded.forEach((details) => (details.open = true));
-    grids.forEach((grid) => grid.widen(500)); // longer ones print their first page, which says so
+    narrow = Array.from(grids.values(), (grid) => grid.widen(500)); // longer ones print their first page, which says so
   });
-  window.addEventListener("afterprint", () => unfolded.forEach((details) => (details.open = false)));
+  window.addEventListener("afterprint", () => {
+    unfolded.forEach((details) => (details.open = false));
+    narrow.forEach((back) => back());
+    unfolded = [];
+    narrow = [];
+  });
 })();

@@ -67,7 +67,7 @@ class Grid {
     if (number) {
       return number[1] === "" ? null : Number(number[1]);
     }
-    return strip(cell.replace(/^[^>]*>/, ""), "").trim();
+    return strip(cell.replace(/^[^>]*>/, ""), "").trim() || null;
   }
 
   sort(column) {
@@ -81,8 +81,8 @@ class Grid {
       if (keys[a] === null || keys[b] === null) {
         return (keys[a] === null) - (keys[b] === null); // the unknown stays at the end
       }
-      const numbers = typeof keys[a] === "number" && typeof keys[b] === "number";
-      const order = numbers ? keys[a] - keys[b] : words.compare(String(keys[a]), String(keys[b]));
+      const kinds = (typeof keys[a] === "string") - (typeof keys[b] === "string"); // numbers before words
+      const order = kinds || (typeof keys[a] === "number" ? keys[a] - keys[b] : words.compare(keys[a], keys[b]));
       return up ? order : -order;
     };
     this.order = this.strings.map((_, index) => index).sort(compare);
@@ -117,10 +117,16 @@ class Grid {
   }
 
   widen(most) {
-    if (this.strings.length <= most) {
-      this.size = Infinity;
-      this.turn(0);
+    const { size, page } = this;
+    if (this.strings.length > most || size === Infinity) {
+      return () => {};
     }
+    this.size = Infinity;
+    this.turn(0);
+    return () => {
+      this.size = size;
+      this.turn(page);
+    };
   }
 
   show(index) {
@@ -240,6 +246,12 @@ all("table[id]").forEach((table) => {
 });
 
 payload.then((content) => {
-  Object.entries(content.tables).forEach(([id, rows]) => grids.get(id).adopt(rows));
-  all(".rest").forEach((note) => note.remove());
+  for (const [id, rows] of Object.entries(content.tables)) {
+    const grid = grids.get(id);
+    grid.adopt(rows);
+    const note = grid.table.parentElement.previousElementSibling; // stays where the rows cannot be unpacked
+    if (note && note.classList.contains("rest")) {
+      note.remove();
+    }
+  }
 });
