@@ -19,6 +19,7 @@ from harness.report.plots.law_fit import group_runs, say_selection
 from harness.report.plots.registry import draw_plot
 
 MAX_SEEDS = 12  # more are told by their lowest and highest; every run stands in the table of runs
+_RESIDUAL_NAMES = ("Residual", "Of each seed, or lowest to highest")
 _LOSS_NAMES = ("Loss", "Lowest to highest", "By the law")
 
 
@@ -79,7 +80,13 @@ def _figures(families: tuple[FamilyLaw, ...], points: Sequence[FrontierPoint]) -
 
 def _runs_table(table_id: str, caption: str, runs: Sequence[LawRun], *, residuals: bool) -> Table:
     """Return one row for each configuration, means over its seeds, in the order that the figure's marks name."""
-    names = ("Family", "Size", "Training FLOPs", "Seeds", *(("Residual", "Of each seed, or lowest to highest") if residuals else _LOSS_NAMES))
+    names = (
+        "Family",
+        "Size",
+        "Training FLOPs",
+        "Seeds",
+        *(("Residual", "Of each seed, or lowest to highest") if residuals else _LOSS_NAMES),
+    )
     rows = tuple(_runs_row(group, residuals=residuals) for group in group_runs(runs))
     columns = columns_of(names, first_numeric=2)
     return Table(id=table_id, caption=caption, columns=columns, rows=rows, sortable=True)
