@@ -196,7 +196,7 @@ def _cost_of_phase(windows: Sequence[WindowRecord]) -> Values:
     worked = [window for window in windows if window.work is not None and window.work.num_tasks > 0]
     if not worked:
         return {}
-    phase = sum_phase(worked)
+    phase = sum_phase(worked, with_open=False)
     costs = {name: phase.per_task(field) for name, field in _FIELDS.items()}
     return {name: None if isinstance(cost, str) else cost for name, cost in costs.items()}
 
