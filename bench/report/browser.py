@@ -27,11 +27,13 @@ _TIMES = """() => {
     rows: document.querySelectorAll("#t-runs tbody tr").length,
   };
 }"""
+# The note on rows that are still packed goes once they are there.
+_ALL_THERE = "document.querySelectorAll('#t-runs tbody tr').length > 0 && document.querySelector('.rest') === null"
 # Resolves once the rows that stand there are in order and were painted; a page that sorts wrongly never gets there.
 _SORT = """async (name) => {
   const frame = () => new Promise((done) => requestAnimationFrame(done));
   const heads = Array.from(document.querySelectorAll("#t-runs thead th"));
-  const column = heads.findIndex((head) => head.textContent.trim().startsWith(name));
+  const column = heads.findIndex((head) => head.querySelector("button.h").textContent.trim().startsWith(name));
   const key = (row) => {
     const number = row.cells[column].querySelector("[data-value]");
     return number === null ? row.cells[column].textContent.trim() : number.dataset.value;
@@ -44,7 +46,7 @@ _SORT = """async (name) => {
     return keys.every((text, i) => i === 0 || sign * compare(keys[i - 1], text) <= 0);
   };
   const begin = performance.now();
-  heads[column].querySelector("button").click();
+  heads[column].querySelector("button.h").click();
   while (!heads[column].hasAttribute("aria-sort")) await frame();
   await frame();
   await frame();
@@ -58,7 +60,7 @@ _SORT = """async (name) => {
 }"""
 _FILTER = """async (word) => {
   const frame = () => new Promise((done) => requestAnimationFrame(done));
-  const input = document.querySelector('input[data-table="t-runs"]');
+  const input = document.querySelector('[data-tools="t-runs"] input');
   const rows = () => Array.from(document.querySelectorAll("#t-runs tbody tr"));
   const shown = () => rows().filter((row) => !row.hidden).map((row) => row.textContent);
   const begin = performance.now();
@@ -93,7 +95,7 @@ def time_bare(path: Path) -> dict[str, Any]:
 def _time_report(page: Page) -> dict[str, Any]:
     begin = time.perf_counter()
     page.locator("#t-runs").scroll_into_view_if_needed(timeout=_TIMEOUT_MS)
-    page.wait_for_function("document.querySelectorAll('#t-runs tbody tr').length > 0", timeout=_TIMEOUT_MS)
+    page.wait_for_function(_ALL_THERE, timeout=_TIMEOUT_MS)
     page.evaluate(_PAINTED)
     reached = time.perf_counter() - begin
     sorts = {name: page.evaluate(_SORT, name) for name in SORTED_COLUMNS}

@@ -55,6 +55,7 @@ class Frontier:
         self.points = tuple(points)
         self.decay = decay
         self._sizes = sorted({point.size for point in points})
+        self._envelopes: dict[tuple[str, Resource], list[FrontierPoint]] = {}
 
     def loss_range(self, resource: Resource = "flops") -> tuple[float, float] | None:
         """Return the lowest and highest loss on the envelope, ``None`` when `resource` is unknown in every run."""
@@ -114,7 +115,10 @@ class Frontier:
         return max(known, key=lambda pair: (pair[0], pair[1].run_id), default=None)
 
     def _envelope(self, size: str, resource: Resource) -> list[FrontierPoint]:
-        return trace_envelope([point for point in self.points if point.size == size], resource)
+        if (size, resource) not in self._envelopes:
+            own = [point for point in self.points if point.size == size]
+            self._envelopes[size, resource] = trace_envelope(own, resource)
+        return self._envelopes[size, resource]
 
 
 def _interpolate(envelope: Sequence[FrontierPoint], loss: float, resource: Resource, decay: float) -> Reached | None:

@@ -59,11 +59,14 @@ class PhaseSum:
 
 
 def sum_phase(
-    windows: Sequence[WindowRecord], sum_readings: Callable[[Sequence[EnergyReading]], Joules] = sum_boundary
+    windows: Sequence[WindowRecord],
+    sum_readings: Callable[[Sequence[EnergyReading]], Joules] = sum_boundary,
+    *,
+    with_open: bool = True,
 ) -> PhaseSum:
     """Return what the windows of one phase add up to, over the readings that `sum_readings` counts.
 
-    `open_j` is what the edges of the headline boundary leave open (95%, in quadrature).
+    `open_j` is what the edges of the headline boundary leave open (95%, in quadrature); not asked for, it is unknown.
     """
     if not windows:
         missing = "there is no such window"
@@ -93,7 +96,7 @@ def sum_phase(
         num_output_tokens=_sum([work.num_output_tokens if work else None for work in works], "no work"),
         num_steps=_sum([work.num_steps if work else None for work in works], "the window does not count its steps"),
         peak_memory_bytes=max(memory) if memory else None,
-        open_j=estimate_open(windows),
+        open_j=estimate_open(windows) if with_open else None,
     )
 
 

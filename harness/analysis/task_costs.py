@@ -5,7 +5,9 @@ Where windows carry a regime the task of a run is its suite: every kind of task 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 from harness.analysis.boundary import sum_boundary
@@ -51,6 +53,10 @@ class SuiteAccuracy:
 # Values of a run, or of a seed: the same names, so that a weighted mean over runs is one function.
 VALUES = ("energy_j", "net_energy_j", "prefill_j", "decode_j", "flops", "seconds", "accuracy")
 Values = dict[str, float | None]
+# Costs by identity of the record, kind and length, where a block asked for them to be kept.
+_MEASURED: ContextVar[dict[tuple[int, str | None, AnswerLength | None], tuple[RunRecord, RunTask]] | None] = ContextVar(
+    "isojoule_measured_tasks", default=None
+)
 _FIELDS: dict[str, Field] = {"energy_j": "energy_j", "net_energy_j": "net_j", "flops": "flops", "seconds": "seconds"}
 
 
@@ -60,6 +66,26 @@ def measure_task(record: RunRecord, kind: str | None = None, length: AnswerLengt
     With kinds of tasks it is the mean over them, each weighing the same, or that of `kind` alone. Windows of a sweep
     (regime ``sweep``) and of whole generations are no part of it. `length` asks for answers of that length alone.
     """
+    known = _MEASURED.get()
+    if known is None:
+        return _measure_task(record, kind, length)
+    key = id(record), kind, length
+    if key not in known:  # the record is kept beside its cost, so that no other one gets its id
+        known[key] = record, _measure_task(record, kind, length)
+    return known[key][1]
+
+
+@contextmanager
+def measure_once() -> Iterator[None]:
+    """Measure each record once until the block ends: a page asks for the same costs at many losses and seeds."""
+    token = _MEASURED.set({})
+    try:
+        yield
+    finally:
+        _MEASURED.reset(token)
+
+
+def _measure_task(record: RunRecord, kind: str | None, length: AnswerLength | None) -> RunTask:
     kinds = list_kinds(record, length)
     if not kinds or kind is not None:
         windows = task_windows(record, kind, length)
@@ -170,7 +196,7 @@ def _cost_of_phase(windows: Sequence[WindowRecord]) -> Values:
     worked = [window for window in windows if window.work is not None and window.work.num_tasks > 0]
     if not worked:
         return {}
-    phase = sum_phase(worked)
+    phase = sum_phase(worked, with_open=False)
     costs = {name: phase.per_task(field) for name, field in _FIELDS.items()}
     return {name: None if isinstance(cost, str) else cost for name, cost in costs.items()}
 

@@ -12,6 +12,7 @@ from harness.analysis.inference.detail import describe_inference
 from harness.analysis.inference.results import InferenceResult
 from harness.analysis.inference.summary import inference_verdicts_to_json
 from harness.analysis.sensitivity.study import estimate_sensitivity
+from harness.analysis.task_costs import measure_once
 from harness.core.collector import pause_collector
 from harness.core.errors import ConfigError
 from harness.core.store import write_text_atomically
@@ -48,6 +49,7 @@ def build_report(root: Path, out: Path, *, now_utc: str | None = None, with_path
 
 
 @pause_collector()
+@measure_once()
 def render_store(
     root: Path, *, now_utc: str | None = None, with_paths: bool = False, records_href: str = ""
 ) -> BuiltReport:

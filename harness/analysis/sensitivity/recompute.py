@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from harness.analysis.boundary import sum_boundary
 from harness.analysis.multipliers import Pair, build_pair, match_at
 from harness.analysis.results import ArmTask, FrontierPoint, MatchResult, Multiplier, Resource, TaskRatio
+from harness.analysis.task_devices import list_windows
 from harness.analysis.tasks import choose_runs, compare_tasks
 from harness.analysis.verdicts import ClaimVerdict
 from harness.core.records import EnergyReading, RunRecord
@@ -99,8 +100,9 @@ def recompute_energy(study: Study, change: ChangeReadings, domains: tuple[str, .
 
 
 def _change_windows(record: RunRecord, change: ChangeReadings) -> RunRecord:
+    """Return `record` with other readings in the windows of its tasks, and without the others: no ratio asks them."""
     windows = []
-    for window in record.windows:
+    for window in list_windows(record):
         readings = change(window.energy)
         windows.append(dataclasses.replace(window, energy=() if isinstance(readings, str) else readings))
     return dataclasses.replace(record, windows=tuple(windows))

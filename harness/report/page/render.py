@@ -15,7 +15,7 @@ import jinja2
 from markupsafe import Markup
 
 from harness.core.units import format_si
-from harness.report.page.blocks import Card, Cell, Download, Section, Table
+from harness.report.page.blocks import Card, Cell, Download, Figure, Section, Table
 from harness.report.page.escapes import show_controls
 from harness.report.page.glossary import TERMS, Explainer, term_id
 from harness.report.page.sources import current_book
@@ -58,13 +58,19 @@ def render_page(parts: PageParts) -> str:
 
     The parts are to be made and rendered inside one book (`sources.with_sources`).
     """
-    explainer, long_tables = Explainer(), dict[str, tuple[str, ...]]()
+    explainer, long_tables, phone_figures = Explainer(), dict[str, tuple[str, ...]](), dict[str, str]()
 
     def view(table: Table) -> TableView:
         found = view_table(table)
         if found.hidden_rows:
             long_tables[f"t-{table.id}"] = found.hidden_rows
         return found
+
+    def draw(figure: Figure) -> Markup:
+        wide, narrow = split_drawing(figure.svg or Markup())
+        if narrow:
+            phone_figures[figure.id] = show_controls(narrow)
+        return wide
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -94,13 +100,26 @@ def render_page(parts: PageParts) -> str:
         cards=parts.cards,
         sections=parts.sections,
         view=view,
+        draw=draw,
         terms=sorted(TERMS.items(), key=lambda item: item[0].lower()),
-        payload=lambda: pack_payload({"sources": current_book().to_json(), "tables": long_tables}),
+        payload=lambda: pack_payload(
+            {"sources": current_book().to_json(), "tables": long_tables, "figures": phone_figures}
+        ),
         style=style,
         script=script,
         policy=content_policy(style, script),
     )
     return show_controls(page)
+
+
+def split_drawing(svg: Markup) -> tuple[Markup, str]:
+    """Return the drawing for wide pages and the one for phones, which travels packed: it is half of all drawings.
+
+    Without script a phone shows the wide one; without a second drawing the second is empty.
+    """
+    place = svg.rfind("<svg")
+    second = place > 0 and "plot narrow" in svg[place : svg.index(">", place)]
+    return (svg[:place], str(svg[place:])) if second else (svg, "")
 
 
 def page_style() -> Markup:

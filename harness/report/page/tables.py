@@ -19,8 +19,8 @@ from markupsafe import Markup, escape
 from harness.report.page.blocks import Cell, Column, Table
 from harness.report.page.escapes import show_controls
 
-MAX_SHORT = 60
-SHOWN_OF_LONG = 40
+MAX_SHORT = 8
+SHOWN_OF_LONG = 5
 _MIN_SORTABLE = 3
 _MIN_FILTERABLE = 13
 _LONG_TEXT = 40

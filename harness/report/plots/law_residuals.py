@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter
 from harness.analysis.laws.runs import LawRun
 from harness.core.units import format_digits
 from harness.report.plots import style
-from harness.report.plots.law_fit import COLOURS, group_runs, make_legend
+from harness.report.plots.law_fit import COLOURS, list_law_marks, make_legend
 
 
 def law_residuals(runs: Sequence[LawRun], bands: Mapping[str, float | None]) -> Markup | None:
@@ -29,7 +29,7 @@ def law_residuals(runs: Sequence[LawRun], bands: Mapping[str, float | None]) -> 
     reach = 1.15 * max(reach, *(band for band in bands.values() if band is not None), 1e-6)
     flops = [run.flops for run in runs]
 
-    numbered = [(row, run) for row, group in enumerate(group_runs(runs)) for run in group]
+    marks_of = list_law_marks(runs)
 
     def paint(figure: Figure) -> None:
         grid = figure.subplots(len(families), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
@@ -39,18 +39,18 @@ def law_residuals(runs: Sequence[LawRun], bands: Mapping[str, float | None]) -> 
                 axes.axhspan(-band, band, facecolor=colour, edgecolor="none", alpha=0.14)
             axes.axhline(0, color=style.MUTED, linewidth=1)
             for position, size in enumerate(sizes):
-                members = [(i, r) for i, r in numbered if (r.family, r.size) == (family, size)]
+                members = [mark for mark in marks_of if (mark.run.family, mark.run.size) == (family, size)]
                 if members:
                     (marks,) = axes.plot(
-                        [run.flops for _, run in members],
-                        [run.log_residual for _, run in members],
+                        [mark.run.flops for mark in members],
+                        [mark.log_residual for mark in members],
                         color=colour,
                         marker=style.MARKERS[position % len(style.MARKERS)],
                         markersize=5.5,
                         linestyle="none",
                         alpha=0.8,
                     )
-                    style.mark_rows(marks, [row for row, _ in members])
+                    style.mark_rows(marks, [mark.row for mark in members])
             axes.set_title(style.clip(family))
             _label(axes, reach)
         style.log_axis(grid[-1], "x", min(flops) / 1.3, max(flops) * 1.3, "FLOP")

@@ -15,9 +15,11 @@ from harness.analysis.laws.study import Comparison, FamilyLaw
 from harness.analysis.results import FrontierPoint, Interval
 from harness.report.page import numbers as n
 from harness.report.page.blocks import Cell, Figure, Section, Table, columns_of
-from harness.report.plots.law_fit import group_runs
+from harness.report.plots.law_fit import group_runs, say_selection
 from harness.report.plots.registry import draw_plot
 
+MAX_SEEDS = 12  # more are told by their lowest and highest; every run stands in the table of runs
+_RESIDUAL_NAMES = ("Residual", "Of each seed, or lowest to highest")
 _LOSS_NAMES = ("Loss", "Lowest to highest", "By the law")
 
 
@@ -55,11 +57,12 @@ def _figures(families: tuple[FamilyLaw, ...], points: Sequence[FrontierPoint]) -
     if not runs:
         return ()
     lines = [line for law in families for line in draw_lines(law.fit, fit_runs(law.fit, points))]
+    selection = say_selection(runs)
     bands = {str(law.family): estimate_seed_band(law.fit, law.diagnostics.lack_of_fit.seed_noise) for law in families}
     return (
         Figure(
             id="f-law-fit",
-            caption="Lines are the laws at the sizes that were run, only as far as they were run.",
+            caption=f"Lines are the laws at the sizes that were run, only as far as they were run. {selection}".strip(),
             svg=draw_plot("law_fit", runs, lines),
             table=_runs_table("law-fit", "Runs and what the laws say of them", runs, residuals=False),
         ),
@@ -67,8 +70,8 @@ def _figures(families: tuple[FamilyLaw, ...], points: Sequence[FrontierPoint]) -
             id="f-law-residuals",
             caption=(
                 "Marks inside the band differ from the law by no more than seeds differ from each other (95%); a trend "
-                "outside of it is what the law does not describe."
-            ),
+                f"outside of it is what the law does not describe. {selection}"
+            ).strip(),
             svg=draw_plot("law_residuals", runs, bands),
             table=_runs_table("law-residuals", "Residuals of the laws", runs, residuals=True),
         ),
@@ -77,7 +80,13 @@ def _figures(families: tuple[FamilyLaw, ...], points: Sequence[FrontierPoint]) -
 
 def _runs_table(table_id: str, caption: str, runs: Sequence[LawRun], *, residuals: bool) -> Table:
     """Return one row for each configuration, means over its seeds, in the order that the figure's marks name."""
-    names = ("Family", "Size", "Training FLOPs", "Seeds", *(("Residual", "Of each seed") if residuals else _LOSS_NAMES))
+    names = (
+        "Family",
+        "Size",
+        "Training FLOPs",
+        "Seeds",
+        *(("Residual", "Of each seed, or lowest to highest") if residuals else _LOSS_NAMES),
+    )
     rows = tuple(_runs_row(group, residuals=residuals) for group in group_runs(runs))
     columns = columns_of(names, first_numeric=2)
     return Table(id=table_id, caption=caption, columns=columns, rows=rows, sortable=True)
@@ -89,7 +98,11 @@ def _runs_row(group: Sequence[LawRun], *, residuals: bool) -> tuple[Cell, ...]:
     head = first.family, first.size, n.si(first.flops, "FLOP", first.run_id), n.count(len(group), "runs of this row")
     if residuals:
         mean = statistics.fmean(run.log_residual for run in group)
-        each = n.join((_residual(run.log_residual, run.run_id) for run in group), ", ")
+        if len(group) > MAX_SEEDS:
+            ends = (choose(group, key=lambda run: run.log_residual) for choose in (min, max))
+            each = n.join((_residual(run.log_residual, run.run_id) for run in ends), " to ")
+        else:
+            each = n.join((_residual(run.log_residual, run.run_id) for run in group), ", ")
         return *head, _residual(mean, f"{law}; {source}"), each
     mean = statistics.fmean(run.loss for run in group)
     ends = (choose(group, key=lambda run: run.loss) for choose in (min, max))

@@ -27,6 +27,7 @@ RATIO_WORDS = {
     "energy_per_token": "Energy per token of the answer",
     "energy_per_byte": "Energy per byte of the answer",
 }
+MAX_SEEDS = 40
 _COUNTED = Markup('<span class="badge measured">measured or counted</span>')
 
 
@@ -44,6 +45,18 @@ def ratio_table(table_id: str, caption: str, ratios: Sequence[TaskRatio], *, sim
     )
     names = ("Candidate over baseline", "Ratio", "Interval", "n", "Grade")
     return Table(id=table_id, caption=caption, columns=columns_of(names, ("Grade",), first_numeric=1), rows=rows)
+
+
+def _list_seeds(row: Multiplier, source: str) -> Cell:
+    """Return the multiplier of each seed, or of so many the lowest and the highest."""
+    shown = sorted(row.per_seed, key=lambda entry: entry[1]) if len(row.per_seed) > MAX_SEEDS else row.per_seed
+    many = len(row.per_seed) > MAX_SEEDS
+    ends = (shown[0], shown[-1]) if many else shown
+    listed = n.join((Markup("{}: {}").format(seed, n.digits(value, source)) for seed, value in ends), ", ")
+    if many:
+        count = n.count(len(shown), source)
+        return Markup("lowest and highest of {} seeds, {}; all are in verdicts.json").format(count, listed)
+    return listed or "none"
 
 
 def multiplier_table(
@@ -78,10 +91,7 @@ def multiplier_table(
             sizes,
         ]
         if per_seed:
-            cells.append(
-                n.join((Markup("{}: {}").format(seed, n.digits(value, source)) for seed, value in row.per_seed), ", ")
-                or "none"
-            )
+            cells.append(_list_seeds(row, source))
         else:
             cells.append(n.interval(row.band, source))
         body.append(tuple(cells))

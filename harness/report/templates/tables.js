@@ -20,7 +20,7 @@ const payload = (async () => {
   const packed = Uint8Array.from(atob(document.getElementById("payload").textContent), (c) => c.charCodeAt(0));
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Response(stream).json();
-})().catch(() => ({ tables: {}, sources: { runs: [], sets: [] } }));
+})().catch(() => ({ tables: {}, figures: {}, sources: { runs: [], sets: [] } }));
 
 const reader = document.createElement("template");
 const ENTITIES = { "&amp;": "&", "&lt;": "<", "&gt;": ">", "&#34;": '"', "&#39;": "'" };
@@ -254,4 +254,8 @@ payload.then((content) => {
       note.remove();
     }
   }
+  Object.entries(content.figures).forEach(([id, drawing]) => {
+    reader.innerHTML = drawing; // the same figure for phones: the style shows one of the two
+    document.getElementById(id).querySelector(".plot-wrap").append(reader.content);
+  });
 });

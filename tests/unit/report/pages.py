@@ -24,7 +24,7 @@ def read_payload(html: str) -> dict[str, Any]:
     """Return what the page carries for its script: sources, and the rows of long tables."""
     block = re.search(r'id="payload">([^<]*)<', html)
     if block is None:
-        return {"sources": {"runs": [], "sets": []}, "tables": {}}
+        return {"sources": {"runs": [], "sets": []}, "tables": {}, "figures": {}}
     return dict(json.loads(gzip.decompress(base64.b64decode(block.group(1)))))
 
 
@@ -56,6 +56,7 @@ class Page(HTMLParser):
         payload = read_payload(html)
         self.sources = payload["sources"]
         self.feed(html)
+        self.feed("".join(payload["figures"].values()))
         for table, rows in payload["tables"].items():
             self.rows[table] = self.rows[table][:1]
             self._table = table
