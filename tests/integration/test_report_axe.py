@@ -47,7 +47,7 @@ def test_colours_differ_enough_with_folds_open_and_the_panel_shown(
 ) -> None:
     with open_page(browser, toy_page.path, width, scheme) as page:
         page.evaluate("all('main details').slice(0, 12).forEach(d => d.open = true)")
-        page.locator("#t-headline .n").first.click()
+        page.locator("#t-headline [data-value]").first.click()
         page.locator("#panel").wait_for(state="visible")
         assert find_violations(page, axe, runOnly=["color-contrast", "aria-dialog-name", "link-name"]) == []
 

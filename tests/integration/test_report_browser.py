@@ -179,7 +179,7 @@ def test_theme_and_copy_buttons_work(toy: Any) -> None:
 
 
 def test_a_pressed_number_shows_its_exact_value_and_its_runs(toy: Any, toy_page: BuiltPage) -> None:
-    number = toy.locator("#t-headline .n[data-source*='§']").first
+    number = toy.locator("#t-headline [data-value][data-source*='§']").first
     number.scroll_into_view_if_needed()
     number.click()
     panel = toy.locator("#panel")
@@ -195,13 +195,13 @@ def test_a_pressed_number_shows_its_exact_value_and_its_runs(toy: Any, toy_page:
 
 
 def test_a_number_opens_by_keyboard_and_focus_comes_back(toy: Any) -> None:
-    stop = toy.locator("#t-headline .n[tabindex='0']")
+    stop = toy.locator("#t-headline [data-value][tabindex='0']")
     assert stop.count() == 1
     stop.focus()
     toy.keyboard.press("ArrowRight")
     moved = toy.evaluate("document.activeElement.dataset.value")
     assert moved != toy.evaluate("document.querySelector('#t-headline .n').dataset.value")
-    assert toy.locator("#t-headline .n[tabindex='0']").count() == 1
+    assert toy.locator("#t-headline [data-value][tabindex='0']").count() == 1
     toy.keyboard.press("Enter")
     panel = toy.locator("#panel")
     panel.wait_for(state="visible")
@@ -217,7 +217,7 @@ def test_a_number_opens_by_keyboard_and_focus_comes_back(toy: Any) -> None:
 
 def test_a_run_in_the_panel_leads_to_its_row_on_whatever_page_it_is(toy: Any) -> None:
     toy.fill("[data-tools=t-runs] input", "no such words")
-    toy.locator("#t-headline .n[data-source*='§']").first.click()
+    toy.locator("#t-headline [data-value][data-source*='§']").first.click()
     link = toy.locator("#panel ul a[href='#runs-section']").last
     run = link.text_content()
     turned = toy.evaluate("run => grids.get('t-runs').strings.findIndex(s => s.includes(run))", run) >= PAGE_ROWS

@@ -30,13 +30,13 @@ def num(value: float | None, text: str, source: str, reason: str | None = None) 
     """Return `text` as the shown form of `value`; ``None`` or a non-finite value shows as unknown with `reason`."""
     if value is None or not math.isfinite(value):
         return unknown(reason, source)
-    return Markup('<span class="n" data-value="{}" data-source="{}">{}</span>').format(repr(value), source, text)
+    return Markup('<span data-value="{}" data-source="{}">{}</span>').format(repr(value), source, text)
 
 
 def unknown(reason: str | None, source: str = "") -> Markup:
     """Return the word unknown and its reason."""
     return Markup(
-        '<span class="n unknown" data-value="" data-source="{}">unknown</span> <small class="why">{}</small>'
+        '<span class="unknown" data-value="" data-source="{}">unknown</span> <small class="why">{}</small>'
     ).format(source, reason or "not recorded")
 
 
@@ -135,11 +135,11 @@ def warning_word(kinds: Iterable[str]) -> str:
 def grade_badge(grade: Grade | None, simulated: bool = False) -> Markup:
     """Return the grade as a badge whose words do not depend on colour."""
     if simulated:
-        return Markup('<span class="badge modelled" title="made up by a simulated sensor">simulated</span>')
+        return Markup('<span class="badge modelled">simulated</span>')
     if grade is None:
         return Markup('<span class="badge">no grade</span>')
     kind = "modelled" if is_modelled(grade) else "measured"
-    return Markup('<span class="badge {}" title="{}">{} {}</span>').format(kind, GRADE_WORDS[grade], grade, kind)
+    return Markup('<span class="badge {}">{} {}</span>').format(kind, grade, kind)
 
 
 def where(run_ids: Sequence[str]) -> Markup | str:
@@ -161,7 +161,7 @@ def counts(patterns: Sequence[str], values: Sequence[int], source: str) -> Marku
 
 def projected_badge() -> Markup:
     """Return the mark of a number that nobody measured: a projection by a model or beyond what was run."""
-    return Markup('<span class="badge modelled" title="a projection, grade D: nobody measured it">projected</span>')
+    return Markup('<span class="badge modelled">projected</span>')
 
 
 def join(parts: Iterable[Markup | str], separator: str = " ") -> Markup:

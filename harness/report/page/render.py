@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from harness.report.page.tables import TableView, pack_payload, view_table
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 _STYLES = ("style.css", "parts.css")
+_INDENT = re.compile(r"(?m)^[ ]+|^//.*\n|^/\*.*\*/\n")  # neither has a text of several lines
 _SCRIPTS = ("tables.js", "report.js")
 
 
@@ -60,8 +62,8 @@ def render_page(parts: PageParts) -> str:
     """
     explainer, long_tables, phone_figures = Explainer(), dict[str, tuple[str, ...]](), dict[str, str]()
 
-    def view(table: Table) -> TableView:
-        found = view_table(table)
+    def view(table: Table, of_figure: bool) -> TableView:
+        found = view_table(table, of_figure=of_figure)
         if found.hidden_rows:
             long_tables[f"t-{table.id}"] = found.hidden_rows
         return found
@@ -102,6 +104,7 @@ def render_page(parts: PageParts) -> str:
         view=view,
         draw=draw,
         terms=sorted(TERMS.items(), key=lambda item: item[0].lower()),
+        used=explainer.used,
         payload=lambda: pack_payload(
             {"sources": current_book().to_json(), "tables": long_tables, "figures": phone_figures}
         ),
@@ -145,5 +148,5 @@ def _hash(text: str) -> str:
 
 
 def _asset(*names: str) -> Markup:
-    texts = [(TEMPLATES / name).read_text(encoding="utf-8") for name in names]
-    return Markup("".join(texts))  # noqa: S704 - files of this package
+    text = "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in names)
+    return Markup(_INDENT.sub("", text))  # noqa: S704 - files of this package

@@ -19,8 +19,9 @@ from markupsafe import Markup, escape
 from harness.report.page.blocks import Cell, Column, Table
 from harness.report.page.escapes import show_controls
 
-MAX_SHORT = 8
-SHOWN_OF_LONG = 5
+# Rows that stand in the page itself, and how many of a longer table's do. Words (checks, failures) are read there and
+# numbers compared; the table of a figure lies in a fold, below the drawing that says the same.
+MAX_ROWS = {"words": (60, 40), "numbers": (8, 5), "figure": (5, 3)}
 _MIN_SORTABLE = 3
 _MIN_FILTERABLE = 13
 _LONG_TEXT = 40
@@ -44,17 +45,19 @@ class TableView:
     hidden_rows: tuple[str, ...] = ()
 
 
-def view_table(table: Table) -> TableView:
+def view_table(table: Table, *, of_figure: bool = False) -> TableView:
     """Return the table's rows as markup; of a long one the first rows, with all rows in `hidden_rows`."""
+    is_wordy = not any(column.numeric for column in table.columns)
+    longest, shown = MAX_ROWS["words" if is_wordy else "figure" if of_figure else "numbers"]
     cells = [[_render_cell(*pair) for pair in zip(table.columns, row, strict=True)] for row in table.rows]
     cells, common = _say_once(table.columns, cells)
     rows = tuple(map(_render_row, cells))
-    long = len(rows) > MAX_SHORT
+    long = len(rows) > longest
     return TableView(
         id=table.id,
         caption=table.caption,
         columns=table.columns,
-        rows=rows[:SHOWN_OF_LONG] if long else rows,
+        rows=rows[:shown] if long else rows,
         num_rows=len(rows),
         sortable=table.sortable or len(rows) >= _MIN_SORTABLE,
         filterable=table.filterable or len(rows) >= _MIN_FILTERABLE,

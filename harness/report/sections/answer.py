@@ -100,7 +100,7 @@ def make_card(verdict: ClaimVerdict, match: MatchResult | InferenceResult) -> Ca
 
 def _big(verdict: ClaimVerdict, energy_blind: bool) -> Markup:
     if verdict.estimate is None or energy_blind:
-        return Markup('<span class="n" data-value="" data-source="">no verdict</span>')
+        return Markup('<span data-value="" data-source="">no verdict</span>')
     shown = max(verdict.estimate, 1 / verdict.estimate) if verdict.estimate > 0 else None
     return n.num(shown, f"{format_digits(shown)}{n.TIMES}", n.runs(verdict.run_ids), "the ratio is not positive")
 

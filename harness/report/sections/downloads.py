@@ -1,7 +1,7 @@
 """The page's numbers as files inside the page: runs as CSV, JSON and Parquet, and the results as JSON.
 
-How much is carried follows from its size: CSV and JSON plain while they are small, then packed, then left out with the
-command that writes them; Parquet always, with fewer columns in large studies.
+How much is carried follows from its size: CSV while it is small; JSON plain, then packed, then left out with the
+command that writes it; Parquet always, with fewer columns in large studies.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from harness.report.page.blocks import Cell, Download, Section
 
 # A page of 200 runs is to stay below 600 kB and one of 10,000 below 3 MB; base64 makes a third more of each.
 PLAIN_BYTES = 32_000
-PACKED_BYTES = 32_000
+PACKED_BYTES = 20_000
+RESULTS_BYTES = 32_000
 NARROW_RUNS = 2_000
 _NARROW = ("run_id", "role", "arm", "size", "seed", "status", "path_tokens", "path_flops", "path_duration_s")
 _NARROW_ENERGY = ("path_total_energy_j", "path_total_energy_grade", "path_total_energy_kind")
@@ -39,11 +40,14 @@ def downloads_section(records: Sequence[RunRecord], results: Mapping[str, Any], 
             ("json", rows.encode("utf-8", "backslashreplace"), "application/json"),
         ):
             file = _fit(f"runs.{kind}", f"All runs as {kind.upper()}", media_type, content)
+            if kind == "csv" and len(content) > PLAIN_BYTES:
+                file = None
             if file is not None:
                 files.append(file)
             elif kind == "csv":
                 notes.append(
-                    f"The runs are too many to stand here as CSV, too: isojoule export {store} --to csv --out tables"
+                    "As CSV and JSON the runs come from the buttons of the table of every run, out of rows that the "
+                    f"page holds already; with all columns: isojoule export {store} --to csv --out tables"
                 )
             else:
                 notes.append("As JSON they are the records themselves, the files in records/ of the store.")
@@ -57,7 +61,7 @@ def downloads_section(records: Sequence[RunRecord], results: Mapping[str, Any], 
     else:
         notes.append("There is no readable record, so there is no table of runs.")
     text = results_to_text(results).encode()
-    file = _fit("verdicts.json", "Results and verdicts as JSON", "application/json", text)
+    file = _fit("verdicts.json", "Results and verdicts as JSON", "application/json", text, RESULTS_BYTES)
     if file is not None:
         files.append(file)
     else:
@@ -90,12 +94,12 @@ def _is_value(name: str) -> bool:
     return not name.endswith(("_stderr", "_n", "_chance", "_reason"))
 
 
-def _fit(name: str, title: str, media_type: str, content: bytes) -> Download | None:
+def _fit(name: str, title: str, media_type: str, content: bytes, packed_bytes: int = PACKED_BYTES) -> Download | None:
     """Return `content` as a file, packed where it is larger, ``None`` where it is too large even so."""
     if len(content) <= PLAIN_BYTES:
         return Download(file_name=name, title=title, media_type=media_type, content=content)
     packed = gzip.compress(content, 9, mtime=0)
-    if len(packed) > PACKED_BYTES:
+    if len(packed) > packed_bytes:
         return None
     # the byte that names the system that packed it says unknown everywhere
     packed = packed[:9] + b"\xff" + packed[10:]

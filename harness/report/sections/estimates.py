@@ -25,10 +25,10 @@ def estimate_cell(estimate: Estimate, unit: str, source: str) -> Cell:
         return shown
     if interval is None:
         return Markup('{} <small class="why">{}</small>').format(shown, estimate.reason or "no interval")
-    return Markup('{} <small class="why" title="{:.0f}%, {}">{} to {}</small>').format(
+    return Markup('{} <small class="why">{} to {}</small> <small class="why how">{:.0f}%, {}</small>').format(
         shown,
-        100 * interval.level,
-        interval.method,
         n.digits(interval.low, source),
         n.digits(interval.high, source),
+        100 * interval.level,
+        interval.method,
     )

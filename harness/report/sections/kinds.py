@@ -123,8 +123,8 @@ def _gap_cell(value: float | None, interval: Interval | None, source: str, reaso
     if value is None or interval is None:
         return shown
     ends = (n.num(end, f"{end:+.4f}", source) for end in (interval.low, interval.high))
-    return Markup('{} <small class="why" title="{:.0f}%, {}">{} to {}</small>').format(
-        shown, 100 * interval.level, interval.method, *ends
+    return Markup('{} <small class="why">{} to {}</small> <small class="why how">{:.0f}%, {}</small>').format(
+        shown, *ends, 100 * interval.level, interval.method
     )
 
 

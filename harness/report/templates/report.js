@@ -23,11 +23,11 @@
 
   function arm(within) {
     const seen = new Set();
-    for (const number of all(".n", within)) {
+    for (const number of all("[data-value]", within)) {
       const group = groupOf(number);
       if (!seen.has(group)) {
         seen.add(group);
-        const stops = all('.n[tabindex="0"]', group).filter((stop) => groupOf(stop) === group);
+        const stops = all('[data-value][tabindex="0"]', group).filter((stop) => groupOf(stop) === group);
         stops.slice(1).forEach(unmakeStop); // rows of two pages of a table may come together, each with a stop
         if (!stops.length) {
           makeStop(number);
@@ -38,12 +38,12 @@
 
   function move(number, key) {
     const group = groupOf(number);
-    const numbers = all(".n", group);
+    const numbers = all("[data-value]", group);
     let next = numbers[numbers.indexOf(number) + (key === "ArrowRight" ? 1 : -1)];
     const cell = number.closest("td");
     if (cell && (key === "ArrowUp" || key === "ArrowDown")) {
       const row = key === "ArrowUp" ? cell.parentElement.previousElementSibling : cell.parentElement.nextElementSibling;
-      next = row && row.cells[cell.cellIndex].querySelector(".n");
+      next = row && row.cells[cell.cellIndex].querySelector("[data-value]");
     }
     if (next) {
       unmakeStop(number);
@@ -79,10 +79,16 @@
     const runs = findRuns(source, sources);
     source.split(/[\s,;]+|: /).filter((word) => rows.has(word)).forEach((word) => runs.add(word));
     const cell = number.closest("td, dd, p, li") || number;
-    const words = Array.from(cell.querySelectorAll(".badge")).map((badge) => badge.textContent);
+    const words = all(".badge", cell).map((badge) => badge.textContent);
+    const around = number.closest("tr, .card, p, li, dd") || cell;
+    const beside = new Set(all(".badge", around).map((badge) => badge.textContent));
+    for (const [word] of around.textContent.matchAll(/\b(?:modelled|simulated|projected)\b/gi)) {
+      beside.add(word.toLowerCase());
+    }
     const facts = [
       ["Exact value", number.dataset.value || "unknown"],
       ["Shown as", number.textContent + (words.length ? ` (${words.join(", ")})` : "")],
+      ...(beside.size && !words.length ? [["Said beside it", Array.from(beside).join(", ")]] : []),
       ["From", source.replace(/§(\d+)/g, (_, set) => `set ${set}`) || "the study"],
     ];
     const list = panel.querySelector("dl");
@@ -135,13 +141,13 @@
 
   panel.querySelector("button").addEventListener("click", () => closePanel(true));
   document.addEventListener("click", (event) => {
-    const number = event.target.closest(".n");
+    const number = event.target.closest("[data-value]");
     if (number) {
       openPanel(number);
     }
   });
   document.addEventListener("keydown", (event) => {
-    const number = event.target.closest && event.target.closest('.n[role="button"]');
+    const number = event.target.closest && event.target.closest('[data-value][role="button"]');
     if (event.key === "Escape" && panel.open) {
       closePanel(true);
     } else if (number && (event.key === "Enter" || event.key === " ")) {

@@ -153,7 +153,7 @@ class Grid {
     return Array.from(this.node(index).cells).map((cell) => cell.textContent.replace(/\s+/g, " ").trim());
   }
 
-  csv() {
+  flatten() {
     const rows = this.order.map((index) => Array.from(this.node(index).cells));
     const names = [];
     const columns = this.heads.map((head, column) => {
@@ -168,11 +168,24 @@ class Grid {
     const lines = rows.map((row) =>
       columns.flatMap((most, column) => {
         const values = all("[data-value]", row[column]).map((number) => number.dataset.value);
+        const exact = values.map((value) => (value === "" ? null : Number(value)));
         const text = row[column].textContent.replace(/\s+/g, " ").trim();
-        return [...values, ...Array(most - values.length).fill(""), quote(text)];
-      }).join(",")
+        return [...exact, ...Array(most - values.length).fill(null), text];
+      })
     );
-    return [names.map(quote).join(","), ...lines, ""].join("\r\n");
+    return [names, lines];
+  }
+
+  csv() {
+    const [names, lines] = this.flatten();
+    const write = (value) => (value === null ? "" : typeof value === "number" ? String(value) : quote(value));
+    return [names.map(quote), ...lines.map((line) => line.map(write)), []].map((line) => line.join(",")).join("\r\n");
+  }
+
+  json() {
+    const [names, lines] = this.flatten();
+    const rows = lines.map((line) => Object.fromEntries(line.map((value, place) => [names[place], value])));
+    return `${JSON.stringify(rows, null, 1)}\n`;
   }
 }
 
@@ -224,10 +237,15 @@ function addTools(grid) {
       button.addEventListener("click", () => grid.turn(turns[button.dataset.turn]()))
     );
   }
-  tools.querySelector(".csv").addEventListener("click", () => {
-    const study = document.querySelector("main").dataset.study.replace(/[^\w.-]+/g, "_");
-    save(`${study}-${grid.table.id.replace(/^t-/, "")}.csv`, "text/csv", grid.csv());
-  });
+  for (const [kind, type] of [["csv", "text/csv"], ["json", "application/json"]]) {
+    const button = tools.querySelector(`.${kind}`);
+    if (button) {
+      button.addEventListener("click", () => {
+        const study = document.querySelector("main").dataset.study.replace(/[^\w.-]+/g, "_");
+        save(`${study}-${grid.table.id.replace(/^t-/, "")}.${kind}`, type, grid[kind]());
+      });
+    }
+  }
 }
 
 all("table[id]").forEach((table) => {

@@ -45,7 +45,7 @@ def page(factory: ModuleType) -> Iterator[str]:
     match = factory.make_match(records)
     study = factory.make_study(records, title=HOSTILE)
     traces = {records[0].run_id: factory.make_trace()}
-    yield render_report(records, study, match, factory.make_verdicts(match), (HOSTILE,), traces)
+    return render_report(records, study, match, factory.make_verdicts(match), (HOSTILE,), traces)
 
 
 def test_the_hashes_are_those_of_the_bytes_that_stand_in_the_page(page: str) -> None:

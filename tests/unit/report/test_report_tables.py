@@ -10,9 +10,10 @@ from markupsafe import Markup
 from harness.analysis.results import Interval
 from harness.report.page import numbers as n
 from harness.report.page.blocks import Cell, Table, columns_of
-from harness.report.page.tables import MAX_SHORT, SHOWN_OF_LONG, pack_payload, view_table
+from harness.report.page.tables import MAX_ROWS, pack_payload, view_table
 from tests.unit.report.pages import read_payload
 
+MAX_SHORT, SHOWN_OF_LONG = MAX_ROWS["numbers"]
 HOSTILE = "</script><td data-value='0'><b>\u202e\x00\u2028"
 
 
@@ -97,7 +98,7 @@ def test_free_text_that_looks_like_the_small_print_is_no_small_print() -> None:
 
 
 def test_the_payload_reads_back_and_is_the_same_each_time() -> None:
-    content = {"tables": {"t-x": [HOSTILE, "§ ×"]}, "sources": {"runs": ["a"], "sets": []}}
+    content = {"tables": {"t-x": [HOSTILE, "§ \u00d7"]}, "sources": {"runs": ["a"], "sets": []}}
     packed = pack_payload(content)
     assert packed == pack_payload(content)
     assert re.fullmatch(r"[A-Za-z0-9+/=]+", packed)
@@ -108,3 +109,12 @@ def test_a_lone_surrogate_does_not_stop_the_page() -> None:
     shown = view_table(make_table(MAX_SHORT + 1, "\ud800")).hidden_rows
     found = read_payload(f'<script id="payload">{pack_payload({"tables": {"t-x": shown}})}</script>')
     assert "\\ud800" in found["tables"]["t-x"][0]
+
+
+def test_words_stand_in_the_page_longer_than_numbers_and_tables_of_figures_shorter() -> None:
+    words = Table(id="w", caption="c", columns=columns_of(("A",), ("A",)), rows=tuple((str(i),) for i in range(50)))
+    assert view_table(words).hidden_rows == ()
+    numbers = make_table(7)
+    assert view_table(numbers).hidden_rows == ()
+    assert len(view_table(numbers, of_figure=True).rows) == MAX_ROWS["figure"][1]
+    assert len(view_table(numbers, of_figure=True).hidden_rows) == 7
