@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from types import ModuleType
 
@@ -38,14 +37,14 @@ class Tags(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def page(factory: ModuleType) -> Iterator[str]:
+def page(factory: ModuleType) -> str:
     records = [factory.make_record(a, s, k, t) for a in factory.ARMS for s in factory.SIZES for k in range(7)
                for t in factory.TOKENS]  # fmt: skip
     records.append(factory.make_record("moe", "s", 9, status="failed", error=HOSTILE))
     match = factory.make_match(records)
     study = factory.make_study(records, title=HOSTILE)
     traces = {records[0].run_id: factory.make_trace()}
-    yield render_report(records, study, match, factory.make_verdicts(match), (HOSTILE,), traces)
+    return render_report(records, study, match, factory.make_verdicts(match), (HOSTILE,), traces)
 
 
 def test_the_hashes_are_those_of_the_bytes_that_stand_in_the_page(page: str) -> None:
