@@ -63,10 +63,11 @@ def test_a_page_of_published_models_has_no_violation(browser: Any, axe: str, tmp
 
 
 def test_the_search_finds_what_is_wrong(browser: Any, toy_page: BuiltPage, axe: str, tmp_path: Path) -> None:
-    broken = re.sub(r' aria-label="Sections"|<title>.*?</title>', "", toy_page.path.read_text(), count=2)
-    broken = broken.replace('<html lang="en">', "<html>").replace("<caption>", '<caption><input type="text">', 1)
+    broken = re.sub(r"<title>.*?</title>", "", toy_page.path.read_text(), count=1)
+    broken = broken.replace('<html lang="en">', "<html>")
     path = tmp_path / "broken.html"
     path.write_text(broken)
     with open_page(browser, path) as page:
-        found = {text.split(":")[0] for text in find_violations(page, axe)}
-    assert {"html-has-lang", "label"} <= found
+        rules = ["html-has-lang", "document-title", "color-contrast"]
+        found = {text.split(":")[0] for text in find_violations(page, axe, runOnly=rules)}
+    assert found == {"html-has-lang", "document-title"}

@@ -215,7 +215,7 @@ function addTools(grid) {
   const output = tools.querySelector("output");
   const pager = tools.querySelector(".pager");
   const tell = () => {
-    const total = grid.strings.length;
+    const total = Number(tools.dataset.rows); // all rows, also those that could not be unpacked
     output.textContent = grid.shown.length === total ? `${total} rows` : `${grid.shown.length} of ${total} rows`;
     if (pager) {
       pager.hidden = grid.pages() < 2;

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from types import ModuleType
 
@@ -38,7 +37,7 @@ class Tags(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def page(factory: ModuleType) -> Iterator[str]:
+def page(factory: ModuleType) -> str:
     records = [factory.make_record(a, s, k, t) for a in factory.ARMS for s in factory.SIZES for k in range(7)
                for t in factory.TOKENS]  # fmt: skip
     records.append(factory.make_record("moe", "s", 9, status="failed", error=HOSTILE))

@@ -93,13 +93,17 @@ def test_without_an_open_book_the_runs_are_named() -> None:
     assert current_book().to_json() == {"runs": [], "sets": []}
 
 
+@with_sources
+def fail_with_sources() -> None:
+    assert cite_runs(RUNS[4:6]) == "runs §1"
+    raise ZeroDivisionError
+
+
 def test_books_do_not_leak_into_one_another_not_even_after_an_error() -> None:
     with open_book() as outer:
         cite_runs(RUNS[:2])
-        with open_book():
-            assert cite_runs(RUNS[4:6]) == "runs §1"
-        with pytest.raises(ZeroDivisionError), open_book():
-            raise ZeroDivisionError
+        with pytest.raises(ZeroDivisionError):
+            fail_with_sources()
         assert current_book() is outer
         assert cite_runs(RUNS[6:8]) == "runs §2"
         assert outer.to_json()["runs"] == [*RUNS[:2], *RUNS[6:8]]

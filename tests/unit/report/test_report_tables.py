@@ -98,7 +98,7 @@ def test_free_text_that_looks_like_the_small_print_is_no_small_print() -> None:
 
 
 def test_the_payload_reads_back_and_is_the_same_each_time() -> None:
-    content = {"tables": {"t-x": [HOSTILE, "§ \u00d7"]}, "sources": {"runs": ["a"], "sets": []}}
+    content = {"tables": {"t-x": [HOSTILE, "§ \N{MULTIPLICATION SIGN}"]}, "sources": {"runs": ["a"], "sets": []}}
     packed = pack_payload(content)
     assert packed == pack_payload(content)
     assert re.fullmatch(r"[A-Za-z0-9+/=]+", packed)
