@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from harness.report.page.tables import MAX_ROWS
 from tests.integration.conftest import NUM_RUNS, BuiltPage
 from tests.integration.opened import open_page, until
 from tests.unit.report.pages import Page
@@ -19,6 +20,7 @@ from tests.unit.report.pages import Page
 ROWS = "Array.from(document.querySelectorAll('#t-runs tbody tr'))"
 # Fifty rows a page; the columns are found by their titles.
 PAGE_ROWS = 50
+SHOWN = MAX_ROWS["numbers"][1]
 LOSS = "Loss"
 
 
@@ -200,7 +202,7 @@ def test_a_number_opens_by_keyboard_and_focus_comes_back(toy: Any) -> None:
     stop.focus()
     toy.keyboard.press("ArrowRight")
     moved = toy.evaluate("document.activeElement.dataset.value")
-    assert moved != toy.evaluate("document.querySelector('#t-headline .n').dataset.value")
+    assert moved != toy.evaluate("document.querySelector('#t-headline [data-value]').dataset.value")
     assert toy.locator("#t-headline [data-value][tabindex='0']").count() == 1
     toy.keyboard.press("Enter")
     panel = toy.locator("#panel")
@@ -295,8 +297,8 @@ def test_contents_stand_open_beside_a_wide_page_and_mark_the_section(browser: An
 
 def test_page_reads_without_script(browser: Any, toy_page: BuiltPage) -> None:
     with open_page(browser, toy_page.path, java_script_enabled=False) as page:
-        assert page.locator("#t-runs tbody tr").count() == 40
-        note = page.locator(".rest:visible", has_text=f"The first 40 of {NUM_RUNS} rows")
+        assert page.locator("#t-runs tbody tr").count() == SHOWN
+        note = page.locator(".rest:visible", has_text=f"The first {SHOWN} of {NUM_RUNS} rows")
         assert note.count() == 1
         assert page.locator("#theme").is_hidden()
         assert page.locator(".tools:visible").count() == 0
@@ -312,9 +314,11 @@ def test_a_page_whose_rows_cannot_be_unpacked_says_that_they_are_missing(browser
     page.add_init_script("delete window.DecompressionStream")
     page.goto(toy_page.path.as_uri())
     page.evaluate("payload")
-    assert page.locator("#t-runs tbody tr").count() == 40
+    assert page.locator("#t-runs tbody tr").count() == SHOWN
     assert page.locator(".rest:visible").count() >= 1
-    number = page.locator("#t-headline .n").first
+    told = page.locator('[data-tools="t-runs"] output').text_content()
+    assert told == f"{SHOWN} of {NUM_RUNS} rows"
+    number = page.locator("#t-headline [data-value]").first
     number.click()
     page.locator("#panel").wait_for(state="visible")
     assert number.get_attribute("data-value") in page.locator("#panel dd").all_text_contents()

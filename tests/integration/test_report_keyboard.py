@@ -21,7 +21,7 @@ HERE = """() => {
     stop: Number(e.dataset.stop),
     kind: e.id === "theme" ? "theme" : e.matches(".skip") ? "skip" : e.matches(".contents summary") ? "contents"
       : e.matches("th button.h") ? "sort" : e.matches(".tools input") ? "filter" : e.matches(".pager button") ? "pager"
-      : e.matches(".csv") ? "csv" : e.matches(".n") ? "number" : e.matches("summary") ? "fold"
+      : e.matches(".csv") ? "csv" : e.matches("[data-value]") ? "number" : e.matches("summary") ? "fold"
       : e.matches("a[download]") ? "download" : e.matches(".term") ? "term" : e.matches(".copy") ? "copy"
       : e.matches(".anchor") ? "anchor" : e.matches(".table-wrap, .plot-wrap, pre") ? "region" : e.tagName,
     outline: style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 1,
@@ -57,7 +57,7 @@ def walked(request: pytest.FixtureRequest, browser: Any, toy_page: BuiltPage, ta
     with open_page(browser, path, reduced_motion="reduce") as page:
         wanted = {kind: page.evaluate(visible, selector) for kind, selector in counts.items()}
         groups = page.evaluate(
-            "new Set(Array.from(document.querySelectorAll('main .n')).filter(e => e.checkVisibility())"
+            "new Set(Array.from(document.querySelectorAll('main [data-value]')).filter(e => e.checkVisibility())"
             ".map(e => e.closest('tbody, p, dl, ul, figcaption, caption, .card') || e.parentElement)).size"
         )
         stops = walk(page)

@@ -87,7 +87,7 @@ _SPELLINGS = {
     "measured windows": "measurement window",
 }
 _WORDS = sorted([*TERMS, *_SPELLINGS], key=len, reverse=True)
-_PATTERN = re.compile(r"(?<![\w/])(" + "|".join(map(re.escape, _WORDS)) + r")(?![\w/])")
+_PATTERN = re.compile(r"(?<![\w/])(?<!by )(" + "|".join(map(re.escape, _WORDS)) + r")(?![\w/])")
 # A number opens its source when it is pressed, so it is passed over whole, like a tag.
 _TAG = re.compile(r'(<span (?:class="unknown" )?data-value[^>]*>[^<]*</span>|<[^>]*>)')
 _CLOSED = ("a", "button", "code", "summary", "svg", "small", "pre")

@@ -254,9 +254,9 @@
   let unfolded = [];
   let narrow = [];
   window.addEventListener("beforeprint", () => {
+    narrow = Array.from(grids.values(), (grid) => grid.widen(500)); // longer ones print their first page, which says so
     unfolded = all("main details:not([open])");
     unfolded.forEach((details) => (details.open = true));
-    narrow = Array.from(grids.values(), (grid) => grid.widen(500)); // longer ones print their first page, which says so
   });
   window.addEventListener("afterprint", () => {
     unfolded.forEach((details) => (details.open = false));

@@ -143,7 +143,7 @@ def test_a_broken_study_file(make: Make, content: bytes, tmp_path: Path, factory
     (tmp_path / STUDY_FILE).write_bytes(content)
     page = build(tmp_path)
     assert "study.json is not a readable study file" in page
-    assert next((tmp_path / "records").glob("*.json")).stem in page
+    assert next((tmp_path / "records").glob("*.json")).stem in page + str(read_payload(page))
 
 
 def test_a_claim_that_nobody_knows_is_named_and_the_others_judged(tmp_path: Path, factory: ModuleType) -> None:
