@@ -83,13 +83,15 @@
     const around = number.closest("tr, .card, p, li, dd") || cell;
     const beside = new Set(all(".badge", around).map((badge) => badge.textContent));
     for (const [word] of around.textContent.matchAll(/\b(?:modelled|simulated|projected)\b/gi)) {
-      beside.add(word.toLowerCase());
+      if (!Array.from(beside).some((badge) => badge.includes(word.toLowerCase()))) {
+        beside.add(word.toLowerCase());
+      }
     }
     const facts = [
       ["Exact value", number.dataset.value || "unknown"],
       ["Shown as", number.textContent + (words.length ? ` (${words.join(", ")})` : "")],
       ...(beside.size && !words.length ? [["Said beside it", Array.from(beside).join(", ")]] : []),
-      ["From", source.replace(/§(\d+)/g, (_, set) => `set ${set}`) || "the study"],
+      ["From", source.replace(/runs §\d+/g, "the runs below") || "the study"],
     ];
     const list = panel.querySelector("dl");
     list.replaceChildren(
