@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import re
 import subprocess
 import sys
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -19,13 +17,7 @@ from harness.report.page.render import PageOrigin
 from harness.report.plots.registry import PLOTS
 from harness.report.plots.style import log_ticks
 from harness.report.sections import answer, runs
-
-_SPEC = importlib.util.spec_from_file_location("isojoule_report_pages", Path(__file__).with_name("pages.py"))
-assert _SPEC is not None
-assert _SPEC.loader is not None
-pages = importlib.util.module_from_spec(_SPEC)
-sys.modules[_SPEC.name] = pages
-_SPEC.loader.exec_module(pages)
+from tests.unit.report import pages
 
 HOSTILE = "<script>alert(1)</script>\"'&$\\frac{$ ]]> -- _x"
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import base64
 import csv
 import gzip
-import importlib.util
 import io
 import json
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,15 +18,10 @@ import pytest
 from harness.core.records import RunRecord
 from harness.core.store import Store
 from harness.report.build import render_store
+from tests.unit.report import pages
 
 ROOT = Path(__file__).resolve().parents[3]
 FOLDERS = sorted(path.parent for path in (ROOT / "reports").glob("*/study.json"))
-_SPEC = importlib.util.spec_from_file_location("isojoule_report_pages", Path(__file__).with_name("pages.py"))
-assert _SPEC is not None
-assert _SPEC.loader is not None
-pages = importlib.util.module_from_spec(_SPEC)
-sys.modules[_SPEC.name] = pages
-_SPEC.loader.exec_module(pages)
 
 _PREFIXES = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18, "m": 1e-3, "µ": 1e-6, "n": 1e-9}
 _SI = re.compile(r"^([+-]?[0-9.]+(?:e[+-]?\d+)?)\s*([kMGTPEmµn]?)(J|W|B|FLOP|FLOP/s|s|/s|kWh|g)?$")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import dataclasses
 import gzip
-import importlib.util
 import os
 import re
 import subprocess
@@ -22,13 +21,7 @@ from harness.core.study import save_study
 from harness.report.build import build_report, render_store
 from harness.report.page.escapes import show_controls
 from harness.report.page.privacy import scrub_text
-
-_SPEC = importlib.util.spec_from_file_location("isojoule_report_pages", Path(__file__).with_name("pages.py"))
-assert _SPEC is not None
-assert _SPEC.loader is not None
-pages = importlib.util.module_from_spec(_SPEC)
-sys.modules[_SPEC.name] = pages
-_SPEC.loader.exec_module(pages)
+from tests.unit.report import pages
 
 # Fields that name things which must stay equal for runs to be compared, or that a program reads.
 IDENTITY = {
