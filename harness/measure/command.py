@@ -74,12 +74,12 @@ def measure_command(
     with Meter(config) as meter:
         if idle_s > 0:
             meter.set_idle(measure_idle(meter, idle_s))
-        with meter.window("command") as window:
+        with meter.window("command") as window, _pass_signals() as attach:
             began_s = now_s()
             process = _start(command)
+            attach(process)
             reader = _StretchReader(meter, began_s, interval_s, on_stretch)
-            with _pass_signals(process):
-                process.wait()
+            process.wait()
         stretches = reader.finish()
         readings = window.readings
         findings = (*meter.findings, *(window.findings if readings else ()))
@@ -140,15 +140,26 @@ class _StretchReader:
 
 
 @contextlib.contextmanager
-def _pass_signals(process: subprocess.Popen[bytes]) -> Iterator[None]:
+def _pass_signals() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
     """Pass signals on to the command instead of ending first, so that what was measured is still reported.
 
-    A terminal sends Ctrl-C to the command as well, so it is passed on only without one.
+    Yields what names the command once it runs; a signal that comes before that waits for it, so none leaves a command
+    behind that nobody waits for. A terminal sends Ctrl-C to the command as well, so it is passed on only without one.
     """
+    started: list[subprocess.Popen[bytes]] = []
+    early: list[int] = []
 
     def forward(number: int, _: FrameType | None) -> None:
+        if not started:
+            early.append(number)
+            return
         with contextlib.suppress(ProcessLookupError):
-            process.send_signal(number)
+            started[0].send_signal(number)
+
+    def attach(process: subprocess.Popen[bytes]) -> None:
+        started.append(process)
+        for number in early:
+            forward(number, None)
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         if not _in_foreground():
@@ -157,7 +168,7 @@ def _pass_signals(process: subprocess.Popen[bytes]) -> Iterator[None]:
     before = {number: signal.signal(number, forward) for number in _FORWARDED}
     before[signal.SIGINT] = signal.signal(signal.SIGINT, interrupt)
     try:
-        yield
+        yield attach
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -205,7 +205,7 @@ int nvmlDeviceGetMaxClockInfo(Gpu *gpu, unsigned type, unsigned *mhz) { return c
 int nvmlDeviceGetUtilizationRates(Gpu *gpu, Utilization *utilization) {
     DEVICE(OTHER);
     double share = shown_w(gpu->index, now, set.power_window) / (set.limit_w * (gpu->index + 1));
-    utilization->gpu = (unsigned)(100 * fmin(fmax(share, 0), 1));
+    utilization->gpu = (unsigned)lround(100 * fmin(fmax(share, 0), 1));
     utilization->memory = utilization->gpu / 2;
     return OK;
 }
