@@ -56,7 +56,7 @@ def law_residuals(runs: Sequence[LawRun], bands: Mapping[str, float | None]) -> 
         style.log_axis(grid[-1], "x", min(flops) / 1.3, max(flops) * 1.3, "FLOP")
         grid[-1].set_xlabel("Training compute, FLOP")
         figure.supylabel("Log residual, predicted less observed", fontsize=9.5)
-        handles = make_legend(families, sizes)[len(families) :]
+        handles = style.cap_handles(make_legend(families, sizes)[len(families) :])
         if style.is_narrow(grid[-1]):
             figure.legend(handles=handles, loc="outside lower center", ncols=3, handlelength=1.5)
         else:

@@ -40,6 +40,8 @@ VARIABLES: dict[str, str] = {
     **{colour: f"heat{step}" for step, colour in enumerate(HEAT)},
 }
 NARROW_INCHES = 6.0
+# More entries than these would leave no room for the axes.
+MAX_LEGEND = 14
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (5, 1.5, 1, 1.5)))
 _RC: Any = {
@@ -151,8 +153,18 @@ def is_narrow(axes: Axes) -> bool:
     return figure is not None and float(figure.get_figwidth()) < NARROW_INCHES
 
 
+def cap_handles(handles: Sequence[Any], limit: int = MAX_LEGEND) -> list[Any]:
+    """Return at most `limit` entries of a legend, the last of them telling how many more there are."""
+    if len(handles) <= limit:
+        return list(handles)
+    rest = Line2D([], [], linestyle="none", label=f"and {len(handles) - limit + 1} more")
+    return [*handles[: limit - 1], rest]
+
+
 def place_legend(axes: Axes, *, columns: int = 2, **options: Any) -> None:
-    """Put the legend beside the axes on wide pages and below them on phones."""
+    """Put the legend beside the axes on wide pages and below them on phones; a long one is cut and says so."""
+    if "handles" in options:
+        options["handles"] = cap_handles(options["handles"])
     if is_narrow(axes):
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=columns, **options)
     else:

@@ -9,11 +9,12 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from matplotlib.lines import Line2D
 
 from harness.core.records import RunRecord
 from harness.core.routing import RoutingStats
 from harness.report.page.numbers import TIMES
-from harness.report.plots import power_trace
+from harness.report.plots import power_trace, style
 from harness.report.plots.frontier_marks import MAX_CELLS, MAX_RUNS, gather_marks, pick_evenly
 from harness.report.plots.headline_ratios import gather_ratios
 from harness.report.plots.multiplier_curve import MAX_ROWS, thin_curve
@@ -262,3 +263,12 @@ def test_a_wide_router_is_drawn_in_part_and_says_so(factory: ModuleType) -> None
     assert note in figure.caption
     (small,) = expert_load.routing_section([factory.make_record("moe")]).figures
     assert "Drawn" not in small.caption
+
+
+def test_a_legend_of_hundreds_is_cut_and_says_how_many_more() -> None:
+    handles = [Line2D([], [], label=str(i)) for i in range(300)]
+    shown = style.cap_handles(handles)
+    assert len(shown) == style.MAX_LEGEND
+    assert shown[:-1] == handles[: style.MAX_LEGEND - 1]
+    assert shown[-1].get_label() == f"and {300 - style.MAX_LEGEND + 1} more"
+    assert style.cap_handles(handles[:5]) == handles[:5]
