@@ -22,11 +22,15 @@ def show_controls(text: str) -> str:
     return _CONTROLS.sub(_escape, text)
 
 
-def shorten(text: str) -> str:
-    """Return `text`, cut where it is longer than `MAX_CHARACTERS`, with its length in characters."""
+def shorten(text: str, beginning: str | None = None) -> str:
+    """Return `text`, cut where it is longer than `MAX_CHARACTERS`, with its length in characters.
+
+    `beginning` stands for the part that is kept, where that was changed.
+    """
     if len(text) <= MAX_CHARACTERS:
         return text
-    return f"{text[:MAX_CHARACTERS]} … (cut here; the record holds {len(text)} characters)"
+    kept = text[:MAX_CHARACTERS] if beginning is None else beginning
+    return f"{kept} … (cut here; the record holds {len(text)} characters)"
 
 
 def _escape(match: re.Match[str]) -> str:

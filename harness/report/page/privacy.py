@@ -12,12 +12,16 @@ import functools
 import re
 from typing import TypeVar
 
-from harness.report.page.escapes import shorten, show_controls
+from harness.report.page.escapes import MAX_CHARACTERS, shorten, show_controls
 from harness.report.page.texts import is_unchanged, walk_texts
 
 T = TypeVar("T")
 HIDDEN = "…"
+# A name may stand across the place where a long text is cut, so a text is read so far beyond it: the longest path that
+# common systems allow.
+_OVERLAP = 4096
 _SEPARATOR = r"(?>[/\\]|%2[fF]|%5[cC])++"  # possessive here and below: a hostile text must not make it slow
+_FIRST = rf"(?<![/\\])(?<!%2f)(?<!%5c){_SEPARATOR}"  # a run of them is tried once, from where it begins
 _END = r"\s\"'`<>|*?,;()\[\]{}"
 _NAME = rf"[^{_END}/\\:%…]+"
 _SPACED = rf"{_NAME}(?:[ ]{_NAME}){{0,3}}"  # a first and a last name, where a separator follows at once
@@ -25,12 +29,13 @@ _HOMES = r"(?:home|users|profiles|documents\ and\ settings)"
 _MAYBE = re.compile(r"[/\\@~%]|user|login|logname|host|\.local|\.lan\b|\.internal|:\d", re.IGNORECASE)
 _PATTERN = re.compile(
     rf"""
-    (?P<url>\b(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<place>[^{_END}/\\]*+)(?P<rest>[^{_END}:@]*+))
+    (?P<url>\b(?!file:[/\\])(?P<scheme>[a-z][a-z0-9+.-]{{0,30}}+)://(?P<place>[^{_END}/\\]*+)(?P<rest>[^{_END}:@]*+))
     | (?P<quote>["'`])(?P<quoted>(?:[A-Za-z]:[/\\]|\\\\|/(?=[^"'`\n/]+/)|~)[^"'`\n]*)(?P=quote)
-    | (?P<home>(?<![/\\])(?:[A-Za-z]:|(?<![A-Za-z0-9])\.{{0,2}}+)?+
+    | (?P<home>(?<![/\\])(?<!%2f)(?<!%5c)(?:\bfile:|[A-Za-z]:|(?<![A-Za-z0-9])\.{{0,2}}+)?+
         (?:{_SEPARATOR}[^{_END}/\\:%]++){{0,20}}?
         (?:{_SEPARATOR}|(?<![A-Za-z0-9])){_HOMES}{_SEPARATOR}(?:{_SPACED}(?={_SEPARATOR})|{_NAME})
         (?P<below>(?:{_SEPARATOR}[^{_END}/\\:%]*)*))
+    | (?P<file>\bfile:{_SEPARATOR}[^{_END}]*)
     | (?P<windows>(?<![A-Za-z0-9])[A-Za-z]:\\++(?:[^{_END}\\/:]++(?:[ ][^{_END}\\/:]++){{0,3}}\\++)*[^{_END}\\/:]*+
         | (?<!\\)\\\\[^{_END}\\/:]++(?:\\++[^{_END}\\/:]++)+)
     | (?P<tilde>(?<![\w~])~(?:[A-Za-z_][\w.-]*)?(?:/[^{_END}:]*)?(?=[\s"'`,:;)\]}}]|$))
@@ -42,7 +47,7 @@ _PATTERN = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-_HOME = re.compile(rf"{_SEPARATOR}{_HOMES}{_SEPARATOR}", re.IGNORECASE)
+_HOME = re.compile(rf"{_FIRST}{_HOMES}{_SEPARATOR}", re.IGNORECASE)
 _LOOPBACK = re.compile(r"localhost|127(?:\.\d+){3}|0\.0\.0\.0|\[::1?\]", re.IGNORECASE)
 _PUBLIC = re.compile(r"(?:[a-z0-9-]+\.)+[a-z]{2,}", re.IGNORECASE)
 _OWN = re.compile(r".*\.(?:local|localdomain|lan|internal|intranet|corp|home)", re.IGNORECASE)
@@ -66,7 +71,21 @@ def scrub_text(text: str) -> str:
 
 @functools.lru_cache(maxsize=65536)
 def _clean(text: str) -> str:
-    return show_controls(scrub_text(shorten(text)))
+    if len(text) <= MAX_CHARACTERS:
+        return show_controls(scrub_text(text))
+    return show_controls(shorten(text, _scrub_beginning(text)))
+
+
+def _scrub_beginning(text: str) -> str:
+    """Return the first `MAX_CHARACTERS` of `text` scrubbed; a name that stands across their end is left out whole."""
+    kept: list[str] = []
+    done = 0
+    for match in _PATTERN.finditer(text[: MAX_CHARACTERS + _OVERLAP]):
+        if match.start() >= MAX_CHARACTERS:
+            break
+        kept += (text[done : match.start()], _replace(match))
+        done = match.end()
+    return "".join((*kept, text[done : max(done, MAX_CHARACTERS)]))
 
 
 def _clean_all(text: str) -> str:
@@ -82,7 +101,9 @@ def _replace(match: re.Match[str]) -> str:  # noqa: PLR0911 - one answer for eac
         return f"{match['quote']}{hidden}{match['quote']}"
     if match["home"] is not None:
         last = _last_part(match["below"])
-        return f"{HIDDEN}/{last}" if last else HIDDEN
+        return ("file://" if text[:5].lower() == "file:" else "") + (f"{HIDDEN}/{last}" if last else HIDDEN)
+    if match["file"] is not None:
+        return f"file://{_hide_path(text.partition(':')[2])}"
     if match["mail"] is not None:
         return f"{HIDDEN}@{HIDDEN}"
     if match["named"] is not None:
@@ -94,8 +115,6 @@ def _replace(match: re.Match[str]) -> str:  # noqa: PLR0911 - one answer for eac
 
 def _hide_host(match: re.Match[str]) -> str:
     scheme, place, rest = match["scheme"], match["place"], match["rest"]
-    if scheme.lower() == "file":
-        return f"{scheme}://{_hide_path(place + rest)}"
     place = place.rpartition("@")[2]
     host, _, port = place.rpartition(":") if re.search(r":\d*$", place) else (place, "", "")
     kept = _LOOPBACK.fullmatch(host) or (_PUBLIC.fullmatch(host) and not _OWN.fullmatch(host) and not port)
@@ -104,7 +123,7 @@ def _hide_host(match: re.Match[str]) -> str:
 
 
 def _hide_path(path: str) -> str:
-    below = re.search(rf"(?:^|{_SEPARATOR}){_HOMES}{_SEPARATOR}[^/\\%]+(?P<below>.*)", path, re.IGNORECASE | re.DOTALL)
+    below = re.search(rf"(?:^|{_FIRST}){_HOMES}{_SEPARATOR}[^/\\%]+(?P<below>.*)", path, re.IGNORECASE | re.DOTALL)
     tilde = re.match(r"~[^/\\]*(?P<below>.*)", path, re.DOTALL)
     found = below or tilde
     last = _last_part(found["below"] if found else path)

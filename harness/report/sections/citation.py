@@ -13,11 +13,14 @@ from harness.report.page.blocks import Section
 # The same words as in CITATION.cff, which a wheel does not hold; a test compares them.
 TITLE = "isojoule: energy and compute of dense and sparse-expert language models at equal quality"
 AUTHORS = "The isojoule authors"
+# Braces by name: BibTeX counts those that a backslash precedes, too, so one of them would end the field.
 _TEX = {
+    "{": r"\textbraceleft{}",
+    "}": r"\textbraceright{}",
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
-    **{sign: f"\\{sign}" for sign in "{}%$&#_"},
+    **{sign: f"\\{sign}" for sign in "%$&#_"},
 }
 
 
@@ -55,7 +58,7 @@ def citation_section(
         code=code,
         facts=(
             ("The tool", f"{AUTHORS}. ({shown}). {TITLE} (Version {', '.join(versions)}) [Computer software]."),
-            ("This study", f"{title}. ({shown}). [Data set]. {'; '.join(says)}."),
+            ("This study", f"{title} [Data set]. ({shown}). {'; '.join(says)}."),
         ),
     )
 

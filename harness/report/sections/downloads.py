@@ -39,7 +39,7 @@ def downloads_section(records: Sequence[RunRecord], results: Mapping[str, Any], 
             ("csv", render_csv(table), "text/csv"),
             ("json", rows.encode("utf-8", "backslashreplace"), "application/json"),
         ):
-            file = _fit(f"runs.{kind}", f"All runs as {kind.upper()}", media_type, content)
+            file = _fit(f"runs.{kind}", f"All runs as {kind.upper()}", media_type, content, PACKED_BYTES)
             if kind == "csv" and len(content) > PLAIN_BYTES:
                 file = None
             if file is not None:
@@ -94,7 +94,7 @@ def _is_value(name: str) -> bool:
     return not name.endswith(("_stderr", "_n", "_chance", "_reason"))
 
 
-def _fit(name: str, title: str, media_type: str, content: bytes, packed_bytes: int = PACKED_BYTES) -> Download | None:
+def _fit(name: str, title: str, media_type: str, content: bytes, packed_bytes: int) -> Download | None:
     """Return `content` as a file, packed where it is larger, ``None`` where it is too large even so."""
     if len(content) <= PLAIN_BYTES:
         return Download(file_name=name, title=title, media_type=media_type, content=content)

@@ -12,7 +12,8 @@ from markupsafe import Markup
 
 from harness.analysis.inference.checks import NORMAL_95
 from harness.analysis.inference.results import AccuracyDifference, InferenceDetail, InferenceResult, KindScore
-from harness.analysis.results import Equivalence, MatchResult
+from harness.analysis.results import Equivalence, MatchResult, TaskPair
+from harness.analysis.stats import NO_VARIATION
 from harness.report.page import numbers as n
 from harness.report.page.blocks import Cell, Section, Table, columns_of
 from harness.report.sections.equality import signed_interval
@@ -25,6 +26,8 @@ _OF_TEST: dict[str, Outcome] = {
     "inconclusive": "unknown",
     "unknown": "unknown",
 }
+_SHARE = "share of answers that are correct"
+_EXACT = 1e-9  # bits per byte
 _TITLE = "Quality gate: are the two equally good?"
 
 
@@ -46,7 +49,10 @@ def quality_gate_section(match: MatchResult, detail: InferenceDetail | None = No
     gates = [_matched_loss(match)]
     gates += [_tested(test) for test in sorted(match.equivalence, key=lambda test: "accuracy" in test.what)]
     gates += _above_chance(detail.scores if detail is not None else (), (match.baseline_arm, match.candidate_arm))
-    at = "" if match.matched_loss is None else " Costs are compared at this one loss, so in it the two are equal."
+    at: Cell = ""
+    if match.matched_loss is not None:
+        loss = n.fixed(match.matched_loss, 3, f"rule: {match.rule}")
+        at = Markup(" Costs are compared at a loss of {} bits per byte, which both reached.").format(loss)
     return _section(gates, at)
 
 
@@ -59,7 +65,7 @@ def inference_gate_section(result: InferenceResult, detail: InferenceDetail) -> 
     return _section(gates, " The same questions were put to both; a failed answer counts as wrong.")
 
 
-def _section(gates: Sequence[_Gate], tail: str) -> Section:
+def _section(gates: Sequence[_Gate], tail: Cell) -> Section:
     names = ("Question", "Outcome", "What was found", "Interval", "Margin", "Power", "n")
     rows: tuple[tuple[Cell, ...], ...] = tuple(
         (
@@ -81,7 +87,7 @@ def _section(gates: Sequence[_Gate], tail: str) -> Section:
     return Section(
         id="quality-gate",
         title=_TITLE,
-        lead=_lead(gates) + tail,
+        lead=n.join((_lead(gates), tail), ""),
         tables=(Table(id="quality-gate", caption="The gate", columns=columns, rows=rows),) if rows else (),
         notes=notes if rows else (),
     )
@@ -109,9 +115,12 @@ def _matched_loss(match: MatchResult) -> _Gate:
         else "nothing to match"
     )
     interval: Cell = Markup('<span class="why">{}</span>').format(why)
-    if pair is not None and pair.loss_gap is not None:
+    if pair is not None and _is_by_construction(pair):
+        why = "no spread: each side's models are weighed so that their loss is this one"
+        interval = Markup('<span class="why">{}</span>').format(why)
+    elif pair is not None and pair.loss_gap is not None:
         runs = n.runs(pair.run_ids)
-        found += Markup("; the models that stand for it differ by {}").format(
+        found += Markup("; the models that stand for it differ by {} (baseline less candidate)").format(
             n.num(pair.loss_gap, f"{pair.loss_gap:+.4f}", runs)
         )
         interval = signed_interval(pair.loss_interval, runs)
@@ -128,12 +137,18 @@ def _matched_loss(match: MatchResult) -> _Gate:
     )
 
 
+def _is_by_construction(pair: TaskPair) -> bool:
+    """Return whether the models of both sides have the matched loss because they are weighed to have it."""
+    exact = pair.loss_gap is not None and abs(pair.loss_gap) < _EXACT
+    return exact and pair.loss_interval is not None and pair.loss_interval.method.endswith(NO_VARIATION)
+
+
 def _tested(test: Equivalence) -> _Gate:
     source = n.runs(test.run_ids)
     return _Gate(
         question=test.what[:1].upper() + test.what[1:],
         outcome=_OF_TEST[test.outcome],
-        found=_difference("baseline less candidate", test.outcome, test.difference, source, test.reason),
+        found=_difference("baseline less candidate", test, test.unit),
         interval=signed_interval(test.interval, source),
         margin=n.digits(test.margin, "the study's promise", "none declared"),
         power=n.percent(test.power, f"at the spread seen; {source}", "not tested"),
@@ -146,7 +161,7 @@ def _by_example(test: AccuracyDifference) -> _Gate:
     return _Gate(
         question=f"Accuracy, {test.what}",
         outcome=_OF_TEST[test.outcome],
-        found=_difference("candidate less baseline", test.outcome, test.difference, source, test.reason),
+        found=_difference("candidate less baseline", test, _SHARE),
         interval=signed_interval(test.interval, source),
         margin=n.digits(test.margin, "the study's promise", "none declared"),
         power=n.percent(test.power, f"at the spread seen; {source}", "not tested"),
@@ -167,10 +182,9 @@ def _above_chance(scores: Sequence[KindScore], arms: tuple[str, str]) -> list[_G
         ]
         question, asked = f"Answers of {arm} better than blind ones", sum(score.num_asked for score in own)
         if not own or len(known) < len(own):
-            why = "no kind was answered" if not own else "the accuracy or the chance of some kind is unknown"
-            gates.append(
-                _gate_of_chance(question, "unknown", n.unknown(why, source), "", _with_unit(asked or None, "", source))
-            )
+            why = "the accuracy or the chance of some kind is unknown" if own else "no record has answers by kind"
+            shown: Cell = _with_unit(asked, "questions", source) if asked else ""
+            gates.append(_gate_of_chance(question, "unknown", n.unknown(why, source), "", shown))
             continue
         value, chance = (statistics.fmean(entry[part] or 0.0 for entry in known) for part in (0, 1))
         half = NORMAL_95 * math.hypot(*(entry[2] or 0.0 for entry in known)) / len(known)
@@ -191,12 +205,13 @@ def _gate_of_chance(question: str, outcome: Outcome, found: Cell, interval: Cell
     )
 
 
-def _difference(what: str, outcome: str, value: float | None, source: str, reason: str | None) -> Cell:
-    shown = n.num(value, "" if value is None else f"{value:+.4f}", source, reason)
+def _difference(what: str, test: Equivalence | AccuracyDifference, unit: str) -> Cell:
+    value, reason = test.difference, test.reason
+    shown = n.num(value, "" if value is None else f"{value:+.4f}", n.runs(test.run_ids), reason)
     if value is None:
         return shown
     why: Cell = Markup(' <small class="why">{}</small>').format(reason) if reason else ""
-    return Markup("{}: {} {}{}").format(outcome, what, shown, why)
+    return Markup("{}: {} {} {}{}").format(test.outcome, what, shown, unit, why)
 
 
 def _with_unit(value: int | None, unit: str, source: str) -> Cell:

@@ -12,11 +12,11 @@ from harness.core.study import StudyInfo
 from harness.report.page import numbers as n
 from harness.report.page.blocks import Cell, Section
 
-_NOT_EQUAL = (
+_EQUAL = (
     "What must come out equal on the same kind of device with the same versions: the data and its hash, the plan and "
     "its order, tokens, parameters and FLOPs; losses and answers too where the runs are deterministic."
 )
-_EQUAL = (
+_NOT_EQUAL = (
     "What must not be expected to be equal: seconds, joules and power. They belong to one machine at one time; compare "
     "ratios and their intervals instead."
 )
@@ -28,12 +28,13 @@ def reproduce_section(
     """Return commands, commit, versions, seeds and hashes; `records_sha256` is over the record files (`Store`)."""
     facts = [*_facts_of_records(records), *_facts_of_code(records)]
     known = n.unknown("the page was made from records in memory")
-    facts.append(("SHA-256 of all records", records_sha256 or known))
-    notes: list[Cell] = [_NOT_EQUAL, _EQUAL]
+    facts.append(("SHA-256 of all records", known if records_sha256 is None else _hashes((records_sha256,), "")))
+    notes: list[Cell] = [_EQUAL, _NOT_EQUAL]
     if records_sha256 is not None:
         notes.append(
-            "The sum is over all files in records/, one after the other in the order of their names; the last command "
-            "prints it. Another sum means other records."
+            "The sum tells whether a store holds the very records of this page: the last command prints it for the "
+            "folder that it names, over all files in records/ in the order of their names. A study that was run "
+            "again has seconds and joules of its own, so its sum is another."
         )
     if study is None:
         notes.insert(

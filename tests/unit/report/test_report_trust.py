@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import dataclasses
-import gzip
 import os
 import re
 import subprocess
 import sys
-import typing
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 
@@ -22,14 +17,8 @@ from harness.report.build import build_report, render_store
 from harness.report.page.escapes import show_controls
 from harness.report.page.privacy import scrub_text
 from tests.unit.report import pages
+from tests.unit.report.planted import everything, plant
 
-# Fields that name things which must stay equal for runs to be compared, or that a program reads.
-IDENTITY = {
-    *("run_id", "study", "arm", "size", "status", "role", "started_utc", "config_hash", "sha256", "tokenizer_sha256"),
-    *("data_sha256", "phase", "unit", "domain", "grade", "method", "metric", "task", "name", "kind", "severity"),
-    *("code", "baseline_arm", "candidate_arm", "rule", "interval", "purpose", "sensor", "device", "convention"),
-    "corpus",
-}
 CANARY = "jane.canary"
 PERSONAL = (
     "/home/jane.canary/secret/train.py failed, see C:\\\\Users\\\\jane.canary\\\\log.txt and ~jane.canary/x; "
@@ -39,24 +28,6 @@ HOSTILE = (
     '<script>window.__pwned=1</script>"><img src=x onerror=window.__pwned=1></style></title>]]><!--'
     "<svg/onload=window.__pwned=1> javascript:1 {{7*7}} \u202egnp.exe\u2066 \u200b\x00\x1b[31m =cmd|' /C calc'!A0"
 )
-
-
-def plant(value: Any, text: str, found: list[str], where: str = "") -> Any:
-    """Return `value` with `text` in each free text inside; `found` gets the fields' names."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        hints = typing.get_type_hints(type(value))
-        changes: dict[str, Any] = {}
-        for field in dataclasses.fields(value):
-            old = getattr(value, field.name)
-            if hints[field.name] in (str, str | None) and field.name not in IDENTITY and old is not None:
-                found.append(f"{where}.{field.name}")
-                changes[field.name] = text
-            elif isinstance(old, tuple) or dataclasses.is_dataclass(old):
-                changes[field.name] = plant(old, text, found, f"{where}.{field.name}")
-        return dataclasses.replace(value, **changes)
-    if isinstance(value, tuple):
-        return tuple(plant(item, text, found, where) for item in value)
-    return value
 
 
 def make_store(root: Path, factory: ModuleType, text: str) -> list[str]:
@@ -74,15 +45,6 @@ def make_store(root: Path, factory: ModuleType, text: str) -> list[str]:
     (root / "traces").mkdir(exist_ok=True)
     (root / "records" / "broken.json").write_text(text.replace("\x00", ""))
     return sorted(set(found))
-
-
-def everything(page: str) -> str:
-    """Return a page with what it carries: the payload and the downloads as text."""
-    parts = [page, str(pages.read_payload(page))]
-    for content in re.findall(r'href="data:[^;"]+;base64,([^"]+)"', page):
-        raw = base64.b64decode(content)
-        parts.append((gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8", "replace"))
-    return "\n".join(parts)
 
 
 def test_no_folder_user_or_host_reaches_page_payload_downloads_or_verdicts(tmp_path: Path, factory: ModuleType) -> None:
