@@ -127,3 +127,53 @@ def test_downloads_hold_the_numbers_of_the_records(built: Built) -> None:
         assert [float(line["path_flops"]) for line in lines] == [row["path_flops"] for row in table]
     if "verdicts.json" in plain:
         assert json.loads(plain["verdicts.json"]) == built.content
+
+
+_DURATION = re.compile(r"(?:(\d+) h )?(\d+) min(?: (\d+) s)?")
+_WORDED = re.compile(r"(?:shuffled with seed )?([0-9.]+)(?: ([kMG]?)(times|tokens|bits per byte))?")
+
+
+def test_durations_and_numbers_with_words_are_the_value_too(built: Built) -> None:
+    """What is no number with a unit: ``51 min 21 s``, ``1.19 times``, ``382 ktokens``; nothing is left unread."""
+    checked = 0
+    for number in built.page.numbers:
+        text = number.text.replace("\u202f", "").replace("\N{MULTIPLICATION SIGN}", "").strip()
+        if number.value is None or re.fullmatch(r"[+-]?[0-9.]+%", text) or _SI.match(text):
+            continue
+        duration, worded = _DURATION.fullmatch(text), _WORDED.fullmatch(text)
+        if duration is not None:
+            hours, minutes, seconds = (int(part or 0) for part in duration.groups())
+            shown, step = 3600.0 * hours + 60 * minutes + seconds, 1.0 if duration.group(3) else 120.0
+        else:
+            assert worded is not None, number
+            digits, scale = worded.group(1), _PREFIXES[worded.group(2) or ""]
+            shown, step = float(digits) * scale, 10.0 ** -len(digits.partition(".")[2]) * scale
+        assert abs(shown - number.value) <= 0.501 * step, number
+        checked += 1
+    assert checked > 0
+
+
+def test_verdict_cards_show_the_verdicts_of_the_file(built: Built) -> None:
+    assert built.content["claims"]
+    for claim in built.content["claims"]:
+        start = built.html.index(f'id="claim-{claim["id"]}"')
+        card = built.html[start : built.html.index("</article>", start)]
+        assert claim["verdict"] in card.lower()
+        values = set(re.findall(r'data-value="([^"]+)"', card))
+        assert repr(claim["factor"]) in values
+        assert repr(claim["n"]) in values
+        measured = claim["estimate"] is not None and claim["verdict"] != "not measured"
+        expected = [claim["estimate"], *(claim["interval"][end] for end in ("low", "high"))] if measured else []
+        expected += [claim["modelled_estimate"]] if claim["kind"] == "energy" and claim["grade"] in ("C", "D") else []
+        assert {repr(value) for value in expected if value is not None} <= values
+
+
+def test_the_task_ratios_are_those_of_the_verdicts_file(built: Built) -> None:
+    shown = {number.value for row in built.page.rows["t-task-ratios"] for number in row}
+    ratios = built.content["task_ratios"]
+    assert ratios
+    for ratio in ratios:
+        if ratio["estimate"] is not None:
+            assert ratio["estimate"] in shown
+        if ratio["interval"] is not None:
+            assert {ratio["interval"]["low"], ratio["interval"]["high"]} <= shown
