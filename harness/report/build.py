@@ -81,12 +81,12 @@ def render_judged(
             records, study, result, detail, verdicts, unreadable, held.traces, origin=origin
         )
         return BuiltReport(page=page, content=inference_verdicts_to_json(verdicts, result))
-    found = estimate_sensitivity(held.records, held.study, result, judged.verdicts)
-    match, found = scrub_inputs((result, found), with_paths=with_paths)
+    alternatives = estimate_sensitivity(held.records, held.study, result, judged.verdicts)
+    match, alternatives = scrub_inputs((result, alternatives), with_paths=with_paths)
     page = matched_page.render_report(
-        records, study, match, verdicts, unreadable, held.traces, origin=origin, found=found
+        records, study, match, verdicts, unreadable, held.traces, origin=origin, alternatives=alternatives
     )
-    return BuiltReport(page=page, content=verdicts_to_json(verdicts, match, found))
+    return BuiltReport(page=page, content=verdicts_to_json(verdicts, match, alternatives))
 
 
 def find_records(root: Path, out: Path) -> str:

@@ -61,15 +61,15 @@ def render_report(  # noqa: PLR0917 - the parts of a page in the order that they
     traces: Mapping[str, Mapping[str, Any]],
     *,
     origin: PageOrigin | None = None,
-    found: Sensitivity | None = None,
+    alternatives: Sensitivity | None = None,
 ) -> str:
     """Return the page. A pure function: no clock, no order that depends on the caller, no disk but the package's own.
 
-    The package's own are the templates and the published claims. `found` is the study's sensitivity where it is known
-    already.
+    The package's own are the templates and the published claims. `alternatives` is the study's sensitivity where it is
+    known already.
     """
     origin = origin or PageOrigin()
-    found = found or estimate_sensitivity(records, study, match, verdicts)
+    alternatives = alternatives or estimate_sensitivity(records, study, match, verdicts)
     records = sorted(records, key=lambda record: record.run_id)
     return render_page(
         PageParts(
@@ -80,7 +80,7 @@ def render_report(  # noqa: PLR0917 - the parts of a page in the order that they
             overview=tuple(_overview(records, match, unreadable)),
             cards=tuple(answer.make_card(verdict, match) for verdict in verdicts),
             sections=tuple(
-                _sections(records, study, match, verdicts, unreadable, traces, found, origin.records_sha256)
+                _sections(records, study, match, verdicts, unreadable, traces, alternatives, origin.records_sha256)
             ),
             origin=origin,
         )
@@ -94,7 +94,7 @@ def _sections(  # noqa: PLR0917 - the same parts
     verdicts: Sequence[ClaimVerdict],
     unreadable: Sequence[str],
     traces: Mapping[str, Mapping[str, Any]],
-    found: Sensitivity,
+    alternatives: Sensitivity,
     records_sha256: str | None,
 ) -> list[Section]:
     detail = describe_matched(records, match, study)
@@ -119,11 +119,11 @@ def _sections(  # noqa: PLR0917 - the same parts
         runs.runs_section(records, match),
         environment.sources_section(records),
         tuning.tuning_section(study),
-        sensitivity.sensitivity_section(found, verdicts),
+        sensitivity.sensitivity_section(alternatives, verdicts),
         limits.limits_section(records, match),
         methods.methods_section(match, study),
         reproduce.reproduce_section(records, study, records_sha256),
-        downloads.downloads_section(records, verdicts_to_json(verdicts, match, found), match.study),
+        downloads.downloads_section(records, verdicts_to_json(verdicts, match, alternatives), match.study),
         citation.citation_section(records, study, match.study, records_sha256),
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -144,6 +145,18 @@ def test_csv_of_a_table_holds_every_row_to_the_last_digit(toy: Any, toy_page: Bu
     read = [[float(row[i]) if row[i] else "" for i in shown_columns] for row in body]
     assert sorted(map(str, read)) == sorted(map(str, numbers))
     assert [cell for row in body for cell in row if cell.startswith(("=", "+", "@"))] == []
+
+
+def test_json_of_every_run_holds_numbers_as_numbers_and_the_unknown_as_null(toy: Any, toy_page: BuiltPage) -> None:
+    with toy.expect_download() as waited:
+        toy.click("[data-tools=t-runs] button.json")
+    assert waited.value.suggested_filename == "toy-runs.json"
+    rows = {row["Run"]: row for row in json.loads(Path(waited.value.path()).read_text())}
+    assert len(rows) == NUM_RUNS
+    for record in toy_page.records:
+        assert rows[record.run_id][LOSS] == loss_of(record)
+        assert rows[record.run_id]["Seed"] == record.seed
+    assert any(row[LOSS] is None for row in rows.values())
 
 
 @pytest.mark.parametrize("which", ["toy", "tasks"])

@@ -33,6 +33,7 @@ def downloads_section(records: Sequence[RunRecord], results: Mapping[str, Any], 
     store = f"runs/{shlex.quote(study)}"
     files: list[Download] = []
     notes: list[Cell] = []
+    left_out: list[str] = []
     if table.num_rows:
         rows = json.dumps(table.to_pylist(), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
         for kind, content, media_type in (
@@ -40,17 +41,15 @@ def downloads_section(records: Sequence[RunRecord], results: Mapping[str, Any], 
             ("json", rows.encode("utf-8", "backslashreplace"), "application/json"),
         ):
             file = _fit(f"runs.{kind}", f"All runs as {kind.upper()}", media_type, content, PACKED_BYTES)
-            if kind == "csv" and len(content) > PLAIN_BYTES:
-                file = None
-            if file is not None:
-                files.append(file)
-            elif kind == "csv":
-                notes.append(
-                    "As CSV and JSON the runs come from the buttons of the table of every run, out of rows that the "
-                    f"page holds already; with all columns: isojoule export {store} --to csv --out tables"
-                )
+            if file is None or (kind == "csv" and len(content) > PLAIN_BYTES):
+                left_out.append(kind.upper())
             else:
-                notes.append("As JSON they are the records themselves, the files in records/ of the store.")
+                files.append(file)
+        if left_out:
+            notes.append(
+                f"As {' and '.join(left_out)} the runs come from the buttons of the table of every run, out of rows "
+                f"that the page holds already; with all columns: isojoule export {store} --to csv --out tables"
+            )
         title = f"All runs as Parquet, {table.num_columns} columns"
         parquet = render_parquet(table)
         files.append(

@@ -152,4 +152,5 @@ def test_numbers_read_well() -> None:
     assert format_si(0.0021, "J") == "2.10 mJ"
     assert format_digits(0.000012345) == "1.23e-05"
     assert format_duration(3720) == "1 h 02 min"
+    assert format_duration(7199) == "2 h 00 min"
     assert format_duration(190) == "3 min 10 s"

@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from harness.analysis.inference.results import InferenceDetail, KindScore
 from harness.analysis.results import Equivalence, Interval
@@ -22,7 +23,7 @@ from harness.core.study import save_study
 from harness.exports.tables import restore
 from harness.report.build import render_store
 from harness.report.page.blocks import Section
-from harness.report.sections import downloads
+from harness.report.sections import citation, downloads
 from harness.report.sections.citation import citation_section
 from harness.report.sections.downloads import downloads_section
 from harness.report.sections.quality_gate import quality_gate_section
@@ -186,11 +187,19 @@ def test_what_is_too_large_is_packed_then_left_out_and_said(factory: ModuleType,
     names = [file.file_name for file in packed.downloads]
     assert "runs.csv" not in names
     assert "runs.json.gz" in names
+    assert "As CSV the runs come from the buttons" in str(packed.notes)
     assert "isojoule export runs/toy --to csv" in str(packed.notes)
     monkeypatch.setattr(downloads, "PACKED_BYTES", 10)
     monkeypatch.setattr(downloads, "PLAIN_BYTES", 0)
     monkeypatch.setattr(downloads, "RESULTS_BYTES", 10)
     left = downloads_section(records, {"a": 1}, "toy")
     assert [file.file_name for file in left.downloads] == ["runs.parquet"]
-    assert len(left.notes) == 3
+    assert len(left.notes) == 2
+    assert "As CSV and JSON the runs come from the buttons" in str(left.notes[0])
     assert downloads_section([], {}, "toy").notes[0] == "There is no readable record, so there is no table of runs."
+
+
+def test_the_tool_is_cited_as_the_repository_says() -> None:
+    told = yaml.safe_load((Path(__file__).resolve().parents[3] / "CITATION.cff").read_text())
+    assert told["title"] == citation.TITLE
+    assert [author["name"] for author in told["authors"]] == [citation.AUTHORS]

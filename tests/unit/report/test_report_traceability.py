@@ -143,7 +143,7 @@ def test_durations_and_numbers_with_words_are_the_value_too(built: Built) -> Non
         duration, worded = _DURATION.fullmatch(text), _WORDED.fullmatch(text)
         if duration is not None:
             hours, minutes, seconds = (int(part or 0) for part in duration.groups())
-            shown, step = 3600.0 * hours + 60 * minutes + seconds, 1.0 if duration.group(3) else 120.0
+            shown, step = 3600.0 * hours + 60 * minutes + seconds, 1.0 if duration.group(3) else 60.0
         else:
             assert worded is not None, number
             digits, scale = worded.group(1), _PREFIXES[worded.group(2) or ""]
