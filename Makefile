@@ -46,7 +46,7 @@ bench-models-gpu: $(VENV)/.installed-dev ## layers, training and decoding on one
 bench-stats: $(VENV)/.installed-dev ## intervals, verdicts and fits against thousands of simulated studies: 13 minutes
 	$(BIN)/python -m bench.stats.run
 
-bench-report: $(VENV)/.installed-dev ## pages of 100 to 10000 runs: built, opened and sorted in Chromium: 5 minutes
+bench-report: $(VENV)/.installed-dev ## pages of 100 to 10000 runs: built, opened and sorted in Chromium: 10 minutes
 	$(BIN)/python -m bench.report.run
 
 bench-meter: $(VENV)/.installed-dev $(PEERS)/.installed ## the meter against zeus, codecarbon and carbontracker: 10 minutes

@@ -245,7 +245,7 @@ def _own_resource(resource: Resource, match: MatchResult) -> _Own:
     # The study's multiplier is baseline over candidate; published ratios are the other way round.
     flipped = invert_interval(found.interval)
     grade = found.grade if "energy" in resource else None
-    return _own(_LABELS[resource], 1 / found.estimate, flipped, grade, found.simulated)
+    return _own(_LABELS[resource], 1 / found.estimate, flipped, grade, found.simulated, found.run_ids)
 
 
 def _own_task(metric: TaskMetric, match: MatchResult) -> _Own:
@@ -254,11 +254,18 @@ def _own_task(metric: TaskMetric, match: MatchResult) -> _Own:
         return _Own("not measured")
     grade = found.grade if "energy" in metric else None
     simulated = grade is not None and any(task.simulated for task in match.arm_tasks)
-    return _own(_LABELS[metric], found.estimate, found.interval, grade, simulated)
+    return _own(_LABELS[metric], found.estimate, found.interval, grade, simulated, found.run_ids)
 
 
-def _own(label: str, estimate: float, interval: Interval | None, grade: Grade | None, simulated: bool) -> _Own:
-    source = f"this study's {label}"
+def _own(  # noqa: PLR0917 - one ratio and where it comes from
+    label: str,
+    estimate: float,
+    interval: Interval | None,
+    grade: Grade | None,
+    simulated: bool,
+    run_ids: Sequence[str],
+) -> _Own:
+    source = f"this study's {label}; {n.runs(run_ids)}"
     if simulated or n.is_modelled(grade):
         return _Own(Markup("{} not measured: it is {}").format(label, n.grade_badge(grade, simulated)))
     shown = n.num(estimate, format_digits(estimate), source)

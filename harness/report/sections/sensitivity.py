@@ -175,7 +175,7 @@ def _emission_row(row: Emissions) -> tuple[Cell, ...]:
         rest = ("",) * (len(row.joules_at_pue) + len(row.grams_at_grid) - 1)
         return row.quantity, row.arm, n.grade_badge(row.grade, row.simulated), unknown, *rest
     joules = tuple(n.si(value, "J", f"energy times PUE {pue:g}; {source}") for pue, value in row.joules_at_pue)
-    grams = tuple(n.si(value, "g", f"energy times grid '{grid}'") for grid, value in row.grams_at_grid)
+    grams = tuple(n.si(value, "g", f"energy times grid '{grid}'; {source}") for grid, value in row.grams_at_grid)
     return row.quantity, row.arm, n.grade_badge(row.grade, row.simulated), *joules, *grams
 
 
