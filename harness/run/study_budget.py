@@ -12,18 +12,15 @@ import dataclasses
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict
 
-from harness.core.errors import ConfigError, RecordError
+from harness.core.errors import ConfigError
 from harness.core.records import Grade, worst_grade
-from harness.core.store import write_text_atomically
 from harness.core.units import format_duration, format_si
 from harness.run.estimate import Estimate
 from harness.run.run_figures import RunFigures
 
-BUDGET_FILE = "budget.json"
 LIMITS = ("seconds", "joules", "flops")
 
 
@@ -125,36 +122,6 @@ def format_limit(name: str, value: float | None) -> str:
     return format_si(value, "J" if name == "joules" else "FLOP")
 
 
-def save_budget(root: Path, budget: StudyBudget) -> None:
-    """Keep the budget beside the study, for its status; without a limit nothing is kept."""
-    path = root / BUDGET_FILE
-    if not budget:
-        path.unlink(missing_ok=True)
-        return
-    write_text_atomically(path, _ADAPTER.dump_json(budget, exclude_none=True).decode() + "\n")
-
-
-def load_budget(root: Path) -> StudyBudget:
-    """Return the budget that the study was last started with; no limits where there is no file.
-
-    Raises:
-        RecordError: there is a file, and it cannot be read.
-    """
-    path = root / BUDGET_FILE
-    try:
-        return _ADAPTER.validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return StudyBudget()
-    except OSError as error:
-        raise RecordError(f"{path} is not a readable budget: {error.strerror}") from error
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise RecordError(f"{path} is not a readable budget: {first['msg']}") from error
-
-
 def budget_to_json(budget: StudyBudget) -> dict[str, float | None]:
     """Return the limits as JSON."""
     return dataclasses.asdict(budget)
-
-
-_ADAPTER: TypeAdapter[StudyBudget] = TypeAdapter(StudyBudget)

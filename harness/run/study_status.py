@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,8 @@ from harness.core.study import PlannedRun, StudyInfo, load_study
 from harness.run.estimate import THIS_STORE, Estimate, Estimator, Pool, RunToCome
 from harness.run.run_figures import DeviceKey, RunFigures, load_figures
 from harness.run.run_states import StartMark, State, find_state, list_markers, read_log_tail, read_mark
-from harness.run.study_budget import Spent, StudyBudget, add_up, load_budget
+from harness.run.schedule_file import load_schedule
+from harness.run.study_budget import Spent, StudyBudget, add_up
 
 LOG_LINES = 5
 
@@ -71,7 +72,7 @@ def read_status(root: Path, now_s: float | None = None) -> StudyStatus:
     """Return the status of the store at `root`.
 
     Raises:
-        RecordError: there is nothing of a study there, or its promise or budget cannot be read.
+        RecordError: there is nothing of a study there, or its promise or schedule cannot be read.
     """
     now_s = time.time() if now_s is None else now_s
     study = load_study(root)
@@ -79,14 +80,14 @@ def read_status(root: Path, now_s: float | None = None) -> StudyStatus:
     figures, unreadable = load_figures(root)
     if study is None and not marked and not figures and not unreadable:
         raise RecordError(f"no runs under '{root}'; give the folder of a study (it holds study.json or records/).")
-    budget = load_budget(root)
+    schedule = load_schedule(root)
     known = {one.run_id: one for one in figures}
     run_ids = [run.run_id for run in study.runs] if study is not None else sorted(marked.union(known))
     mine = [known[run_id] for run_id in run_ids if run_id in known]
     estimator = Estimator(Pool(THIS_STORE, mine, _newest_device(mine)))
     store = Store(root)
     planned = {run.run_id: run for run in study.runs} if study is not None else {}
-    to_come = _runs_to_come(study, mine)
+    to_come = _runs_to_come(study, mine, schedule.train_flops)
     runs = tuple(
         _describe_run(store, run_id, known.get(run_id), planned.get(run_id), to_come, estimator, run_id in marked)
         for run_id in run_ids
@@ -101,7 +102,7 @@ def read_status(root: Path, now_s: float | None = None) -> StudyStatus:
         runs=runs,
         counts=dict(counts),
         spent=add_up(mine, estimator.between_s),
-        budget=budget,
+        budget=schedule.budget,
         left_s=left_s,
         left_j=left_j,
         left_reason=reason,
@@ -140,10 +141,13 @@ def _describe_run(  # noqa: PLR0917 - called once, above
     )
 
 
-def _runs_to_come(study: StudyInfo | None, figures: Sequence[RunFigures]) -> dict[str, RunToCome]:
-    """Return what each planned run trains, from runs of the same sort that are finished: the promise has tokens alone.
+def _runs_to_come(
+    study: StudyInfo | None, figures: Sequence[RunFigures], train_flops: Mapping[str, float]
+) -> dict[str, RunToCome]:
+    """Return what each planned run trains, as the schedule says.
 
-    A trial trains all its tokens and a branch those after its fork; a run of another seed does the same work.
+    Where there is none it comes from finished runs of the same sort, since the promise has tokens alone: a trial trains
+    all of them and a branch those after its fork, and a run of another seed does the same work.
     """
     if study is None:
         return {}
@@ -158,7 +162,7 @@ def _runs_to_come(study: StudyInfo | None, figures: Sequence[RunFigures]) -> dic
                 per_token[run.arm, run.size, run.role] = one.train_flops / run.tokens
     found = {}
     for run in study.runs:
-        flops = done.get((run.arm, run.size, run.role, run.tokens))
+        flops = train_flops.get(run.run_id, done.get((run.arm, run.size, run.role, run.tokens)))
         if flops is None and (run.arm, run.size, run.role) in per_token:
             flops = per_token[run.arm, run.size, run.role] * run.tokens
         if flops is None and run.tokens == 0:

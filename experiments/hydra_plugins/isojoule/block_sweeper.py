@@ -30,7 +30,7 @@ from harness.core.errors import ConfigError
 from harness.core.store import Store
 from harness.run.outline import failed_record
 from harness.run.progress import StudyProgress
-from harness.run.study_budget import save_budget
+from harness.run.schedule_file import ScheduleFile, save_schedule
 
 
 class BlockSweeper(Sweeper):
@@ -61,7 +61,8 @@ class BlockSweeper(Sweeper):
         lock = _lock(store)
         try:
             promise_study(store, app, jobs, _command(arguments))
-            save_budget(store.root, build_budget(app.sweep))
+            flops = {job.run_id: job.train_flops for job in jobs}
+            save_schedule(store.root, ScheduleFile(budget=build_budget(app.sweep), train_flops=flops))
             self._follow(jobs, app, app.study)
         finally:
             lock.release()
