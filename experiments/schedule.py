@@ -75,6 +75,8 @@ class Schedule:
         """
         if self.stopped is not None:
             return "stop"
+        if job.run_id not in self._figures:  # another process may have made it meanwhile
+            self._read(job)
         if not self._is_wanted(job):
             return "skip"
         if self.state(job) == "running":

@@ -34,17 +34,39 @@ class RunToCome:
 class Estimate:
     """Seconds and joules that a run will take; ``None`` is unknown, for `reason`.
 
-    `source` says which finished runs they come from, `is_rough` that those were of other sizes or arms. `grade` is the
-    worst of the joules that the estimate rests on. An estimate is not a measurement.
+    They come from `num_runs` finished runs of `store`; `is_rough` says that those were of other sizes or arms. `grade`
+    is the worst of the joules that the estimate rests on. An estimate is not a measurement.
     """
 
     seconds: float | None = None
     joules: float | None = None
     grade: Grade | None = None
-    source: str | None = None
+    num_runs: int = 0
+    store: str | None = None
     is_rough: bool = False
     reason: str | None = None
     energy_reason: str | None = None
+
+    @property
+    def source(self) -> str | None:
+        """Return which finished runs the estimate comes from, in words; ``None`` where it is unknown."""
+        found = describe_sources([self])
+        return found[0][0] if found else None
+
+
+def describe_sources(estimates: Iterable[Estimate]) -> list[tuple[str, int]]:
+    """Return which finished runs `estimates` come from, in words, and how many come from each; unknown ones do not."""
+    groups: dict[tuple[str, bool], list[int]] = {}
+    for one in estimates:
+        if one.seconds is not None and one.store is not None:
+            groups.setdefault((one.store, one.is_rough), []).append(one.num_runs)
+    found = []
+    for (store, is_rough), counts in groups.items():
+        least, most = min(counts), max(counts)
+        number = f"{least}" if least == most else f"{least} to {most}"
+        rough = " of other sizes or arms (rough)" if is_rough else ""
+        found.append((f"{number} finished run{'' if most == 1 else 's'}{rough} of {store}", len(counts)))
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,13 +156,12 @@ class Estimator:
         joules = None
         if rates.rest_j is not None and (run.train_flops == 0 or rates.j_per_flop is not None):
             joules = run.train_flops * (rates.j_per_flop or 0.0) + rates.rest_j
-        plural = "s" if rates.num_runs > 1 else ""
-        sort = " of other sizes" if is_rough else ""
         return Estimate(
             seconds=seconds,
             joules=joules,
             grade=rates.grade if joules is not None else None,
-            source=f"{rates.num_runs} finished run{plural}{sort} of {pool.name}",
+            num_runs=rates.num_runs,
+            store=pool.name,
             is_rough=is_rough,
             energy_reason=None if joules is not None else "no energy was read in those runs",
         )

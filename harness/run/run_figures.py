@@ -22,8 +22,6 @@ from harness.sensors.overlap import domains_to_sum
 _LOOSE = ConfigDict(extra="ignore", allow_inf_nan=False)
 _Amount = Annotated[float, Field(ge=-1e30, le=1e30)]
 _TRAINING = "pretrain"
-# A failed run whose record seems to have been written later than this after its start was copied from elsewhere.
-_LONGEST_S = 30 * 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +47,8 @@ class RunFigures:
     `train_s`, `train_j` and `train_flops` are those of its training windows. `rest_s` is all other time from its first
     window's begin to its last window's end, `rest_j` the energy of all other windows. Joules count every device once
     and are ``None`` as soon as a window's are unknown, `energy_reason` says why. A failed run keeps no windows: its
-    `failed_s` lasts from its start to the writing of its record, and its work and energy are not known.
+    `failed_s` lasts from its start to its end, ``None`` where the record does not say when that was, and its work and
+    energy are not known.
     """
 
     run_id: str
@@ -105,7 +104,6 @@ def read_figures(path: Path) -> RunFigures:
     """
     try:
         record = _ADAPTER.validate_json(path.read_bytes())
-        written_s = path.stat().st_mtime
     except OSError as error:
         raise RecordError(f"{path.name} is not a readable run record: {error.strerror}") from error
     except ValidationError as error:
@@ -114,7 +112,7 @@ def read_figures(path: Path) -> RunFigures:
         raise RecordError(f"{path.name} is not a readable run record: {where}: {first['msg']}") from error
     if record.schema_version > SCHEMA_VERSION:
         raise RecordError(f"{path.name} has record schema {record.schema_version}, newer than this isojoule reads.")
-    return _to_figures(record, path.stem, written_s)
+    return _to_figures(record, path.stem)
 
 
 def total_time_s(spans: list[tuple[str, float, float]], *, resumed: bool) -> float:
@@ -190,16 +188,18 @@ class _Record:
     windows: tuple[_Window, ...] = ()
     findings: tuple[_Finding, ...] = ()
     error: str | None = None
+    ended_utc: str | None = None
 
 
 _ADAPTER: TypeAdapter[_Record] = TypeAdapter(_Record)
 
 
-def _to_figures(record: _Record, run_id: str, written_s: float) -> RunFigures:
+def _to_figures(record: _Record, run_id: str) -> RunFigures:
     started_s = parse_utc(record.started_utc)
+    ended_s = None if record.ended_utc is None else parse_utc(record.ended_utc)
     failed_s = None
-    if record.status == "failed" and started_s is not None and 0 <= written_s - started_s + 1 <= _LONGEST_S:
-        failed_s = max(0.0, written_s - started_s)
+    if record.status == "failed" and started_s is not None and ended_s is not None:
+        failed_s = max(0.0, ended_s - started_s)
     training = [window for window in record.windows if window.phase == _TRAINING]
     resting = [window for window in record.windows if window.phase != _TRAINING]
     resumed = any(finding.code == "resumed" for finding in record.findings)

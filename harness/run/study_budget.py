@@ -1,7 +1,7 @@
 """A budget for a whole study: seconds, joules or training FLOPs, after which it stops before the next run.
 
 Spent is what the records of the study's runs say, over all times it was started: seconds of every run (its windows and
-what lies between them; a failed run's from its start to its record) with the start of its process, joules of all
+what lies between them; a failed run's from its start to its end) with the start of its process, joules of all
 windows, every device once, and FLOPs of training, a trunk's once. Work that a killed process took with it, and energy
 and FLOPs of failed runs, stand in no record and are not in it. Runs side by side count each in full.
 """

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from harness.core.units import format_duration, format_si
+from harness.run.estimate import describe_sources
 from harness.run.study_budget import LIMITS, Spent, StudyBudget, format_limit
 from harness.run.study_plan import PlanRow, PlanSum, StudyPlan, count_states
 
@@ -106,10 +107,8 @@ def _sources(plan: StudyPlan) -> list[str]:
     estimates = [row.estimate for row in plan.rows if row.estimate is not None]
     lines = ["training FLOPs are exact, by formula; time and energy of finished runs are those of their windows;"]
     lines.append("~ is an estimate, never a measurement:")
-    sources = Counter((e.source, e.is_rough) for e in estimates if e.source is not None)
-    for (source, is_rough), count in sources.items():
-        rough = ", rough" if is_rough else ""
-        lines.append(f"  {_runs(count)} from {source} on {plan.device}{rough}")
+    sources = describe_sources(estimates)
+    lines.extend(f"  {_runs(count)} from {source}, on {plan.device}" for source, count in sources)
     reasons = Counter(e.reason for e in estimates if e.reason is not None)
     lines.extend(f"  {_runs(count)} unknown: {reason}" for reason, count in reasons.items())
     energies = Counter(e.energy_reason for e in estimates if e.seconds is not None and e.energy_reason is not None)

@@ -14,7 +14,7 @@ from pathlib import Path
 from harness.core.errors import RecordError
 from harness.core.store import Store
 from harness.core.study import PlannedRun, StudyInfo, load_study
-from harness.run.estimate import THIS_STORE, Estimate, Estimator, Pool, RunToCome
+from harness.run.estimate import THIS_STORE, Estimate, Estimator, Pool, RunToCome, describe_sources
 from harness.run.run_figures import DeviceKey, RunFigures, load_figures
 from harness.run.run_states import StartMark, State, find_state, list_markers, read_log_tail, read_mark
 from harness.run.schedule_file import load_schedule
@@ -107,7 +107,7 @@ def read_status(root: Path, now_s: float | None = None) -> StudyStatus:
         left_j=left_j,
         left_reason=reason,
         eta_s=None if left_s is None else left_s / max(1, counts["running"]),
-        sources=tuple(dict.fromkeys(r.estimate.source for r in runs if r.estimate is not None and r.estimate.source)),
+        sources=tuple(text for text, _ in describe_sources(r.estimate for r in runs if r.estimate is not None)),
         between_s=estimator.between_s,
         unreadable=tuple(unreadable),
         num_unplanned=len(figures) - len(mine),

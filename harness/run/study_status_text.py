@@ -27,7 +27,7 @@ def status_to_text(status: StudyStatus) -> str:
     lines += _list_state(status, "interrupted")
     lines += ["", f"spent  {_spent_to_text(status.spent)}", f"left   {_left_to_text(status)}"]
     if status.sources:
-        lines.append(f"       estimated from {'; '.join(status.sources)}, as if on the machine of the newest")
+        lines.append(f"       estimated from {'; '.join(status.sources)}")
     lines += budget_lines(status.budget, status.spent)
     if status.num_unplanned:
         lines.append(f"{status.num_unplanned} records are of runs that this study does not plan; they count nowhere")
@@ -101,8 +101,8 @@ def _spent_to_text(spent: Spent) -> str:
     parts = [format_duration(spent.seconds), energy, f"{format_si(spent.flops, 'FLOP')} of training"]
     text = f"{', '.join(parts)} in {_runs(spent.num_finished)}"
     if spent.num_failed:
-        untimed = f" ({_runs(spent.num_untimed)} without it)" if spent.num_untimed else ""
-        text += f"; {_runs(spent.num_failed, 'failed ')} in the time{untimed}, energy and FLOPs of those are unknown"
+        untimed = f" ({spent.num_untimed} of them not: their records do not say when they ended)"
+        text += f"; {_runs(spent.num_failed, 'failed ')} in the time alone{untimed if spent.num_untimed else ''}"
     if spent.unknown_joules:
         text += f"; energy of {_runs(len(spent.unknown_joules))} is unknown ({spent.energy_reason})"
     return text
