@@ -12,17 +12,14 @@ import hydra
 from harness.experiments.arguments import read_arguments
 from harness.experiments.compose import CONFIG_MODULE, CONFIG_NAME, compose_app
 from harness.experiments.job import ended, run_job
-from harness.experiments.preflight import check_before_run
-from harness.experiments.promise import build_budget
+from harness.experiments.preflight import check_before_run, check_budget
 from harness.experiments.schedule import choices, find_job_state, outcome
-from harness.experiments.schema import AppConfig
 from hydra.core.plugins import Plugins
 
-from harness.core.errors import EXIT_OK, EXIT_RUN_FAILED, EXIT_SWEEP_INCOMPLETE, ConfigError
+from harness.core.errors import EXIT_OK, EXIT_RUN_FAILED, EXIT_SWEEP_INCOMPLETE
 from harness.core.store import Store
 from harness.core.terminal import escape_controls
 from harness.run.run_states import STATES, State
-from harness.sensors.discover import open_sensors
 
 _NAMED = 3
 _OWN_FLAGS = ("--retry-failed", "--stop-at-first")
@@ -37,9 +34,9 @@ def launch(arguments: list[str]) -> int:
     typed = read_arguments(arguments)
     first = typed.first_choices()
     app = compose_app(first, typed.config_dir)
-    check_before_run(app, lambda more: compose_app([*first, *more], typed.config_dir))
     multirun = typed.multirun or bool(app.sweep.cells)
-    _check_budget(app, multirun=multirun)
+    check_budget(app, multirun=multirun)
+    check_before_run(app, lambda more: compose_app([*first, *more], typed.config_dir))
     _register_sweeper()
     choices.retry_failed, choices.stop_at_first = typed.retry_failed, typed.stop_at_first
     outcome.jobs, outcome.stopped = [], None
@@ -64,27 +61,6 @@ def launch(arguments: list[str]) -> int:
     if multirun:
         return _tell_unfinished(arguments, "this list")
     return EXIT_RUN_FAILED if failed else EXIT_OK
-
-
-def _check_budget(app: AppConfig, *, multirun: bool) -> None:
-    """Check that the budget of a study can be followed before its first run.
-
-    Raises:
-        ConfigError: a limit is not above 0, there is no study, or no sensor for joules.
-    """
-    budget = build_budget(app.sweep)
-    if budget and not multirun:
-        raise ConfigError("sweep.budget is for a whole study; a run by itself stops at train.budget.seconds and such.")
-    if budget.joules is None:
-        return
-    sensors = open_sensors(app.measure.sensor)
-    for sensor in sensors:
-        sensor.close()
-    if not sensors:
-        raise ConfigError(
-            "sweep.budget.joules cannot be followed: no energy sensor is readable here (isojoule doctor says why); "
-            "give sweep.budget.seconds or sweep.budget.flops instead."
-        )
 
 
 def _tell_unfinished(arguments: Sequence[str], where: str) -> int:

@@ -9,8 +9,7 @@ from collections.abc import Iterator, Sequence
 from harness.experiments.arguments import RunArguments
 from harness.experiments.combinations import has_comma_lists, plan_combinations
 from harness.experiments.compose import CONFIG_MODULE, CONFIG_NAME, compose_app, explain
-from harness.experiments.preflight import check_before_run
-from harness.experiments.promise import build_budget
+from harness.experiments.preflight import check_before_run, check_budget
 from harness.experiments.schedule import find_job_state, plan_estimates
 from harness.experiments.schema import AppConfig, register_schemas
 from harness.experiments.study import plan_study
@@ -36,12 +35,13 @@ def make_plan(typed: RunArguments) -> StudyPlan:
     """
     first = typed.first_choices()
     app = compose_app(first, typed.config_dir)
+    is_many = typed.multirun or bool(app.sweep.cells) or has_comma_lists(typed.overrides)
+    budget = check_budget(app, multirun=is_many)
     check_before_run(app, lambda more: compose_app([*first, *more], typed.config_dir))
     with _composer(typed.config_dir) as build:
         jobs = _list_jobs(build, typed.overrides, app)
     figures = _read_all(jobs)
     estimator = plan_estimates(jobs)
-    budget = build_budget(app.sweep)
     spent = add_up(figures.values(), estimator.between_s)
     rows = tuple(_build_row(index, job, figures.get(job.run_id), estimator) for index, job in enumerate(jobs))
     if typed.retry_failed:

@@ -28,7 +28,7 @@ def plan_to_text(plan: StudyPlan) -> str:
     if plan.budget:
         lines += ["", *budget_lines(plan.budget, plan.spent)]
         if plan.stop_reason is not None:
-            lines.append(f"stops before {plan.stops_before}: {plan.stop_reason}")
+            lines.append(f"by these estimates it stops before {plan.stops_before}: by then {plan.stop_reason}")
     return "\n".join(lines)
 
 
