@@ -301,7 +301,8 @@ class RunRecord:
     `routing` is the load on held-out text; `training_routing` that over the whole path's training, trunk included. It,
     and `batches`, are ``None`` in records that were written before they were kept; a finding says so where a run went
     on from a checkpoint without loads. `ended_utc` is kept of failed runs, whose windows are gone. `peak_bytes_per_s`
-    is the memory bandwidth that bytes a second are held against (MBU). `model_source` belongs to models that were not trained here, `serving` to servers.
+    is the memory bandwidth that bytes a second are held against (MBU). `model_source` belongs to models that were not
+    trained here, `serving` to servers.
     """
 
     __pydantic_config__ = _STRICT

@@ -91,14 +91,16 @@ class Pool:
         self.num_elsewhere = 0
         self._by_cell: dict[tuple[str, str], list[RunFigures]] = {}
         self._rates: dict[tuple[tuple[str, str] | None, bool], _Rates | None] = {}
-        self._starts: list[tuple[float, float]] = []
+        self._starts: list[tuple[float, float | None]] = []
         self._between: tuple[int, float | None] = (-1, None)
         for one in figures:
             self.add(one)
 
     def add(self, one: RunFigures) -> None:
-        """Take one more run; failed ones and those of another device say nothing."""
+        """Take one more run; those of another device say nothing, and failed ones only that they lay between others."""
         if one.status != "finished":
+            if one.started_s is not None:
+                self._starts.append((one.started_s, None))
             return
         if one.device != self.device:
             self.num_elsewhere += 1
@@ -113,8 +115,12 @@ class Pool:
     def between_s(self) -> float | None:
         """Return the median time between the end of a run and the start of the next, ``None`` before there are two."""
         if self._between[0] != len(self._starts):
-            starts = sorted(self._starts)
-            gaps = [later - begin - took for (begin, took), (later, _) in itertools.pairwise(starts)]
+            pairs = itertools.pairwise(sorted(self._starts, key=lambda start: start[0]))
+            gaps = [
+                later - begin - took
+                for (begin, took), (later, next_took) in pairs
+                if took is not None and next_took is not None
+            ]
             # a label has whole seconds; runs side by side overlap and say nothing
             fitting = [max(0.0, gap) for gap in gaps if -1.0 <= gap <= MAX_BETWEEN_S]
             self._between = (len(self._starts), statistics.median(fitting) if fitting else None)

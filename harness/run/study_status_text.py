@@ -73,9 +73,10 @@ def _list_state(status: StudyStatus, state: State) -> list[str]:
 
 def _describe(run: RunStatus, now_s: float) -> list[str]:
     if run.state == "failed":
-        first = (run.error or "no reason is recorded").strip().splitlines()[0]
+        error = run.error or "no reason is recorded"
         # a death notice quotes the end of the log already
-        return [first, *(f"| {line}" for line in run.log_tail)]
+        log = [line for line in run.log_tail if line.strip() not in error]
+        return [error.strip().splitlines()[0], *(f"| {line}" for line in log)]
     mark = run.mark
     if mark is None:
         return []

@@ -47,6 +47,13 @@ def test_what_lies_between_two_runs_is_measured_and_added_and_a_pause_is_not() -
     assert estimator.estimate(RUN).seconds == pytest.approx(5e11 * S_PER_FLOP + REST_S + 4.0)
 
 
+def test_a_failed_run_between_two_others_is_not_taken_for_the_start_of_a_process() -> None:
+    took = 1e11 * S_PER_FLOP + REST_S
+    first, last = make_figures("a", started_s=0.0), make_figures("c", started_s=took + 100.0)
+    failed = make_figures("b", status="failed", started_s=took + 4.0, failed_s=90.0)
+    assert _estimator(first, failed, last).between_s is None
+
+
 def test_a_trunk_tells_the_rate_of_a_branch_but_not_what_its_evaluation_takes() -> None:
     trunk = make_figures("t", role="trunk", rest_s=1.0)
     assert _estimator(trunk).estimate(RUN).seconds is None

@@ -79,6 +79,13 @@ def test_text_says_who_runs_where_it_failed_what_was_spent_and_what_is_left(stor
     assert "--retry-failed" in text
 
 
+def test_a_log_that_the_error_quotes_is_not_shown_twice(store: Store) -> None:
+    store.log_path("failed").write_text("Traceback\nthe worker was killed by SIGKILL\n")
+    text = status_to_text(read_status(store.root))
+    assert text.count("the worker was killed by SIGKILL") == 1
+    assert "| Traceback" in text
+
+
 def test_json_holds_every_run_and_names_estimates_so(store: Store) -> None:
     found = json.loads(json.dumps(status_to_json(read_status(store.root)), allow_nan=False))
     assert [run["run_id"] for run in found["runs"]] == IDS
