@@ -47,7 +47,7 @@ class StudyStatus:
 
     `left_s` and `left_j` are estimates of all that is not done; ``None``, for `left_reason`, where one of those runs
     has none. `eta_s` shares the time among the runs that go on side by side. `num_unplanned` records are no part of the
-    study and count nowhere.
+    study and count nowhere. In a tuning study a failed run may be a trial that diverged, which is an answer.
     """
 
     root: Path
@@ -66,6 +66,7 @@ class StudyStatus:
     between_s: float | None
     unreadable: tuple[str, ...] = ()
     num_unplanned: int = 0
+    is_tuning: bool = False
 
 
 def read_status(root: Path, now_s: float | None = None) -> StudyStatus:
@@ -111,6 +112,7 @@ def read_status(root: Path, now_s: float | None = None) -> StudyStatus:
         between_s=estimator.between_s,
         unreadable=tuple(unreadable),
         num_unplanned=len(figures) - len(mine),
+        is_tuning=study is not None and study.purpose == "tuning",
     )
 
 

@@ -138,7 +138,8 @@ def _hints(status: StudyStatus) -> list[str]:
     if status.counts.get("running", 0) == 0 and any(run.estimate is not None for run in status.runs):
         hints.append("the command that began it goes on with what is left")
     if status.counts.get("failed"):
-        hints.append("failed runs are made again with: isojoule run --retry-failed, and the rest of that command")
+        but = ", but for trials that diverged, which is an answer" if status.is_tuning else ""
+        hints.append(f"failed runs are made again{but}: isojoule run --retry-failed, and the rest of that command")
     return ["", *hints] if hints else []
 
 
