@@ -1,8 +1,9 @@
-"""A worker asked to stop leaves a checkpoint and no record; what goes on from it is the undisturbed run to the digit."""
+"""A worker asked to stop leaves a checkpoint and no record; going on from it is the undisturbed run to the digit."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import random
 import signal
 from pathlib import Path
@@ -14,6 +15,7 @@ from harness.core.records import RunRecord
 from harness.core.store import Store
 from harness.run import stop
 from harness.run.pretrain import Pretrainer
+from harness.train import loop
 from harness.train.checkpoint import list_checkpoints
 from tests.unit.run.tiny import DENSE, MOE, run_here, tiny_run
 
@@ -46,8 +48,6 @@ def essence(record: RunRecord) -> tuple[object, ...]:
 
 def _signal_after(monkeypatch: pytest.MonkeyPatch, step: int, number: int) -> None:
     """Send this process a real signal while the step after `step` is trained."""
-    import harness.train.loop as loop
-
     train_step = loop._train_step
 
     def and_signal(state, plan):
@@ -82,8 +82,9 @@ def test_stopped_at_random_steps_and_resumed_equals_the_undisturbed_run(
     resumed = run_here(config, store)
     assert essence(resumed) == essence(whole)
     windows = resumed.windows_of("pretrain")
+    edges = [0, *(step + 1 for step in seen), 40]
     assert [w.work.amount for w in windows if w.work] == [
-        64 * (later - sooner) for sooner, later in zip([0, *(s + 1 for s in seen)], [*(s + 1 for s in seen), 40])
+        64 * (later - sooner) for sooner, later in itertools.pairwise(edges)
     ], "each stretch of training is a window of its own, none is lost"
     assert resumed.path is not None
     assert resumed.path.duration_s == pytest.approx(sum(window.duration_s for window in windows))
@@ -94,10 +95,15 @@ def test_outside_training_a_request_ends_at_once_and_deferred_it_waits() -> None
         signal.raise_signal(signal.SIGTERM)
     stop._asked.clear()
     reached = []
-    with pytest.raises(stop.StopRun), stop.deferred():
-        signal.raise_signal(signal.SIGTERM)
-        signal.raise_signal(signal.SIGTERM)  # a terminal and the parent: one request
-        reached.append(stop.requested())
+
+    def ask_twice() -> None:
+        with stop.deferred():
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)  # a terminal and the parent: one request
+            reached.append(stop.requested())
+
+    with pytest.raises(stop.StopRun):
+        ask_twice()
     assert reached == [signal.SIGTERM]
 
 
@@ -189,5 +195,3 @@ def test_a_budget_that_had_ended_training_still_does_after_a_stop(
 
 def _budget(trunk, tokens: int):
     return dataclasses.replace(trunk.train.budget, tokens=tokens)
-
-
