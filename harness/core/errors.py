@@ -39,6 +39,27 @@ class RunFailedError(HarnessError):
     exit_code = EXIT_RUN_FAILED
 
 
+class RunTakenError(HarnessError):
+    """A run that another process, here or on another host, is working on: it is passed over."""
+
+    exit_code = EXIT_RUN_FAILED
+
+
+class DeviceBusyError(HarnessError):
+    """A device on which another measured run is under way, and ``lock=fail``."""
+
+    exit_code = EXIT_RUN_FAILED
+
+
+class RunInterruptedError(HarnessError):
+    """A run that was stopped by a signal before its end and can go on; the exit code is the shell's for that signal."""
+
+    def __init__(self, text: str, number: int) -> None:
+        super().__init__(text)
+        self.number = number
+        self.exit_code = 128 + number
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the known word nearest to `word`, or an empty string."""
     nearest = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)

@@ -1,7 +1,7 @@
 """Hydra sweeper of isojoule: trunks and branches in shuffled blocks; finished runs are skipped, failed ones passed by.
 
-Comma lists without cells give single runs, shuffled too. Any Hydra launcher carries the jobs; on this machine each job
-is launched by itself, so that the display and the next decision see its record.
+Comma lists without cells give single runs, shuffled too. Any Hydra launcher carries the jobs: in turn on this machine, in
+waves elsewhere (`harness.experiments.waves`).
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import shutil
 from collections.abc import Sequence
 from typing import Any
 
-from filelock import FileLock, Timeout
 from harness.experiments.inference import hide_places
-from harness.experiments.job import build_job, show_on
+from harness.experiments.job import build_job, ended, show_on
+from harness.experiments.launchers import register_launchers
 from harness.experiments.study import StudyJob, is_settled, plan_study, promise_study, trunk_is_needed
+from harness.experiments.waves import Decision, LaunchedRun, launch_wave, run_in_waves, runs_at_once
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
@@ -26,6 +27,8 @@ from omegaconf import DictConfig
 from harness.core.clock import utc_label
 from harness.core.config import is_inference
 from harness.core.errors import ConfigError
+from harness.core.markers import owner_state
+from harness.core.records import RunRecord
 from harness.core.store import Store
 from harness.run.outline import failed_record
 from harness.run.progress import StudyProgress
@@ -44,18 +47,18 @@ class BlockSweeper(Sweeper):
         """Take what Hydra hands over and make the configured launcher."""
         self.config = config
         self.hydra_context = hydra_context
+        register_launchers(config)
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the study that `arguments` describe."""
-        if _has_comma_lists(arguments, self.hydra_context):
+        if _has_comma_lists(arguments, self.hydra_context) or not self.config.sweep.cells:
             self._sweep_singles(arguments)
             return
         jobs, app = plan_study(self._compose, arguments)
         store = Store(app.store)
-        lock = _lock(store)
         try:
             promise_study(store, app, jobs, " ".join(("isojoule run -m", *map(hide_places, arguments))))
             with StudyProgress(app.study, len(jobs), sum(job.weight for job in jobs)) as display:
@@ -63,25 +66,44 @@ class BlockSweeper(Sweeper):
                 self._run_all(jobs, store, display)
         finally:
             show_on(None)
-            lock.release()
 
     def _run_all(self, jobs: Sequence[StudyJob], store: Store, display: StudyProgress) -> None:
-        for index, job in enumerate(jobs):
-            branches = [other for other in jobs if other.trunk_id == job.run_id]
+        branches = {job.run_id: [other for other in jobs if other.trunk_id == job.run_id] for job in jobs}
+        places = {job.run_id: place for place, job in enumerate(jobs)}
+        at_once = runs_at_once(self.launcher)
+
+        def decide(job: StudyJob, ahead: set[str]) -> Decision:
+            if owner_state(store.marker_path(job.run_id)) == "alive" or job.trunk_id in ahead:
+                return "wait"
             is_trial = job.config.role == "single" and not is_inference(job.config)
             settled = is_settled(store, job.run_id, is_trial=is_trial)
-            needed = trunk_is_needed(store, job, branches) if branches else not settled
-            if not needed:
+            if not (trunk_is_needed(store, job, branches[job.run_id]) if branches[job.run_id] else not settled):
                 display.skip(job.weight)
-            elif job.trunk_id is not None and not store.is_finished(job.trunk_id):
+                self._drop_checkpoints(jobs, job, store)
+                return "done"
+            if job.trunk_id is None or store.is_finished(job.trunk_id):
+                return "run"
+            if store.record_path(job.trunk_id).exists():  # without one it was interrupted, and can go on
                 text = f"its trunk {job.trunk_id} failed; see that record"
                 record = failed_record(job.config, job.run_id, utc_label(), text)
                 store.write_failure(record)
                 display.end(record, 0.0)
-            else:
-                display.begin(job.run_id, job.weight)
-                self.launcher.launch([list(job.overrides)], initial_job_idx=index)
-            self._drop_checkpoints(jobs, job, store)
+            return "done"
+
+        def launch(wave: list[StudyJob]) -> list[StudyJob]:
+            runs = [LaunchedRun(job.run_id, job.overrides, job.config, store) for job in wave]
+
+            def end(record: RunRecord, seconds: float) -> None:
+                display.begin(record.run_id, jobs[places[record.run_id]].weight)
+                display.end(record, seconds)
+
+            display.begin(wave[0].run_id if len(wave) == 1 else f"{len(wave)} runs at once", wave[0].weight)
+            taken = launch_wave(self.launcher, runs, places[wave[0].run_id], end if at_once else None)
+            for job in wave:
+                self._drop_checkpoints(jobs, job, store)
+            return [jobs[places[run.run_id]] for run in taken]
+
+        run_in_waves(jobs, decide, launch, at_once=at_once)
 
     def _drop_checkpoints(self, jobs: Sequence[StudyJob], job: StudyJob, store: Store) -> None:
         """Remove checkpoints that no run to come needs: those of a finished run, a trunk's after its last branch."""
@@ -97,7 +119,8 @@ class BlockSweeper(Sweeper):
         random.Random(len(batch)).shuffle(batch)
         if any(job.config.role != "single" for job in (build_job(self._compose(item)) for item in batch[:1])):
             raise ConfigError("comma lists make single runs; this experiment lists cells of its own (sweep.cells).")
-        todo, seen = [], set()
+        todo: list[LaunchedRun] = []
+        seen = set()
         for overrides in batch:
             job = build_job(self._compose(overrides))
             if job.store.record_path(job.run_id) in seen:
@@ -107,27 +130,31 @@ class BlockSweeper(Sweeper):
                 )
             seen.add(job.store.record_path(job.run_id))
             if not job.store.is_finished(job.run_id):
-                todo.append(overrides)
+                todo.append(LaunchedRun(job.run_id, tuple(overrides), job.config, job.store))
+        at_once = runs_at_once(self.launcher)
         with StudyProgress("sweep", len(todo), len(todo)) as display:
             show_on(display)
-            for index, overrides in enumerate(todo):
-                display.begin(" ".join(overrides[-2:]), 1)
-                self.launcher.launch([overrides], initial_job_idx=index)
+
+            def decide(run: LaunchedRun, _: set[str]) -> Decision:
+                if owner_state(run.store.marker_path(run.run_id)) == "alive":
+                    return "wait"
+                return "done" if run.store.is_finished(run.run_id) else "run"
+
+            def launch(wave: list[LaunchedRun]) -> list[LaunchedRun]:
+                def end(record: RunRecord, seconds: float) -> None:
+                    ended.append(record)
+                    display.begin(record.run_id, 1)
+                    display.end(record, seconds)
+
+                display.begin(" ".join(wave[0].overrides[-2:]) if len(wave) == 1 else f"{len(wave)} runs at once", 1)
+                return launch_wave(self.launcher, wave, todo.index(wave[0]), end if at_once else None)
+
+            run_in_waves(todo, decide, launch, at_once=at_once)
         show_on(None)
 
     def _compose(self, overrides: Sequence[str]) -> DictConfig:
         composed: DictConfig = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
         return composed
-
-
-def _lock(store: Store) -> FileLock:
-    store.root.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(store.root / ".lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise ConfigError(f"another isojoule is running the study in '{store.root}'; wait for it or stop it.") from None
-    return lock
 
 
 def _parse(arguments: Sequence[str], context: HydraContext) -> list[Any]:
