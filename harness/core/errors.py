@@ -9,6 +9,8 @@ EXIT_OK = 0
 EXIT_RUN_FAILED = 1
 EXIT_USER_MISTAKE = 2
 EXIT_SWEEP_INCOMPLETE = 3
+# Of a worker alone: its device is in use and it was not to wait (sysexits.h, EX_TEMPFAIL); nothing was written.
+EXIT_DEVICE_BUSY = 75
 
 
 class HarnessError(Exception):

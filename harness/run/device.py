@@ -14,6 +14,8 @@ import torch
 
 from harness.core.config import RunConfig
 from harness.core.errors import ConfigError
+from harness.core.model_config import HuggingFaceConfig
+from harness.run.device_lock import CPU, name_gpu
 
 DETERMINISM_CPU = (
     "cpu: fixed seeds, stateless data order, deterministic kernels, fixed number of threads; "
@@ -41,6 +43,21 @@ def resolve_device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ConfigError(f"device '{name}' is not there ({torch.cuda.device_count()} GPUs seen); use device=auto.")
     return device
+
+
+def lock_names(config: RunConfig) -> list[str]:
+    """Return the names of the device locks that a run holds: the CPU's, or those of its GPUs.
+
+    Raises:
+        ConfigError: the device is not there.
+    """
+    device = torch.device("cpu") if config.task.mode == "server" else resolve_device(config.device)
+    if device.type == "cpu":
+        return [CPU]
+    is_spread = isinstance(config.model, HuggingFaceConfig) and bool(config.model.device_map)
+    one = torch.cuda.current_device() if device.index is None else device.index
+    indices = range(torch.cuda.device_count()) if is_spread else (one,)
+    return [name_gpu(str(torch.cuda.get_device_properties(index).uuid)) for index in indices]
 
 
 def prepare_device(config: RunConfig) -> torch.device:

@@ -18,10 +18,12 @@ from harness.core.records import RunRecord
 from harness.core.store import Store
 from harness.data import Dataset, prepare_data
 from harness.data.batches import num_epochs
-from harness.measure import Meter, check_idle_drift, measure_idle
+from harness.measure import check_idle_drift, measure_idle
 from harness.models import count_params
 from harness.run.answering import Asked, build_asked
 from harness.run.batches import describe_batches, find_parts, fit_batch, fit_windows
+from harness.run.conditions import add_conditions
+from harness.run.contention import WatchedMeter
 from harness.run.device import autocast_dtype, prepare_device
 from harness.run.environment import describe_environment
 from harness.run.identity import identify_run
@@ -54,7 +56,7 @@ def execute(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
     asked = Asked() if config.role == "trunk" else build_asked(config.task, data.test_documents, data.tokenizer.encode)
     outcome = Outcome()
     samples = store.samples_dir(run_id)
-    with Meter(config.measure, folder=samples) as meter:
+    with WatchedMeter(config.measure, folder=samples) as meter:
         outcome.windows.append(measure_idle(meter, config.measure.idle_s, "idle_before").to_record())
         emit({"event": "phase", "phase": "model"})
         # The configuration as written stays the identity; the model itself learns the vocabulary from the tokenizer.
@@ -84,36 +86,38 @@ def execute(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
         outcome.windows.append(after.to_record())
         outcome.findings.extend(check_idle_drift(resident, after))
         sensors = tuple(meter.sensors)
-        outcome.findings.extend(meter.findings)
+        outcome.findings.extend([*meter.findings, *meter.cpu_use.find_contention(is_cpu=device.type == "cpu")])
         trace = meter.trace() if config.measure.trace else None
     speed = _train_speed(training)
     bandwidth = bandwidth_of(device) if asked != Asked() else None
     epochs = num_epochs(training.path.tokens, data.train)
     add_findings(outcome, flops, epochs)
-    record = dataclasses.replace(
-        begin_record(config, run_id, config_hash, started),
-        environment=environment,
-        sensors=sensors,
-        data=data.info,
-        params=params,
-        flops=flops,
-        path=training.path,
-        windows=tuple(outcome.windows),
-        quality=tuple(outcome.quality),
-        routing=outcome.routing,
-        training_routing=outcome.training_routing,
-        loss_curve=_loss_curve(training, _train_bytes_per_token(data)),
-        epochs=epochs,
-        train_flops_per_s=speed,
-        mfu=None if speed is None else speed / peak.flops_per_s,
-        peak_flops_per_s=peak.flops_per_s,
-        peak_source=peak.source,
-        peak_bytes_per_s=None if bandwidth is None else bandwidth.bytes_per_s,
-        peak_bytes_source=None if bandwidth is None else bandwidth.source,
-        batches=describe_batches(fit, config.train.precision, device, outcome.eval_batch_size),
-        task_routing=tuple(outcome.task_routing),
-        expert_coverage=tuple(outcome.expert_coverage),
-        findings=tuple(outcome.findings),
+    record = add_conditions(
+        dataclasses.replace(
+            begin_record(config, run_id, config_hash, started),
+            environment=environment,
+            sensors=sensors,
+            data=data.info,
+            params=params,
+            flops=flops,
+            path=training.path,
+            windows=tuple(outcome.windows),
+            quality=tuple(outcome.quality),
+            routing=outcome.routing,
+            training_routing=outcome.training_routing,
+            loss_curve=_loss_curve(training, _train_bytes_per_token(data)),
+            epochs=epochs,
+            train_flops_per_s=speed,
+            mfu=None if speed is None else speed / peak.flops_per_s,
+            peak_flops_per_s=peak.flops_per_s,
+            peak_source=peak.source,
+            peak_bytes_per_s=None if bandwidth is None else bandwidth.bytes_per_s,
+            peak_bytes_source=None if bandwidth is None else bandwidth.source,
+            batches=describe_batches(fit, config.train.precision, device, outcome.eval_batch_size),
+            task_routing=tuple(outcome.task_routing),
+            expert_coverage=tuple(outcome.expert_coverage),
+            findings=tuple(outcome.findings),
+        )
     )
     if config.save_model and config.role != "trunk":
         keep_model(model, config, data, store.model_dir(run_id))

@@ -1,7 +1,8 @@
 """Checkpoints: safetensors for tensors, JSON for the rest, no pickle; whole or not there.
 
 A checkpoint is a folder ``step-<n>/`` with ``tensors.safetensors`` (weights, router biases, Adam moments) and
-``state.json`` (the model's configuration among it), which is written last: a folder without it is not a checkpoint.
+``state.json`` (the model's configuration and hashes among it), which is written last: a folder without it is not a
+checkpoint, and one whose hashes do not hold is damaged (`find_damage`) and not used.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import dataclasses
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +25,11 @@ from harness.core.model_config import ModelConfig
 from harness.core.store import write_text_atomically
 from harness.models.folder import StoredModel
 from harness.models.shards import ShardReader
+from harness.train.integrity import STATE as _STATE
+from harness.train.integrity import TENSORS as _TENSORS
+from harness.train.integrity import find_damage, seal_state
 from harness.train.load import LoadCount
 from harness.train.loop import TrainState
-
-_TENSORS, _STATE = "tensors.safetensors", "state.json"
 
 
 def checkpoint_path(root: Path, step: int) -> Path:
@@ -55,9 +58,10 @@ def save_checkpoint(root: Path, state: TrainState, extra: dict[str, Any]) -> Pat
         "load": None if state.load is None else _load_to_json(state.load),
         "micro_batch_size": state.micro.size if state.micro is not None else None,
         "model": dataclasses.asdict(state.model.config),
+        "pending": [float(loss) for loss in state.pending],
         "extra": extra,
     }
-    write_text_atomically(path / _STATE, json.dumps(saved))
+    write_text_atomically(path / _STATE, json.dumps(seal_state(saved, path / _TENSORS)))
     return path
 
 
@@ -65,9 +69,12 @@ def load_checkpoint(path: Path, state: TrainState) -> dict[str, Any]:
     """Fill `state` from the checkpoint at `path`; return what was saved as `extra`.
 
     Raises:
-        RunFailedError: there is no whole checkpoint there, or it is of another model.
+        RunFailedError: there is no whole checkpoint there, it is damaged, or it is of another model.
     """
     try:
+        damage = find_damage(path)
+        if damage is not None:
+            raise RunFailedError(f"checkpoint '{path.name}' of '{path.parent.name}' cannot be used: {damage}.")
         saved = json.loads((path / _STATE).read_text())
         tensors = load_file(path / _TENSORS)
         weights = {name[len("model.") :]: value for name, value in tensors.items() if name.startswith("model.")}
@@ -88,6 +95,7 @@ def load_checkpoint(path: Path, state: TrainState) -> dict[str, Any]:
     device = state.model.embedding.weight.device
     state.expert_rows = None if rows is None else torch.tensor(rows, device=device)
     state.load = _load_from_json(saved["load"], device) if saved.get("load") is not None else None
+    state.pending = [torch.tensor(loss, device=device) for loss in saved.get("pending", ())]
     if state.micro is not None and saved.get("micro_batch_size") is not None:
         state.micro.keep_to(saved["micro_batch_size"])
     extra: dict[str, Any] = saved["extra"]
@@ -122,14 +130,48 @@ def is_checkpoint(path: Path) -> bool:
 
 def latest_checkpoint(root: Path) -> Path | None:
     """Return the newest whole checkpoint under `root`, or ``None``."""
-    whole = [path for path in sorted(root.glob("step-*")) if is_checkpoint(path)]
+    whole = list_checkpoints(root)
     return whole[-1] if whole else None
 
 
-def drop_checkpoints(root: Path, keep_steps: set[int]) -> None:
-    """Remove the checkpoints under `root` whose step is not in `keep_steps`."""
+def list_checkpoints(root: Path) -> list[Path]:
+    """Return the whole checkpoints under `root`, oldest first; their hashes are not looked at."""
+    return [path for path in sorted(root.glob("step-*")) if is_checkpoint(path)]
+
+
+def step_of(path: Path) -> int:
+    """Return the step of a checkpoint's folder."""
+    return int(path.name.removeprefix("step-"))
+
+
+def find_last_good(root: Path, needed_steps: Sequence[int] = ()) -> tuple[Path | None, list[str]]:
+    """Return the newest good checkpoint under `root`, and a line for each damaged one, which is removed.
+
+    It lies before the first of `needed_steps` that has none, so that going on from it makes that one.
+
+    Raises:
+        OSError: a file that is there cannot be read.
+    """
+    good, damaged = [], []
+    for path in list_checkpoints(root):
+        damage = find_damage(path)
+        if damage is None:
+            good.append(path)
+        else:
+            damaged.append(f"checkpoint '{path.name}' is damaged: {damage}")
+            shutil.rmtree(path, ignore_errors=True)
+    steps = {step_of(path) for path in good}
+    first_missing = min((step for step in needed_steps if step not in steps), default=None)
+    usable = [path for path in good if first_missing is None or step_of(path) < first_missing]
+    return (usable[-1] if usable else None), damaged
+
+
+def drop_checkpoints(root: Path, keep_steps: set[int], newest: int = 0) -> None:
+    """Remove the checkpoints under `root` whose step is not in `keep_steps` and that are not among the `newest`."""
+    steps = [step_of(path) for path in list_checkpoints(root)]
+    keep_steps = {*keep_steps, *steps[max(0, len(steps) - newest) :]}
     for path in sorted(root.glob("step-*")):
-        if int(path.name.removeprefix("step-")) not in keep_steps:
+        if step_of(path) not in keep_steps:
             shutil.rmtree(path, ignore_errors=True)
 
 
