@@ -9,44 +9,21 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal
 
+from harness.experiments.study_job import StudyJob
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 
 from harness.core.clock import utc_label
-from harness.core.config import RunConfig
 from harness.core.errors import ConfigError, RecordError, RunInterruptedError, RunTakenError
 from harness.core.markers import BEAT_S, DEAD_AFTER_S, owner_state
 from harness.core.records import RunRecord
-from harness.core.store import Store
 from harness.run.outline import failed_record
 
 POLL_S = 5.0
-Decision = Literal["run", "wait", "done"]
-
-
-class Planned(Protocol):
-    """A run of a plan."""
-
-    @property
-    def run_id(self) -> str:
-        """What the run is called."""
-
-
-PlannedT = TypeVar("PlannedT", bound=Planned)
-
-
-@dataclass(frozen=True, slots=True)
-class LaunchedRun:
-    """One run as a launcher takes it, and where its record will stand."""
-
-    run_id: str
-    overrides: tuple[str, ...]
-    config: RunConfig
-    store: Store
+Decision = Literal["run", "wait", "done", "stop"]
 
 
 def runs_at_once(launcher: Launcher) -> bool:
@@ -55,9 +32,9 @@ def runs_at_once(launcher: Launcher) -> bool:
 
 
 def run_in_waves(
-    jobs: Sequence[PlannedT],
-    decide: Callable[[PlannedT, set[str]], Decision],
-    launch: Callable[[list[PlannedT]], list[PlannedT]],
+    jobs: Sequence[StudyJob],
+    decide: Callable[[StudyJob, set[str]], Decision],
+    launch: Callable[[list[StudyJob]], list[StudyJob]],
     *,
     at_once: bool,
     poll_s: float = POLL_S,
@@ -65,16 +42,19 @@ def run_in_waves(
     """Launch `jobs` in their order, each alone, or `at_once` all that can go, until none is left.
 
     `decide` gets a job and the ids of the runs that are not settled yet, among them every trunk that is still to come
-    or is under way; ``wait`` brings the job back later. `launch` returns the jobs that must be looked at again, since
-    somebody else works on them.
+    or is under way. ``wait`` brings the job back later, ``stop`` ends it all after the wave so far. `launch` returns
+    the jobs that must be looked at again, since somebody else works on them.
     """
-    left = list(jobs)
-    while left:
+    left, stopped = list(jobs), False
+    while left and not stopped:
         ahead = {job.run_id for job in left}
-        wave: list[PlannedT] = []
-        later: list[PlannedT] = []
+        wave: list[StudyJob] = []
+        later: list[StudyJob] = []
         for job in left:
             decision = decide(job, ahead)
+            stopped = decision == "stop"
+            if stopped:
+                break
             if decision == "wait":
                 later.append(job)
             elif decision == "run" and at_once:
@@ -88,16 +68,16 @@ def run_in_waves(
         waits_for_others = len(later) == len(left)
         again = {job.run_id for job in later}
         left = [job for job in left if job.run_id in again]
-        if waits_for_others:
+        if waits_for_others and not stopped:
             time.sleep(poll_s)
 
 
 def launch_wave(
     launcher: Launcher,
-    runs: Sequence[LaunchedRun],
+    runs: Sequence[StudyJob],
     first_index: int,
     on_record: Callable[[RunRecord, float], None] | None = None,
-) -> list[LaunchedRun]:
+) -> list[StudyJob]:
     """Hand `runs` to `launcher`, wait for their ends, and return those that somebody else works on.
 
     Whatever the launcher raises, a run has the record that it wrote. A run without one, of which the launcher says that
@@ -121,7 +101,7 @@ def launch_wave(
     return elsewhere
 
 
-def _launch(launcher: Launcher, runs: Sequence[LaunchedRun], first_index: int) -> list[str | None]:
+def _launch(launcher: Launcher, runs: Sequence[StudyJob], first_index: int) -> list[str | None]:
     """Return for each run why it ended without finishing its job, ``None`` where the job came back."""
     try:
         returned: Sequence[Any] = launcher.launch([list(run.overrides) for run in runs], initial_job_idx=first_index)
@@ -152,7 +132,7 @@ def _describe(error: object) -> str:
     return f"the launcher said: {text}"
 
 
-def _is_abandoned(run: LaunchedRun, before: tuple[int, int] | None) -> bool:
+def _is_abandoned(run: StudyJob, before: tuple[int, int] | None) -> bool:
     """Return whether nobody works on `run` any more; on another host its owner seems to live for a while after it died.
 
     An owner that beats on is somebody else: this run's own job has ended.
@@ -168,7 +148,7 @@ def _is_abandoned(run: LaunchedRun, before: tuple[int, int] | None) -> bool:
     return False
 
 
-def _fingerprint(run: LaunchedRun) -> tuple[int, int] | None:
+def _fingerprint(run: StudyJob) -> tuple[int, int] | None:
     """Return what changes when the record of `run` is written, ``None`` where there is none."""
     try:
         status = run.store.record_path(run.run_id).stat()
@@ -182,7 +162,7 @@ class _Watch:
 
     def __init__(
         self,
-        runs: Sequence[LaunchedRun],
+        runs: Sequence[StudyJob],
         before: dict[str, tuple[int, int] | None],
         on_record: Callable[[RunRecord, float], None] | None,
     ) -> None:
