@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import dataclasses
 import re
+import warnings
 from typing import Any
 
 from harness.experiments.inference import name_size
+from harness.experiments.launchers import EXTRA_OF_CONFIG, missing_extra
 from harness.experiments.schema import AppConfig, register_schemas
 from hydra import compose, initialize_config_module
 from hydra.errors import HydraException, MissingConfigException
@@ -19,6 +21,8 @@ from harness.core.errors import ConfigError, did_you_mean
 
 CONFIG_MODULE = "harness.conf"
 CONFIG_NAME = "run"
+# Hydra's own Ray plugin, where it is installed, has a configuration of this name too.
+warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/ray' is validated against ConfigStore schema")
 
 
 def compose_app(overrides: list[str], config_dir: str | None = None) -> AppConfig:
@@ -68,6 +72,8 @@ def explain(error: Exception) -> str:
     if missing:
         options = re.findall(r"^\t(\S+)$", text, flags=re.MULTILINE)
         group, _, name = missing.group(1).rpartition("/")
+        if group == "hydra/launcher" and name in EXTRA_OF_CONFIG:
+            return missing_extra(EXTRA_OF_CONFIG[name])
         return f"no '{name}' in group '{group}'; known: {', '.join(options)}.{did_you_mean(name, options)}"
     full_key = re.search(r"full_key: (\S+)", text)
     override = re.search(r"Could not override '([^']+)'", text)

@@ -14,7 +14,7 @@ PLUGIN = "hydra_plugins.isojoule"
 # Hydra's scan passes modules over whose names begin with an underscore: these are made known when they are asked for.
 _MODULES = {f"{PLUGIN}._slurm": ("submitit", "slurm"), f"{PLUGIN}._ray": ("ray", "ray")}
 # A configuration of Hydra's submitit plugin that ours builds on: missing means that the extra is.
-EXTRA_OF_CONFIG = {"submitit_slurm": "slurm", "submitit_local": "slurm", "ray": "ray"}
+EXTRA_OF_CONFIG = {"submitit_slurm": "slurm", "submitit_local": "slurm"}
 
 
 def register_launchers(config: DictConfig) -> None:

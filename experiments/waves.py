@@ -1,7 +1,7 @@
 """Runs of a study that go at once: one by one on this machine, in waves where a launcher has room for several.
 
-A wave is everything that can start now: runs without a trunk, and branches whose trunk is finished. Two commands, on one
-host or several, may work on one study: a run that has an owner elsewhere is passed over and looked at again later.
+A wave is everything that can start now: runs without a trunk, and branches whose trunk is finished. Two commands, on
+one host or several, may work on one study: a run that has an owner elsewhere is passed over and looked at again later.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
 """Hydra launcher on Ray: joins a cluster or starts one here; a job is one task with its GPUs, tried once.
 
 Hydra's own Ray plugin declares boto3 and cloudpickle<3, raises at the first dead worker while the others run on, and
-lets Ray try a killed task again; this one does neither. Its settings have the same names (``ray.init``, ``ray.remote``).
+lets Ray try a killed task again; this one does none of that. Settings have the same names: ``init``, ``remote``.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -36,7 +37,7 @@ class RayLauncher(RemoteLauncherParts, Launcher):
         if not ray.is_initialized():
             os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
             try:
-                ray.init(**self._init)
+                ray.init(**{"logging_level": logging.WARNING, **self._init})
             except (ConnectionError, ValueError) as error:
                 first = str(error).splitlines()[0]
                 raise ConfigError(

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import psutil
+from harness.experiments.job import build_job
 from harness.experiments.schema import register_schemas
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-from harness.core.errors import HarnessError, RunInterruptedError, RunTakenError
+from harness.core.clock import utc_label
+from harness.core.errors import HarnessError, RecordError, RunInterruptedError, RunTakenError
 
 # A worker that is told to stop checkpoints at its next step boundary; steps of large models take a while.
 STOP_TIMEOUT_S = 600.0
@@ -33,6 +35,7 @@ class RemoteJob:
     overrides: tuple[str, ...]
     index: int
     folder: str
+    submitted_utc: str
     singletons: Any
 
     def __call__(self) -> str | None:
@@ -48,6 +51,8 @@ class RemoteJob:
         composed = self.hydra_context.config_loader.load_sweep_config(self.config, list(self.overrides))
         with open_dict(composed):
             composed.hydra.job.id = composed.hydra.job.num = self.index
+        if self._was_made_meanwhile(composed):
+            return None
         done = run_job(
             hydra_context=self.hydra_context,
             task_function=self.task_function,
@@ -63,6 +68,15 @@ class RemoteJob:
         if isinstance(error, RunTakenError):
             return None
         return str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
+
+    def _was_made_meanwhile(self, composed: DictConfig) -> bool:
+        """Return whether the run was begun and ended elsewhere, while this job waited in its queue."""
+        run = build_job(composed)
+        try:
+            record = run.store.load_record(run.run_id)
+        except RecordError:
+            return False
+        return record is not None and record.started_utc >= self.submitted_utc
 
 
 class RemoteLauncherParts:
@@ -88,6 +102,7 @@ class RemoteLauncherParts:
                 overrides=tuple(overrides),
                 index=initial_job_idx + place,
                 folder=os.getcwd(),  # noqa: PTH109 - as the user sees it, links and all
+                submitted_utc=utc_label(),
                 singletons=Singleton.get_state(),
             )
             for place, overrides in enumerate(job_overrides)

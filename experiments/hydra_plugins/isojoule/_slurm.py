@@ -17,7 +17,7 @@ from hydra.plugins.launcher import Launcher
 from hydra_plugins.isojoule._remote import RemoteJob, RemoteLauncherParts, build_return, stop_workers
 from omegaconf import OmegaConf
 
-from harness.core.errors import RunInterruptedError
+from harness.core.errors import ConfigError, RunInterruptedError
 
 _POLL_S = 2.0
 _QUEUE_POLL_S = 10.0
@@ -74,13 +74,27 @@ class _SubmititLauncher(RemoteLauncherParts, Launcher):
         ends: list[str | None] = []
         size = self._num_at_once(len(jobs))
         for part in (jobs[start : start + size] for start in range(0, len(jobs), size)):
-            submitted = self._build_executor().submit_array([Resumable(job) for job in part])
+            submitted = self._submit(part)
             try:
                 ends.extend(self._wait(submitted))
             except BaseException:
                 self._cancel(submitted)
                 raise
         return [build_return(job, words) for job, words in zip(jobs, ends, strict=True)]
+
+    def _submit(self, jobs: Sequence[RemoteJob]) -> Sequence[Any]:
+        """Submit the jobs.
+
+        Raises:
+            ConfigError: nothing was submitted, for the reason that the scheduler gives.
+        """
+        try:
+            submitted: Sequence[Any] = self._build_executor().submit_array([Resumable(job) for job in jobs])
+        except (RuntimeError, OSError, NameError, ValueError, subprocess.SubprocessError) as error:
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            why = next((line for line in reversed(lines) if "error" in line.lower()), lines[-1] if lines else "")
+            raise ConfigError(f"nothing was submitted to {self.cluster}: {why}") from error
+        return submitted
 
     def _num_at_once(self, num_jobs: int) -> int:
         """Return how many jobs are submitted together; Slurm itself keeps to `array_parallelism`."""

@@ -1,7 +1,7 @@
 """Hydra sweeper of isojoule: trunks and branches in shuffled blocks; finished runs are skipped, failed ones passed by.
 
 Comma lists without cells give single runs, shuffled too. Any Hydra launcher carries the jobs: in turn on this machine,
-in waves elsewhere (`harness.experiments.waves`). Several commands may work on one study: a run is claimed by its marker.
+in waves elsewhere (`harness.experiments.waves`). Several commands may share one study: a run is claimed by its marker.
 """
 
 from __future__ import annotations
