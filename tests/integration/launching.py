@@ -112,7 +112,7 @@ def wait_until_it_trains(store: Store, part: str) -> psutil.Process:
     """Wait until a worker of a run whose id holds `part` trains; return it."""
     wait_for("a sampler", lambda: list(store.root.glob(f"samples/*{part}*/*")))
     (worker,) = wait_for("a worker", lambda: workers_of(store, part))
-    time.sleep(4.0)  # the idle window, the model; training takes longer
+    time.sleep(3.0)  # the idle window, the model; training takes longer
     return worker
 
 

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.skipif(
     os.environ.get(CLUSTERS_VARIABLE) != "1", reason=f"starts Slurm and Ray: {CLUSTERS_VARIABLE}=1 asks for it"
 )
 SCRIPTS = Path(__file__).resolve().parents[1] / "slurm"
-LONG = 409_600  # tokens of a trunk that trains long enough to be stopped in the middle
+LONG = 204_800  # tokens of a trunk that trains long enough to be stopped in the middle
 SLURM = ("hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1", "hydra.launcher.timeout_min=30")
 RAY_PORT = 6399
 

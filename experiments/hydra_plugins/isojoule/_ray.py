@@ -24,7 +24,7 @@ class RayLauncher(RemoteLauncherParts, Launcher):
 
     def __init__(self, ray: DictConfig) -> None:
         self._init: dict[str, Any] = _plain(ray.init)
-        self._remote: dict[str, Any] = _plain(ray.remote)
+        self.options = {**_plain(ray.remote), "max_retries": 0}
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run the jobs and return how each ended.
@@ -44,7 +44,7 @@ class RayLauncher(RemoteLauncherParts, Launcher):
                     f"no Ray cluster at address '{self._init.get('address')}' ({first}); start one with "
                     "ray start --head, or use hydra/launcher=ray_local."
                 ) from error
-        task = ray.remote(**{**self._remote, "max_retries": 0})(_run)
+        task = ray.remote(**self.options)(_run)
         jobs = self.build_jobs(job_overrides, initial_job_idx)
         pending = [task.options(name=f"isojoule_{job.index}").remote(job) for job in jobs]
         return [build_return(job, _wait_for(ray, reference)) for job, reference in zip(jobs, pending, strict=True)]
