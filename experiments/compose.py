@@ -68,12 +68,13 @@ def to_run_config(app: AppConfig) -> RunConfig:
 def explain(error: Exception) -> str:
     """Return one line for an error of Hydra or OmegaConf: what is wrong, and the nearest word that is known."""
     text = str(error)
+    launcher = re.search(r"Could not (?:find|load) 'hydra/launcher/(\w+)'", text)
+    if launcher and launcher.group(1) in EXTRA_OF_CONFIG:
+        return missing_extra(EXTRA_OF_CONFIG[launcher.group(1)])
     missing = re.search(r"Could not find '([^']+)'", text) if isinstance(error, MissingConfigException) else None
     if missing:
         options = re.findall(r"^\t(\S+)$", text, flags=re.MULTILINE)
         group, _, name = missing.group(1).rpartition("/")
-        if group == "hydra/launcher" and name in EXTRA_OF_CONFIG:
-            return missing_extra(EXTRA_OF_CONFIG[name])
         return f"no '{name}' in group '{group}'; known: {', '.join(options)}.{did_you_mean(name, options)}"
     full_key = re.search(r"full_key: (\S+)", text)
     override = re.search(r"Could not override '([^']+)'", text)
