@@ -38,7 +38,8 @@ def launch(arguments: list[str]) -> int:
     first = typed.first_choices()
     app = compose_app(first, typed.config_dir)
     check_before_run(app, lambda more: compose_app([*first, *more], typed.config_dir))
-    multirun = typed.multirun or bool(app.sweep.cells)
+    is_launched = any(override.startswith("hydra/launcher=") for override in typed.overrides)
+    multirun = typed.multirun or bool(app.sweep.cells) or is_launched
     _check_budget(app, multirun=multirun)
     _register_sweeper()
     choices.retry_failed, choices.stop_at_first = typed.retry_failed, typed.stop_at_first

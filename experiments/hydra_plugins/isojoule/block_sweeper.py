@@ -54,7 +54,8 @@ class BlockSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the study that `arguments` describe."""
-        if has_comma_lists(arguments, self.hydra_context.config_loader):
+        is_one_job = not self.config.sweep.cells and runs_at_once(self.launcher)
+        if is_one_job or has_comma_lists(arguments, self.hydra_context.config_loader):
             jobs = plan_combinations(self._compose, arguments, self.hydra_context.config_loader)
             self._follow(jobs, to_app_config(self._compose(jobs[0].overrides)), "sweep")
             return
