@@ -34,7 +34,8 @@ def launch(arguments: list[str]) -> int:
     typed = read_arguments(arguments)
     first = typed.first_choices()
     app = compose_app(first, typed.config_dir)
-    multirun = typed.multirun or bool(app.sweep.cells)
+    is_launched = any(override.startswith("hydra/launcher=") for override in typed.overrides)
+    multirun = typed.multirun or bool(app.sweep.cells) or is_launched
     check_budget(app, multirun=multirun)
     check_before_run(app, lambda more: compose_app([*first, *more], typed.config_dir))
     _register_sweeper()
