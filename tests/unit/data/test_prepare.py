@@ -15,8 +15,9 @@ import pytest
 
 from harness.core.config import DataConfig
 from harness.core.errors import DataError
-from harness.data import Dataset, prepare, prepare_data
-from harness.data.prepare import cache_root, split_of
+from harness.data import Dataset, build, prepare, prepare_data
+from harness.data.prepare import cache_root
+from harness.data.sources import split_of
 
 WORDS = [f"word{i:03d}" for i in range(400)]
 
@@ -146,6 +147,10 @@ def _flip_a_byte(path: Path) -> None:
     path.write_bytes(content)
 
 
+def _cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-2])
+
+
 def _raise_a_number(path: Path) -> None:
     manifest = json.loads(path.read_text())
     manifest["contents"]["info"]["train_bytes"] += 1
@@ -155,7 +160,8 @@ def _raise_a_number(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "damage"),
     [
-        ("train.npy", _flip_a_byte),
+        ("train-00000.bin", _flip_a_byte),
+        ("train-00000.bin", _cut_short),
         ("test.json", _flip_a_byte),
         ("tokenizer.json", Path.unlink),
         ("manifest.json", _raise_a_number),
@@ -174,7 +180,7 @@ def test_a_damaged_cache_is_rebuilt(corpus: DataConfig, name: str, damage: Calla
 def test_nothing_half_written_is_left(corpus: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     """A build that dies while writing leaves no entry; the next call builds it."""
     with monkeypatch.context() as patch:
-        patch.setattr(prepare, "_file_hash", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(build, "save_manifest", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             prepare_data(corpus)
     assert not [path for path in (cache_root() / "corpora").iterdir() if path.is_dir() and path.name[0] != "."]
@@ -201,7 +207,10 @@ def test_processes_that_start_together_build_once(corpus: DataConfig) -> None:
         ("validation_fraction", 0.0, "must both be above 0"),
         ("near_duplicate_similarity", 0.3, r"give 0\.5 to 1, or 0"),
         ("max_bytes", -1, r"data\.max_bytes is -1"),
-        ("tokenizer", "word", "it is byte or bpe"),
+        ("max_documents", -1, r"data\.max_documents is -1"),
+        ("num_workers", -1, r"give 1 or more"),
+        ("verify", "never", r"it is stamp .* or full"),
+        ("tokenizer", "word", "it is byte, bpe or file"),
         ("vocab_size", 1024, r"data\.tokenizer=bpe"),
     ],
 )
