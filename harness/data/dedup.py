@@ -1,4 +1,4 @@
-"""Near-duplicate documents, removed before the split: copies on both sides would reward memory, that is total parameters.
+"""Near-duplicate documents, removed before the split: copies on both sides would reward memory: total parameters.
 
 MinHash over word shingles proposes pairs (Broder, 1997), exact Jaccard similarity decides. Only hashes of signatures
 stay in memory, about 200 bytes a document; the texts of proposed pairs are read again.

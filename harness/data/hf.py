@@ -138,6 +138,7 @@ def _open_rows(config: DataConfig, place: Path | None, split: str) -> Any:
     if readers[0] == "text":
         options["sample_by"] = "document"
     if place.is_file():
+        _require_train(split)
         return datasets.load_dataset(readers[0], data_files={split: str(place)}, **options)
     return datasets.load_dataset(readers[0], data_dir=str(place), **options)
 
@@ -155,10 +156,15 @@ def _suffix(path: Path) -> str:
     return Path(name).suffix.lower()
 
 
+def _require_train(split: str) -> None:
+    """Refuse the name of a split where there is one lot of rows only, which goes as ``train``."""
+    if split != "train":
+        raise DataError(f"the data set has no splits, so none is called '{split}'; leave the split's name out.")
+
+
 def _from_disk(saved: Any, split: str) -> Any:
     if not isinstance(saved, dict):  # one data set, saved by itself
-        if split != "train":
-            raise DataError(f"the saved data set has no splits, so none is called '{split}'; leave the split out.")
+        _require_train(split)
         return saved
     if split not in saved:
         raise DataError(f"the saved data set has no split '{split}' but {', '.join(map(repr, saved))}.")

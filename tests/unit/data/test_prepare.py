@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import random
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,26 +17,14 @@ from harness.core.errors import DataError
 from harness.data import Dataset, build, prepare, prepare_data
 from harness.data.prepare import cache_root
 from harness.data.sources import split_of
-
-WORDS = [f"word{i:03d}" for i in range(400)]
-
-
-def _text(seed: int, num_words: int = 400) -> str:
-    rng = random.Random(seed)
-    return "\n".join(" ".join(rng.choices(WORDS, k=8)) for _ in range(num_words // 8)) + "\n"
+from tests.unit.data.words import write_corpus
 
 
 @pytest.fixture
 def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataConfig:
     """Eighty files of about 2.8 kB of random words, and a cache of its own."""
     monkeypatch.setenv("ISOJOULE_CACHE", str(tmp_path / "cache"))
-    for index in range(80):
-        path = tmp_path / "text" / f"{index % 4}" / f"{index:02d}.txt"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(_text(index))
-    return DataConfig(
-        corpus="text_files", globs=[f"{tmp_path}/text/**/*.txt"], validation_fraction=0.2, test_fraction=0.2
-    )
+    return write_corpus(tmp_path)
 
 
 def _cache_folder() -> Path:
