@@ -40,6 +40,11 @@ class FileTokenizer:
         core.encode_special_tokens = True
         known = core.get_vocab(with_added_tokens=True)
         if not any(name in known for name in _SEPARATORS):
+            if max(known.values(), default=-1) + 1 != len(known):  # the library would give an id that is taken
+                raise DataError(
+                    "the tokenizer of data.tokenizer_path has ids left out and no end of a document "
+                    f"({', '.join(_SEPARATORS)}); add one of these to it as a special token."
+                )
             core.add_special_tokens([SEPARATOR_NAME])
             known = core.get_vocab(with_added_tokens=True)
         self._core = core
