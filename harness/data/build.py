@@ -22,7 +22,7 @@ from harness.core.errors import DataError
 from harness.core.records import DataInfo
 from harness.core.store import write_text_atomically
 from harness.data import dedup
-from harness.data.documents import SPLITS, Document, StoredDocuments, hash_name, store_documents
+from harness.data.documents import SPLITS, Document, StoredDocuments, are_stored, hash_name, store_documents
 from harness.data.file_tokenizer import read_tokenizer, require_lossless
 from harness.data.manifest import MANIFEST_NAME, STAMP_NAME, save_manifest
 from harness.data.mixture import iterate_exercise_documents, mix_hash
@@ -61,7 +61,8 @@ def build_corpus(config: DataConfig, source: Source, folder: Path) -> None:
     forget_open()  # what an earlier build in this process left open lay under the same names
     folder.mkdir(parents=True, exist_ok=True)
     stored = folder / "documents"
-    if not stored.exists():
+    if not are_stored(stored):
+        shutil.rmtree(stored, ignore_errors=True)
         with ProgressOf("reading the corpus", source.num_bytes) as progress:
             store_documents(progress.count(source.read(), _size_of), stored)
     text = _choose(config, folder, stored)
@@ -86,7 +87,8 @@ def _choose(config: DataConfig, folder: Path, stored: Path) -> _Text:
     if not config.kinds:
         return _Text((stored,), documents, kept, sha256, len(kept), len(removed))
     exercises = folder / "exercises"
-    if not exercises.exists():
+    if not are_stored(exercises):
+        shutil.rmtree(exercises, ignore_errors=True)
         train = kept[documents.split[kept] == SPLITS.index("train")]
         made = iterate_exercise_documents(config, int(documents.text_bytes[train].sum()) + len(train))
         store_documents((Document(name, text, "train") for name, text in made), exercises)

@@ -1,7 +1,7 @@
 """Near-duplicate documents, removed before the split: copies on both sides would reward memory: total parameters.
 
 MinHash over word shingles proposes pairs (Broder, 1997), exact Jaccard similarity decides. Only hashes of signatures
-stay in memory, about 200 bytes a document; the texts of proposed pairs are read again.
+stay in memory; the texts of proposed pairs are read again.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from functools import lru_cache
 
 import numpy as np
 
-# The memory of their hashes, and of comparing them, is about 4 GB.
-MAX_DOCUMENTS = 10_000_000
+# Each takes 200 bytes of memory, one that shares a band with another about 3 kB: 1 to 15 GB.
+MAX_DOCUMENTS = 5_000_000
 NUM_BANDS, _ROWS_PER_BAND = 24, 3
 _SHINGLE_WORDS = 5
 _PRIME = (1 << 31) - 1

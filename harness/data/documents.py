@@ -6,8 +6,10 @@ Of each document 41 bytes stay in memory; its name and text stand in one file.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import uuid
+import zipfile
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -80,6 +82,14 @@ class StoredDocuments:
         return file, int(self._start[number]), int(self._name_bytes[number])
 
 
+def are_stored(folder: Path) -> bool:
+    """Return whether `folder` holds documents, all of them: a machine that lost its power may leave a part."""
+    try:
+        return (folder / "text.bin").stat().st_size == int(_load_index(folder)["num_bytes"])
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return False
+
+
 def store_documents(documents: Iterable[Document | None], folder: Path) -> None:
     """Write `documents`, each with its split, to `folder`, whole or not at all; ``None`` is one that was skipped.
 
@@ -111,8 +121,10 @@ def _write(documents: Iterable[Document | None], folder: Path) -> None:
             for column, value in zip(columns.values(), values, strict=True):
                 column.append(value)
             position += len(name) + len(text)
+        file.flush()
+        os.fsync(file.fileno())
     index: dict[str, Any] = {name: np.array(column) for name, column in columns.items()}
-    np.savez(folder / "index.npz", num_skipped=num_skipped, **index)
+    np.savez(folder / "index.npz", num_skipped=num_skipped, num_bytes=position, **index)
 
 
 def _load_index(folder: Path) -> dict[str, np.ndarray]:

@@ -97,13 +97,20 @@ def read_tokenizer(config: DataConfig) -> FileTokenizer:
     """Return the tokenizer at `config.tokenizer_path`.
 
     Raises:
-        DataError: it is not there or no tokenizer.
+        DataError: it is not there, no tokenizer, or has another vocabulary than the configuration says.
     """
     path = find_tokenizer(config)
     try:
-        return FileTokenizer(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"data.tokenizer_path '{path}' cannot be read; give a tokenizer.json.") from error
+    tokenizer = FileTokenizer(text)
+    if config.vocab_size != tokenizer.vocab_size:
+        raise DataError(
+            f"data.vocab_size is {config.vocab_size}, but the tokenizer of data.tokenizer_path has "
+            f"{tokenizer.vocab_size}; give data.vocab_size={tokenizer.vocab_size}."
+        )
+    return tokenizer
 
 
 def require_lossless(num_token_bytes: int, num_text_bytes: int) -> None:

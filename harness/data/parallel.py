@@ -11,10 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import Self, TypeVar
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from typing import Any, Self, TypeVar
 
 from harness.core.errors import DataError
 
@@ -77,7 +74,7 @@ class ProgressOf:
     def __init__(self, label: str, total: int) -> None:
         self._label, self._total, self._done = label, total, 0
         self._began = self._said = time.monotonic()
-        self._bar: Progress | None = None
+        self._bar: Any = None
 
     def __enter__(self) -> Self:
         return self
@@ -102,10 +99,7 @@ class ProgressOf:
     def _show(self, now: float) -> None:
         if sys.stderr.isatty() and self._total:
             if self._bar is None:
-                columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
-                self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
-                self._bar.add_task(self._label, total=self._total)
-                self._bar.start()
+                self._bar = _start_bar(self._label, self._total)
             self._bar.update(self._bar.task_ids[0], completed=self._done)
         elif self._said == self._began or now - self._said > _LINE_EVERY_S:
             self._said = now
@@ -115,6 +109,16 @@ class ProgressOf:
                 else (f"{self._done / 1e6:.0f} MB")
             )
             print(f"{self._label}: {share} after {now - self._began:.0f} s", file=sys.stderr, flush=True)
+
+
+def _start_bar(label: str, total: int) -> Any:
+    from rich.console import Console  # noqa: PLC0415 - not needed by a run whose corpus is there
+    from rich.progress import Progress  # noqa: PLC0415
+
+    bar = Progress(console=Console(stderr=True), transient=True)
+    bar.add_task(label, total=total)
+    bar.start()
+    return bar
 
 
 def _end_with_parent() -> None:

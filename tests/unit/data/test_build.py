@@ -175,6 +175,21 @@ def test_a_file_that_vanishes_while_a_corpus_is_read_is_counted(corpus: DataConf
     assert stamps != source.stamps
 
 
+@pytest.mark.parametrize("damage", ["text.bin", "index.npz", "gone"])
+def test_text_that_a_power_cut_left_in_part_is_read_again(corpus: DataConfig, tmp_path: Path, damage: str) -> None:
+    """A build goes on only from documents that are all there."""
+    from harness.data.documents import are_stored, store_documents
+
+    folder = tmp_path / "documents"
+    store_documents(open_source(corpus).read(), folder)
+    assert are_stored(folder)
+    if damage == "gone":
+        (folder / "text.bin").unlink()
+    else:
+        (folder / damage).write_bytes((folder / damage).read_bytes()[:-30])
+    assert not are_stored(folder)
+
+
 def test_a_limit_of_documents_draws_without_regard_to_splits(corpus: DataConfig) -> None:
     """Thirty of eighty files, some of them in each split."""
     info = prepare_data(dataclasses.replace(corpus, max_documents=30)).info

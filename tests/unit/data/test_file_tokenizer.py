@@ -86,12 +86,12 @@ def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataConfig:
     monkeypatch.setenv("ISOJOULE_CACHE", str(tmp_path / "cache"))
     path = tmp_path / "tokenizer.json"
     path.write_text(_byte_level().to_str())
-    return dataclasses.replace(write_corpus(tmp_path), tokenizer="file", tokenizer_path=str(path))
+    return dataclasses.replace(write_corpus(tmp_path), tokenizer="file", vocab_size=501, tokenizer_path=str(path))
 
 
 def test_a_corpus_is_cut_by_the_file(corpus: DataConfig, tmp_path: Path) -> None:
     """Its bytes are those that any tokenizer gives, and a folder with the file does as well."""
-    plain = prepare_data(dataclasses.replace(corpus, tokenizer="byte"))
+    plain = prepare_data(dataclasses.replace(corpus, tokenizer="byte", vocab_size=256))
     data = prepare_data(corpus)
     assert data.info.sha256 == plain.info.sha256
     assert (data.info.train_bytes, data.info.validation_bytes) == (plain.info.train_bytes, plain.info.validation_bytes)
@@ -107,7 +107,9 @@ def test_a_vocabulary_above_65536_takes_four_bytes(corpus: DataConfig, tmp_path:
     moved = {token: index if index % 2 else index + 151_000 for token, index in vocab.items()}
     described["model"]["vocab"] = {**moved, "</s>": 151_935}
     (tmp_path / "tokenizer.json").write_text(json.dumps(described))
-    data = prepare_data(corpus)
+    with pytest.raises(DataError, match=r"give data\.vocab_size=151936"):
+        prepare_data(corpus)
+    data = prepare_data(dataclasses.replace(corpus, vocab_size=151_936))
     assert data.info.vocab_size == 151_936
     assert data.train.dtype == np.uint32
     assert int(data.train.max()) > 151_000
@@ -126,7 +128,7 @@ def test_the_file_is_part_of_a_run_and_its_folder_is_not(corpus: DataConfig, tmp
     assert hash_config(RunConfig(data=corpus), "x", 1) == hash_config(RunConfig(data=moved), "x", 1)
     assert config_without_places(RunConfig(data=moved))["data"]["tokenizer_path"] == "tokenizer.json"
     Path(moved.tokenizer_path).write_text(_byte_level(400).to_str())
-    third = prepare_data(moved)
+    third = prepare_data(dataclasses.replace(moved, vocab_size=401))
     assert third.info.sha256 == first.info.sha256
     assert third.identity_sha256 != first.identity_sha256
 
@@ -176,6 +178,7 @@ def test_a_tokenizer_that_loses_text_is_refused(corpus: DataConfig, tmp_path: Pa
     core = tokenizers.Tokenizer(models.WordLevel({"[UNK]": 0, "word001": 1}, unk_token="[UNK]"))  # noqa: S106
     core.pre_tokenizer = pre_tokenizers.Split(Regex(r"\s+"), "removed")
     (tmp_path / "tokenizer.json").write_text(core.to_str())
+    corpus = dataclasses.replace(corpus, vocab_size=3)
     with pytest.raises(DataError, match="bits per byte would be wrong; give one that keeps the text"):
         prepare_data(corpus)
 
