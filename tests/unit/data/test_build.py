@@ -15,8 +15,9 @@ import numpy as np
 import psutil
 import pytest
 
-from harness.core.config import DataConfig
+from harness.core.config import DataConfig, RunConfig
 from harness.core.errors import DataError
+from harness.core.run_id import hash_config
 from harness.data import Dataset, build, dedup, parallel, prepare_data, sources, tokenise
 from harness.data.prepare import cache_root
 from harness.data.sources import open_source
@@ -245,3 +246,15 @@ def test_progress_is_lines_in_a_log_and_silent_at_first(
         progress.step(None, 1_000_000)
         progress.step(None, 1_000_000)
     assert capsys.readouterr().err == "tokenising: 25% of 4 MB after 0 s\n"
+
+
+def test_how_a_corpus_is_read_is_no_part_of_a_run(corpus: DataConfig) -> None:
+    """Processes, streaming and checks leave id and cache as they are; a limit or another revision does not."""
+    same = dataclasses.replace(corpus, num_workers=7, streaming=False, verify="full")
+    assert hash_config(RunConfig(data=same), "x", 1) == hash_config(RunConfig(data=corpus), "x", 1)
+    prepare_data(corpus)
+    prepare_data(same)
+    assert len(list((cache_root() / "corpora").iterdir())) == 1
+    for changes in ({"max_documents": 5}, {"revision": "abc"}, {"name": "a/b"}, {"test_split": "test"}):
+        other = dataclasses.replace(corpus, **changes)
+        assert hash_config(RunConfig(data=other), "x", 1) != hash_config(RunConfig(data=corpus), "x", 1)
