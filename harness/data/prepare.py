@@ -137,21 +137,22 @@ def _build_once(config: DataConfig, source: Source, folder: Path) -> Dataset | N
     over, with what it had done. Were there two builders all the same, both would make the same files.
     """
     marker = folder.with_name(f".{folder.name}.building.json")
+    is_told = False
     while not claim_marker(marker, {"corpus": folder.name}):
         while owner_state(marker) == "alive":
+            if not is_told:
+                print(f"another process builds the corpus {folder.name}; waiting for it", file=sys.stderr, flush=True)
+                is_told = True
             time.sleep(_WAIT_S)
     try:
-        built = _load(folder, config)
-        if built is None:
-            with _beating(marker):
-                _build(config, source, folder)
+        with _beating(marker):
             built = _load(folder, config)
-        return built
+            return built if built is not None else _build(config, source, folder)
     finally:
         marker.unlink(missing_ok=True)
 
 
-def _build(config: DataConfig, source: Source, folder: Path) -> None:
+def _build(config: DataConfig, source: Source, folder: Path) -> Dataset | None:
     _remove_abandoned(folder.parent)
     is_damaged = folder.exists()
     work = folder.with_name(f".{folder.name}.building")
@@ -161,11 +162,16 @@ def _build(config: DataConfig, source: Source, folder: Path) -> None:
         if is_damaged:
             raise DataError(f"the corpus in '{folder}' is damaged and cannot be built again: {error}") from error
         raise
-    old = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.old")
-    if is_damaged:
-        folder.rename(old)
+    except OSError:
+        built = _load(folder, config)  # a second builder, taken for dead while it slept, was done before
+        if built is None:
+            raise
+        return built
+    if folder.exists():
+        folder.rename(folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.old"))
     work.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+    _remove_abandoned(folder.parent)
+    return _load(folder, config)
 
 
 def _load(folder: Path, config: DataConfig) -> Dataset | None:
@@ -207,7 +213,9 @@ def _beating(marker: Path) -> Iterator[None]:
 
 
 def _remove_abandoned(corpora: Path) -> None:
-    """Remove builds that nobody went on with for a week: their sources have changed, and they hold all the text."""
+    """Remove corpora that were replaced, and builds that nobody went on with for a week: their sources have changed."""
+    for old in corpora.glob(".*.old"):
+        shutil.rmtree(old, ignore_errors=True)
     for work in corpora.glob(".*.building"):
         with contextlib.suppress(OSError):
             touched = max((path.stat().st_mtime for path in work.iterdir()), default=work.stat().st_mtime)

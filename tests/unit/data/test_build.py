@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import pytest
 from harness.core.config import DataConfig, RunConfig
 from harness.core.errors import DataError
 from harness.core.run_id import hash_config
-from harness.data import Dataset, build, dedup, parallel, prepare_data, sources, tokenise
+from harness.data import Dataset, build, dedup, parallel, prepare, prepare_data, sources, tokenise
 from harness.data.prepare import cache_root
 from harness.data.sources import open_source
 from tests.unit.data.words import write_corpus
@@ -225,6 +226,21 @@ def test_builds_that_nobody_went_on_with_are_removed(corpus: DataConfig) -> None
         os.utime(work / "part", (time.time() - age_s,) * 2)
     prepare_data(corpus)
     assert [path.name for path in corpora.glob(".*")] == [".new.building"]
+
+
+def test_a_build_that_another_one_overtook_takes_what_is_there(
+    corpus: DataConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder is moved away under a builder that was taken for dead: it loads the finished corpus."""
+    expected = _build_apart(corpus, tmp_path / "first", monkeypatch)
+    monkeypatch.setenv("ISOJOULE_CACHE", str(tmp_path / "second"))
+
+    def overtaken(_config: DataConfig, _source: object, work: Path) -> None:
+        shutil.copytree(tmp_path / "first" / "corpora", work.parent, dirs_exist_ok=True)
+        raise FileNotFoundError(work)
+
+    monkeypatch.setattr(prepare, "build_corpus", overtaken)
+    _assert_same(prepare_data(corpus), expected)
 
 
 def test_a_dead_worker_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
