@@ -52,7 +52,7 @@ def execute(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
     environment = describe_environment(device)
     emit({"event": "phase", "phase": "data"})
     data = prepare_data(config.data)
-    run_id, config_hash = identify_run(config, data.info.sha256)
+    run_id, config_hash = identify_run(config, data.identity_sha256)
     asked = Asked() if config.role == "trunk" else build_asked(config.task, data.test_documents, data.tokenizer.encode)
     outcome = Outcome()
     samples = store.samples_dir(run_id)
