@@ -14,6 +14,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from harness.core.errors import RecordError
 from harness.core.inference import ModelSource, Regime, ServingStats
+from harness.core.parallel import ParallelInfo
 from harness.core.routing import ExpertCoverage, RoutingStats, TaskRouting
 
 SCHEMA_VERSION = 3
@@ -301,7 +302,8 @@ class RunRecord:
     `routing` is the load on held-out text; `training_routing` that over the whole path's training, trunk included. It,
     and `batches`, are ``None`` in records that were written before they were kept; a finding says so where a run went
     on from a checkpoint without loads. `peak_bytes_per_s` is the memory bandwidth that bytes a second are held against
-    (MBU). `model_source` belongs to models that were not trained here, `serving` to servers.
+    (MBU). `model_source` belongs to models that were not trained here, `serving` to servers, `parallel` to runs of
+    several processes: their energy, rates, peaks and FLOPs are sums over all devices, the peak memory is the largest.
     """
 
     __pydantic_config__ = _STRICT
@@ -340,6 +342,7 @@ class RunRecord:
     expert_coverage: tuple[ExpertCoverage, ...] = ()
     model_source: ModelSource | None = None
     serving: ServingStats | None = None
+    parallel: ParallelInfo | None = None
     findings: tuple[Finding, ...] = ()
     error: str | None = None
 

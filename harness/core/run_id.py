@@ -12,6 +12,7 @@ from typing import Any
 
 from harness.core.config import RunConfig, config_to_dict, is_inference
 from harness.core.model_config import name_model
+from harness.core.parallel import ParallelConfig
 from harness.core.task_config import RegimeConfig, ServerConfig, hide_host, name_served
 
 CONFIG_HASH_LENGTH = 8
@@ -38,6 +39,7 @@ ADDED_LATER: dict[tuple[str, ...], Any] = {
     ("data", "kinds_share"): 0.0,
     ("model", "mtp_normed"): False,
     ("train", "micro_batch_size"): 0,
+    ("parallel",): dataclasses.asdict(ParallelConfig()),
 }
 
 
