@@ -39,7 +39,7 @@ ADDED_LATER: dict[tuple[str, ...], Any] = {
     ("data", "kinds_share"): 0.0,
     ("model", "mtp_normed"): False,
     ("train", "micro_batch_size"): 0,
-    ("parallel",): dataclasses.asdict(ParallelConfig()),
+    ("parallel",): {key: value for key, value in dataclasses.asdict(ParallelConfig()).items() if key != "timeout_s"},
 }
 
 
@@ -73,6 +73,7 @@ def hash_config(config: RunConfig, data_sha256: str, formula_version: int) -> st
     identity["server"]["model"] = name_served(identity["server"]["model"])
     for options in _options_with_path(identity):
         del options["path"]
+    del identity["parallel"]["timeout_s"]  # how long is waited changes nothing that is computed
     for (*path, name), before in ADDED_LATER.items():
         section = identity
         for part in path:

@@ -2,6 +2,7 @@
 
 A checkpoint is a folder ``step-<n>/`` with ``tensors.safetensors`` (weights, router biases, Adam moments) and
 ``state.json`` (the model's configuration among it), which is written last: a folder without it is not a checkpoint.
+Of a model that no rank has as a whole the tensors lie in parts (`harness.train.sharded_checkpoint`).
 """
 
 from __future__ import annotations
@@ -25,6 +26,15 @@ from harness.models.folder import StoredModel
 from harness.models.shards import ShardReader
 from harness.train.load import LoadCount
 from harness.train.loop import TrainState
+from harness.train.sharded_checkpoint import (
+    SHARDED,
+    PartReader,
+    find_part_damage,
+    is_sharded,
+    load_parts,
+    load_whole,
+    save_parts,
+)
 
 _TENSORS, _STATE = "tensors.safetensors", "state.json"
 
@@ -35,8 +45,24 @@ def checkpoint_path(root: Path, step: int) -> Path:
 
 
 def save_checkpoint(root: Path, state: TrainState, extra: dict[str, Any]) -> Path:
-    """Write the state at its step; `extra` (JSON) comes back from `load_checkpoint`."""
+    """Write the state at its step; `extra` (JSON) comes back from `load_checkpoint`.
+
+    Several ranks all call it. Where no rank has the whole model each writes its parts, else the main rank writes all.
+    """
     path = checkpoint_path(root, state.step)
+    ranks = state.spread.ranks
+    if state.spread.is_sharded:
+        hashes = save_parts(path, state.model, state.optimizer, state.spread)
+        if ranks.is_main:
+            saved = {**_describe(state, extra), "parts_sha256": hashes}
+            write_text_atomically(path / _STATE, json.dumps(saved))
+    elif ranks.is_main:
+        _save_whole(path, state, extra)
+    ranks.barrier()
+    return path
+
+
+def _save_whole(path: Path, state: TrainState, extra: dict[str, Any]) -> None:
     path.mkdir(parents=True, exist_ok=True)
     tensors = {f"model.{name}": value for name, value in state.model.state_dict().items()}
     names = {id(parameter): name for name, parameter in state.model.named_parameters()}
@@ -47,8 +73,13 @@ def save_checkpoint(root: Path, state: TrainState, extra: dict[str, Any]) -> Pat
     temporary = path / f".{_TENSORS}.{os.getpid()}.tmp"
     save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary)
     temporary.replace(path / _TENSORS)
+    shutil.rmtree(path / SHARDED, ignore_errors=True)
+    write_text_atomically(path / _STATE, json.dumps(_describe(state, extra)))
+
+
+def _describe(state: TrainState, extra: dict[str, Any]) -> dict[str, Any]:
     rows = None if state.expert_rows is None else state.expert_rows.tolist()
-    saved = {
+    return {
         "step": state.step,
         "losses": state.losses,
         "expert_rows": rows,
@@ -57,18 +88,54 @@ def save_checkpoint(root: Path, state: TrainState, extra: dict[str, Any]) -> Pat
         "model": dataclasses.asdict(state.model.config),
         "extra": extra,
     }
-    write_text_atomically(path / _STATE, json.dumps(saved))
-    return path
 
 
 def load_checkpoint(path: Path, state: TrainState) -> dict[str, Any]:
     """Fill `state` from the checkpoint at `path`; return what was saved as `extra`.
 
+    Several ranks all call it; the checkpoint may be of one process, or of another number of ranks and strategy.
+
     Raises:
         RunFailedError: there is no whole checkpoint there, or it is of another model.
     """
+    if is_sharded(path) or state.spread.is_sharded:
+        saved = _load_spread(path, state)
+    else:
+        saved = _load_whole(path, state)
+    state.step = saved["step"]
+    state.losses = [(int(tokens), float(loss)) for tokens, loss in saved["losses"]]
+    rows = saved.get("expert_rows")
+    device = state.model.embedding.weight.device
+    state.expert_rows = None if rows is None else torch.tensor(rows, device=device)
+    state.load = _load_from_json(saved["load"], device) if saved.get("load") is not None else None
+    size = saved.get("micro_batch_size")
+    if state.micro is not None and size is not None and state.micro.batch_size % size == 0:
+        state.micro.keep_to(size)
+    extra: dict[str, Any] = saved["extra"]
+    return extra
+
+
+def _load_spread(path: Path, state: TrainState) -> dict[str, Any]:
+    """Fill tensors where the checkpoint or the model is in parts; return the rest."""
+    where = f"checkpoint '{path.name}' of '{path.parent.name}' cannot be used"
     try:
-        saved = json.loads((path / _STATE).read_text())
+        saved: dict[str, Any] = json.loads((path / _STATE).read_text())
+    except (OSError, ValueError) as error:
+        raise RunFailedError(f"{where}: {error}") from error
+    if not is_sharded(path):
+        load_whole(path / _TENSORS, state.model, state.optimizer, state.spread)
+        return saved
+    ranks = state.spread.ranks
+    damage = ranks.from_main(find_part_damage(path, saved.get("parts_sha256", {})) if ranks.is_main else None)
+    if damage is not None:
+        raise RunFailedError(f"{where}: {damage}.")
+    load_parts(path, state.model, state.optimizer, state.spread)
+    return saved
+
+
+def _load_whole(path: Path, state: TrainState) -> dict[str, Any]:
+    try:
+        saved: dict[str, Any] = json.loads((path / _STATE).read_text())
         tensors = load_file(path / _TENSORS)
         weights = {name[len("model.") :]: value for name, value in tensors.items() if name.startswith("model.")}
         state.model.load_state_dict(weights)
@@ -82,16 +149,7 @@ def load_checkpoint(path: Path, state: TrainState) -> dict[str, Any]:
                 key: value if key == "step" and parameter.device.type == "cpu" else value.to(parameter.device)
                 for key, value in moments.items()
             }
-    state.step = saved["step"]
-    state.losses = [(int(tokens), float(loss)) for tokens, loss in saved["losses"]]
-    rows = saved.get("expert_rows")
-    device = state.model.embedding.weight.device
-    state.expert_rows = None if rows is None else torch.tensor(rows, device=device)
-    state.load = _load_from_json(saved["load"], device) if saved.get("load") is not None else None
-    if state.micro is not None and saved.get("micro_batch_size") is not None:
-        state.micro.keep_to(saved["micro_batch_size"])
-    extra: dict[str, Any] = saved["extra"]
-    return extra
+    return saved
 
 
 def open_checkpoint(path: Path, config: ModelConfig | None = None) -> StoredModel:
@@ -110,14 +168,14 @@ def open_checkpoint(path: Path, config: ModelConfig | None = None) -> StoredMode
         raise ConfigError(f"checkpoint '{path}' cannot be read: {error}.") from error
     if config is None:
         raise ConfigError(f"checkpoint '{path}' does not say of which model; give its store and --run RUN_ID instead.")
-    reader = ShardReader(path, _TENSORS, prefix="model.")
+    reader = PartReader(path, "model.") if is_sharded(path) else ShardReader(path, _TENSORS, prefix="model.")
     vocab_size = reader.read("embedding.weight").shape[0]
     return StoredModel(path, dataclasses.replace(config, vocab_size=vocab_size), reader, {})
 
 
 def is_checkpoint(path: Path) -> bool:
     """Return whether `path` is the folder of a whole checkpoint."""
-    return (path / _STATE).is_file() and (path / _TENSORS).is_file()
+    return (path / _STATE).is_file() and ((path / _TENSORS).is_file() or is_sharded(path))
 
 
 def latest_checkpoint(root: Path) -> Path | None:
