@@ -14,6 +14,7 @@ import torch
 
 from harness.core.config import RunConfig
 from harness.core.errors import ConfigError
+from harness.train.ranks import ALONE, Ranks
 
 DETERMINISM_CPU = (
     "cpu: fixed seeds, stateless data order, deterministic kernels, fixed number of threads; "
@@ -43,11 +44,19 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
-def prepare_device(config: RunConfig) -> torch.device:
-    """Set threads and the determinism policy for this process; return the device."""
-    torch.set_num_threads(config.num_threads or os.cpu_count() or 1)
+def prepare_device(config: RunConfig, ranks: Ranks = ALONE) -> torch.device:
+    """Set threads and the determinism policy for this process; return the device.
+
+    Of several ranks each takes the GPU of its own number on its machine, or its part of the machine's CPUs.
+
+    Raises:
+        ConfigError: there is no such device, or more ranks than GPUs.
+    """
+    torch.set_num_threads(config.num_threads or max(1, (os.cpu_count() or 1) // ranks.local_size))
     torch.manual_seed(config.seed)
     device = resolve_device(config.device)
+    if device.type == "cuda" and not ranks.is_alone:
+        device = device_of_rank(device, ranks)
     if device.type == "cpu":
         torch.use_deterministic_algorithms(True)
     else:
@@ -55,6 +64,23 @@ def prepare_device(config: RunConfig) -> torch.device:
         torch.set_float32_matmul_precision("high")
         torch.cuda.reset_peak_memory_stats(device)
     return device
+
+
+def device_of_rank(device: torch.device, ranks: Ranks) -> torch.device:
+    """Return the GPU of this rank.
+
+    Raises:
+        ConfigError: one GPU was named for all, or there are more ranks on this machine than GPUs.
+    """
+    if device.index is not None:
+        raise ConfigError(f"device '{device}' is one GPU, and each of {ranks.size} processes takes its own; set device=cuda.")
+    num_gpus = torch.cuda.device_count()
+    if ranks.local_size > num_gpus:
+        raise ConfigError(
+            f"{ranks.local_size} processes on a machine with {num_gpus} GPUs; lower parallel.num_processes, or start "
+            "processes on more machines (torchrun)."
+        )
+    return torch.device("cuda", ranks.local_rank)
 
 
 def determinism_policy(device: torch.device) -> str:

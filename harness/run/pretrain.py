@@ -20,6 +20,7 @@ from harness.measure import Meter
 from harness.measure.totals import total_energy_j
 from harness.models.transformer import Transformer
 from harness.run.device import autocast_dtype, peak_memory_bytes, synchroniser
+from harness.run.rank_energy import RankMeter
 from harness.train.checkpoint import (
     checkpoint_path,
     drop_checkpoints,
@@ -30,7 +31,9 @@ from harness.train.checkpoint import (
 from harness.train.loop import Plan, Progress, TrainState, train_steps
 from harness.train.micro import Forward, MicroBatch
 from harness.train.optim import build_optimizer
+from harness.train.ranks import ALONE
 from harness.train.schedule import count_steps, fork_step, tokens_per_step
+from harness.train.spread import Spread
 
 _WINDOWS: TypeAdapter[list[WindowRecord]] = TypeAdapter(list[WindowRecord])
 _PATH: TypeAdapter[PathCost] = TypeAdapter(PathCost)
@@ -62,16 +65,19 @@ class Pretrainer:
         model: Transformer,
         tokens: np.ndarray,
         bytes_per_token: float,
-        meter: Meter,
+        meter: Meter | RankMeter,
         forward: Forward | None = None,
         micro: MicroBatch | None = None,
+        spread: Spread | None = None,
     ) -> None:
         self.config = config
         self.meter = meter
+        self.ranks = spread.ranks if spread is not None else ALONE
         self.device = model.embedding.weight.device
         self.bytes_per_token = bytes_per_token
         self.flops_per_token = count_train_flops_per_token(model.config, config.train.context_length)
-        self.state = TrainState(model, build_optimizer(model, config.train), forward=forward, micro=micro)
+        optimizer = build_optimizer(model, config.train)
+        self.state = TrainState(model, optimizer, forward=forward, micro=micro, spread=spread or Spread())
         budget = config.train.budget
         limit = budget.tokens if budget.flops is None else min(budget.tokens, int(budget.flops / self.flops_per_token))
         self.num_steps = count_steps(config.train, limit)
@@ -129,6 +135,8 @@ class Pretrainer:
         spent = self.path()
 
         def should_stop(progress: Progress) -> bool:
+            # all ranks ask, before anything that differs between them is looked at
+            energy_j = window.energy_so_far_j() if self.config.train.budget.joules is not None else None
             emit(
                 {
                     "event": "progress",
@@ -138,10 +146,12 @@ class Pretrainer:
                     "loss": self._bits_per_byte(progress.loss),
                 }
             )
-            limit = self._limit_reached(progress, spent, window.energy_so_far_j, now_s() - began)
+            limit = self._limit_reached(progress, spent, energy_j, now_s() - began)
+            pause = now_s() - began > self.config.train.checkpoint_interval_s
+            limit, pause = self.ranks.from_main((limit, pause))
             if limit:
                 reason.append(limit)
-            return bool(limit) or now_s() - began > self.config.train.checkpoint_interval_s
+            return bool(limit) or pause
 
         with self.meter.window("pretrain", repetition=len(self.windows), sync=synchroniser(self.device)) as window:
             train_steps(self.state, self.plan, until_step, should_stop)
@@ -160,7 +170,7 @@ class Pretrainer:
         return bool(reason)
 
     def _limit_reached(
-        self, progress: Progress, spent: PathCost, energy_so_far_j: Callable[[], float | None], seconds: float
+        self, progress: Progress, spent: PathCost, now_j: float | None, seconds: float
     ) -> str | None:
         budget = self.config.train.budget
         if budget.seconds is not None and spent.duration_s + seconds >= budget.seconds:
@@ -168,7 +178,6 @@ class Pretrainer:
         if budget.target_loss is not None and self._bits_per_byte(progress.loss) <= budget.target_loss:
             return f"budget.target_loss {budget.target_loss:g} bits per byte (training loss) reached"
         if budget.joules is not None:
-            now_j = energy_so_far_j()
             before_j = total_energy_j(spent.energy)
             if now_j is not None and before_j is not None and now_j + before_j >= budget.joules:
                 return f"budget.joules {budget.joules:g} reached"
@@ -189,10 +198,11 @@ class Pretrainer:
             "path": _PATH.dump_python(self.path(), mode="json"),
         }
         save_checkpoint(root, self.state, extra)
-        drop_checkpoints(root, keep)
+        if self.ranks.is_main:
+            drop_checkpoints(root, keep)
 
     def _restore(self, own: Path, trunk: Path | None) -> None:
-        latest = latest_checkpoint(own)
+        latest = self.ranks.from_main(latest_checkpoint(own) if self.ranks.is_main else None)
         if latest is not None:
             extra = load_checkpoint(latest, self.state)
             self.windows = _WINDOWS.validate_python(extra["windows"])

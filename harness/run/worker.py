@@ -18,6 +18,7 @@ from typing import Any
 from harness.core.clock import utc_label
 from harness.core.config import RunConfig, config_from_dict
 from harness.core.errors import EXIT_OK, EXIT_RUN_FAILED, HarnessError
+from harness.core.parallel import is_parallel
 from harness.core.store import Store
 from harness.run.outline import failed_record
 
@@ -32,6 +33,10 @@ def main(job_path: str) -> int:
     store = Store(job["store"])
     started = utc_label()
     try:
+        if is_parallel(config.parallel):
+            from harness.run.launch_ranks import launch_ranks  # noqa: PLC0415 - brings torch in, as below
+
+            return launch_ranks(job_path, config)
         from harness.run.execute import execute_run  # noqa: PLC0415 - an import that fails is a failed run too
 
         record = execute_run(config, store, emit)

@@ -1,0 +1,82 @@
+"""Starts the ranks of a parallel run on this machine with torch's launcher, and says which one failed if one does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch.distributed.elastic.multiprocessing import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from harness.core.config import RunConfig
+from harness.core.errors import EXIT_OK, ConfigError, RunFailedError
+from harness.run.rank import ERRORS_VARIABLE, is_mistake, read_errors
+
+
+def launch_ranks(job_path: str, config: RunConfig) -> int:
+    """Run the job file in ``config.parallel.num_processes`` processes of this machine; return 0 when all ended well.
+
+    The main rank writes the record; its events go to this process's standard output. When one rank dies torch's launcher
+    ends the others.
+
+    Raises:
+        ConfigError: a rank found a mistake of the user's.
+        RunFailedError: a rank failed; the message says which and why.
+        SystemExit: this process was asked to stop; the ranks were told.
+    """
+    size = config.parallel.num_processes
+    launch = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=size,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+        monitor_interval=0.1,
+    )
+    with tempfile.TemporaryDirectory(prefix="isojoule-ranks-") as folder:
+        os.environ[ERRORS_VARIABLE] = folder
+        os.environ.setdefault("OMP_NUM_THREADS", str(config.num_threads or max(1, (os.cpu_count() or 1) // size)))
+        try:
+            elastic_launch(launch, sys.executable)("-u", "-m", "harness.run.rank", job_path)
+        except ChildFailedError as error:
+            raise explain_failure(size, error.failures, read_errors(Path(folder))) from None
+        except SignalException as error:
+            raise SystemExit(128 + int(error.sigval)) from None
+    return EXIT_OK
+
+
+def explain_failure(
+    size: int, failures: Mapping[int, Any], told: Mapping[int, Mapping[str, Any]]
+) -> ConfigError | RunFailedError:
+    """Return the error of the rank that failed first: one that was killed, else one that does not merely miss another.
+
+    `failures` are torch's, by rank, with ``exitcode``; `told` is what the ranks themselves have left.
+    """
+    ranks = sorted(set(failures) | set(told))
+    killed = [r for r in ranks if r in failures and failures[r].exitcode < 0 and r not in told]
+    # the launcher ends the ranks that are left with SIGTERM, so any other signal came from elsewhere
+    killed.sort(key=lambda r: failures[r].exitcode == -signal.SIGTERM)
+    own = [r for r in ranks if r in told and not told[r]["lost"]]
+    mute = [r for r in ranks if r not in told and r not in killed]
+    for rank in own:
+        if is_mistake(dict(told[rank])):
+            return ConfigError(told[rank]["text"])
+    first = next(iter([*own, *killed, *mute, *ranks]), 0)
+    where = f"rank {first} of {size}"
+    if first in killed:
+        name = signal.Signals(-failures[first].exitcode).name
+        cause = " (out of memory, or by hand)" if name == "SIGKILL" else ""
+        return RunFailedError(f"{where} was killed by {name}{cause}; the other ranks were ended with it")
+    if first in told:
+        return RunFailedError(f"{where} failed: {told[first]['text']}")
+    code = failures[first].exitcode if first in failures else None
+    return RunFailedError(f"{where} ended with exit code {code}; the log of the run says why")

@@ -1,0 +1,94 @@
+"""One of the processes of a parallel run: ``python -m harness.run.rank JOB.json`` under a launcher.
+
+A run on one machine starts its ranks by itself (`harness.run.launch_ranks`). On several machines a launcher that sets
+RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, MASTER_ADDR and MASTER_PORT starts them, on each machine:
+
+    torchrun --nnodes 2 --node-rank 0 --nproc-per-node 4 --master-addr HOST -m harness.run.rank JOB.json
+
+The job file is a worker's: ``{"run_id", "store", "config"}``. The main rank tells progress on standard output as JSON
+lines and writes the record. A rank that fails says why in ``$ISOJOULE_RANK_ERRORS/<rank>.json``, if that is set, and on
+standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from harness.core.config import RunConfig, config_from_dict
+from harness.core.errors import EXIT_OK, EXIT_RUN_FAILED, EXIT_USER_MISTAKE, HarnessError
+from harness.core.store import Store, write_text_atomically
+
+ERRORS_VARIABLE = "ISOJOULE_RANK_ERRORS"
+# What torch raises in a rank when it waited in vain for another one, or lost it.
+_LOST = ("connection closed", "connection reset", "broken pipe", "timed out", "timeout", "nccl", "gloo", "socket", "store")
+
+
+def main(job_path: str) -> int:
+    """Run the job file as one rank; return the exit code."""
+    job = json.loads(Path(job_path).read_text())
+    config, store = config_from_dict(job["config"]), Store(job["store"])
+    try:
+        _execute(config, store, job["run_id"])
+    except HarnessError as error:
+        return _tell(str(error), error.exit_code, lost=False)
+    except Exception as error:  # noqa: BLE001 - whatever happens is told to the launcher
+        traceback.print_exc()
+        lost = isinstance(error, RuntimeError) and any(word in str(error).lower() for word in _LOST)
+        return _tell(f"{type(error).__name__}: {error}", EXIT_RUN_FAILED, lost=lost)
+    return EXIT_OK
+
+
+def _execute(config: RunConfig, store: Store, run_id: str) -> None:
+    from harness.run.device import resolve_device  # noqa: PLC0415 - an import that fails is a failed run too
+    from harness.run.runner import execute  # noqa: PLC0415
+    from harness.train.ranks import join_ranks, leave_ranks  # noqa: PLC0415
+
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+    rank, size, local_rank, local_size = (int(os.environ[name]) for name in names)
+    device_type = resolve_device(config.device).type
+    ranks = join_ranks(config.parallel, rank, size, local_rank, local_size, device_type)
+    record = execute(config, store, emit if ranks.is_main else lambda _: None, ranks)
+    if record.run_id != run_id:
+        _tell(f"ran as {record.run_id}: the data changed meanwhile", EXIT_RUN_FAILED, lost=False)
+    ranks.wait_for_main()
+    leave_ranks()
+
+
+def emit(event: dict[str, Any]) -> None:
+    """Send one progress event to whoever started the run."""
+    print(json.dumps(event), flush=True)
+
+
+def _tell(text: str, exit_code: int, *, lost: bool) -> int:
+    """Leave word of a failure; `lost`: it only follows from that of another rank."""
+    rank, folder = os.environ.get("RANK", "0"), os.environ.get(ERRORS_VARIABLE)
+    print(f"rank {rank}: {text}", file=sys.stderr)
+    if folder:
+        told = {"text": text, "exit_code": exit_code, "lost": lost}
+        write_text_atomically(Path(folder) / f"{rank}.json", json.dumps(told))
+    return exit_code
+
+
+def read_errors(folder: Path) -> dict[int, dict[str, Any]]:
+    """Return what failed ranks have told, by rank."""
+    found = {}
+    for path in folder.glob("[0-9]*.json"):
+        try:
+            found[int(path.stem)] = json.loads(path.read_text())
+        except (OSError, ValueError):
+            continue
+    return found
+
+
+def is_mistake(told: dict[str, Any]) -> bool:
+    """Return whether a rank failed by the user's mistake."""
+    return told.get("exit_code") == EXIT_USER_MISTAKE
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
