@@ -12,8 +12,10 @@ standard error.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -23,6 +25,7 @@ from harness.core.config import RunConfig, config_from_dict
 from harness.core.errors import EXIT_OK, EXIT_RUN_FAILED, EXIT_USER_MISTAKE, HarnessError
 from harness.core.store import Store, write_text_atomically
 
+_PR_SET_PDEATHSIG = 1
 ERRORS_VARIABLE = "ISOJOULE_RANK_ERRORS"
 # What torch raises in a rank when it waited in vain for another one, or lost it.
 _LOST = ("connection closed", "connection reset", "broken pipe", "timed out", "timeout", "nccl", "gloo", "socket", "store")
@@ -30,6 +33,7 @@ _LOST = ("connection closed", "connection reset", "broken pipe", "timed out", "t
 
 def main(job_path: str) -> int:
     """Run the job file as one rank; return the exit code."""
+    _die_with_launcher()
     job = json.loads(Path(job_path).read_text())
     config, store = config_from_dict(job["config"]), Store(job["store"])
     try:
@@ -57,6 +61,12 @@ def _execute(config: RunConfig, store: Store, run_id: str) -> None:
         _tell(f"ran as {record.run_id}: the data changed meanwhile", EXIT_RUN_FAILED, lost=False)
     ranks.wait_for_main()
     leave_ranks()
+
+
+def _die_with_launcher() -> None:
+    """Ask Linux to end this process when its launcher is killed, so that no rank is left waiting."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def emit(event: dict[str, Any]) -> None:

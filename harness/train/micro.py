@@ -145,12 +145,14 @@ def _pass_parts(  # noqa: PLR0917 - see `accumulate`
     loads: list[Tensor] = []
     rows: Tensor | None = None
     num_parts = micro.batch_size // micro.size
+    if spread.is_sharded:  # after the forward pass FSDP's root shows its whole weights, whose gradients are others
+        model.zero_grad(set_to_none=True)
     for part in micro.parts():
         with spread.part_of_step(is_last=len(losses) == num_parts - 1):
             with torch.autocast(inputs_BT.device.type, dtype=autocast, enabled=autocast is not None):
                 output = forward(inputs_BT[part])
             loss, total = training_loss(output, targets_BT[part], config)
-            if not losses:
+            if not losses and not spread.is_sharded:
                 model.zero_grad(set_to_none=True)
             (total if num_parts == 1 else total / num_parts).backward()
         losses.append(loss.detach())
