@@ -58,6 +58,12 @@ class Ranks:
         """Whether there is no other process."""
         return self.size == 1
 
+    def shard_experts_over(self, num_ranks: int) -> None:
+        """Group the ranks, neighbours together, so that the experts are shared out over `num_ranks` of them."""
+        assert self.mesh is not None  # noqa: S101 - there are other ranks
+        shape = (self.size // num_ranks, num_ranks)
+        self.expert_mesh = init_device_mesh(self.mesh.device_type, shape, mesh_dim_names=("replicate", "expert"))
+
     def share(self, batch: np.ndarray) -> np.ndarray:
         """Return this rank's rows of a step's batch: equal parts, in the order of ranks."""
         rows = len(batch) // self.size
@@ -145,11 +151,7 @@ def join_ranks(  # noqa: PLR0917 - the process's own start calls it, once
         torch.cuda.set_device(local_rank)
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timeout)
     control = dist.new_group(backend="gloo", timeout=timeout)
-    group = expert_group_size(parallel)
-    expert_mesh = None
-    if parallel.strategy == "ep":
-        expert_mesh = init_device_mesh(device_type, (size // group, group), mesh_dim_names=("replicate", "expert"))
-    return Ranks(
+    ranks = Ranks(
         rank=rank,
         size=size,
         local_rank=local_rank,
@@ -157,10 +159,12 @@ def join_ranks(  # noqa: PLR0917 - the process's own start calls it, once
         strategy=parallel.strategy,
         backend=backend,
         mesh=init_device_mesh(device_type, (size,), mesh_dim_names=("all",)),
-        expert_mesh=expert_mesh,
         control=control,
         _store=dist.PrefixStore("isojoule", store),
     )
+    if parallel.strategy == "ep":
+        ranks.shard_experts_over(expert_group_size(parallel))
+    return ranks
 
 
 def leave_ranks() -> None:
