@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from harness.experiments.compose import to_app_config, to_run_config
 from harness.experiments.served import resolve_served
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from harness.core.config import RunConfig
+from harness.core.errors import RunTakenError
 from harness.core.records import RunRecord
 from harness.core.store import Store
 from harness.run.identity import identify
 from harness.run.isolate import run_isolated
+from harness.run.options import WorkerOptions, validate_options
 from harness.run.progress import StudyProgress
 
 # The display of the study in this process, where there is one, and the records that ended in this process.
@@ -28,6 +33,7 @@ class Job:
     config: RunConfig
     run_id: str
     store: Store
+    options: WorkerOptions = field(default_factory=WorkerOptions)
 
 
 def build_job(composed: DictConfig) -> Job:
@@ -39,17 +45,36 @@ def build_job(composed: DictConfig) -> Job:
         HarnessError: a value, corpus or budget that cannot be used.
     """
     app = to_app_config(composed)
+    options = WorkerOptions(isolation=app.isolation, lock=app.lock, watchdog_s=app.watchdog_s)
+    validate_options(options)
     config = resolve_served(to_run_config(app))
     run_id, _ = identify(config)
-    return Job(config, run_id, Store(app.store))
+    return Job(config, run_id, Store(app.store), options)
 
 
 def run_job(composed: DictConfig) -> None:
-    """Hydra's task function: run the job isolated; a failure is a record, never an exception."""
+    """Hydra's task function: run the job isolated; a failure is a record, never an exception.
+
+    In a sweep a run that another process works on is passed over with a line, and one that another process has
+    finished meanwhile is taken as it is.
+
+    Raises:
+        RunInterruptedError: this process or its worker was asked to stop.
+        RunTakenError: a single run that another process works on.
+    """
     job = build_job(composed)
+    is_sweep = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
     display = _display[-1] if _display else None
     began = time.monotonic()
-    record = run_isolated(job.config, job.run_id, job.store, display.on_event if display else None)
+    on_event = display.on_event if display else None
+    again = job.config.role == "trunk" or not is_sweep
+    try:
+        record = run_isolated(job.config, job.run_id, job.store, on_event, job.options, again=again)
+    except RunTakenError as error:
+        if not is_sweep:
+            raise
+        print(f"isojoule: {error}", file=sys.stderr)
+        return
     ended.append(record)
     if display is not None:
         display.end(record, time.monotonic() - began)

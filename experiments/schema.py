@@ -86,10 +86,16 @@ class SweepConfig:
 
 @dataclass(kw_only=True)
 class AppConfig(RunConfig):
-    """What ``isojoule run`` composes: one run, the store it goes to, and the study where there is one."""
+    """What ``isojoule run`` composes: one run, the store it goes to, and the study where there is one.
+
+    `isolation`, `lock` and `watchdog_s` say how workers run (`harness.run.options`); no run id depends on them.
+    """
 
     arm: str = "${arm_of:${model}}"
     store: str = "runs/${study}"
+    isolation: str = "process"
+    lock: str = "wait"
+    watchdog_s: float = 1800.0
     sweep: SweepConfig = field(default_factory=SweepConfig)
 
 

@@ -9,6 +9,8 @@ EXIT_OK = 0
 EXIT_RUN_FAILED = 1
 EXIT_USER_MISTAKE = 2
 EXIT_SWEEP_INCOMPLETE = 3
+# Of a worker alone: its device is in use and it was not to wait (sysexits.h, EX_TEMPFAIL); nothing was written.
+EXIT_DEVICE_BUSY = 75
 
 
 class HarnessError(Exception):
@@ -37,6 +39,27 @@ class RunFailedError(HarnessError):
     """A run that was configured well and failed all the same."""
 
     exit_code = EXIT_RUN_FAILED
+
+
+class RunTakenError(HarnessError):
+    """A run that another process, here or on another host, is working on: it is passed over."""
+
+    exit_code = EXIT_RUN_FAILED
+
+
+class DeviceBusyError(HarnessError):
+    """A device on which another measured run is under way, and ``lock=fail``."""
+
+    exit_code = EXIT_RUN_FAILED
+
+
+class RunInterruptedError(HarnessError):
+    """A run that was stopped by a signal before its end and can go on; the exit code is the shell's for that signal."""
+
+    def __init__(self, text: str, number: int) -> None:
+        super().__init__(text)
+        self.number = number
+        self.exit_code = 128 + number
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

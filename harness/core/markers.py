@@ -86,6 +86,24 @@ def touch_marker(path: Path) -> None:
         return
 
 
+def release_marker(path: Path, owner: Owner) -> None:
+    """Leave the marker at `path` behind for the next to take over: its owner is `owner`, which has ended.
+
+    From other machines it looks like one that was not touched for long.
+    """
+    content = load_marker(path)
+    if content is None:
+        return
+    new = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        new.write_text(json.dumps({**content, "owner": dataclasses.asdict(owner)}), encoding="utf-8")
+        touched_s = new.stat().st_mtime - DEAD_AFTER_S - BEAT_S
+        os.utime(new, (touched_s, touched_s))
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
+
+
 def load_marker(path: Path) -> dict[str, Any] | None:
     """Return the content of the marker at `path`, ``None`` where there is none that can be read."""
     try:

@@ -243,7 +243,10 @@ class BatchInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """Where the run ran; no host name, user name or path. `packages` maps a distribution to its version."""
+    """Where the run ran; no host name, user name or path. `packages` maps a distribution to its version.
+
+    `isolation` is ``process`` (one of its own) or ``warm`` (one that other runs may have used before); ``None``: not kept.
+    """
 
     __pydantic_config__ = _STRICT
     isojoule_version: str
@@ -261,6 +264,7 @@ class Environment:
     git_dirty: bool | None = None
     gpu_uuid: str | None = None
     driver_version: str | None = None
+    isolation: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

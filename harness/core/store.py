@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 from harness.core.answers import TaskResult, answers_from_jsonl, answers_to_jsonl
 from harness.core.collector import pause_collector
 from harness.core.errors import RecordError
+from harness.core.markers import describe_owner
 from harness.core.records import RunRecord, record_from_json, record_to_json
 
 
@@ -40,7 +42,9 @@ class Store:
 
     def samples_dir(self, run_id: str) -> Path:
         """Return a folder of this process for the samples of `run_id`; only a run that crashed leaves it behind."""
-        return self.root / "samples" / f"{run_id}-{os.getpid()}"
+        owner = describe_owner()  # process ids of several hosts, or containers, may be the same
+        place = hashlib.sha256(f"{owner.host}:{owner.boot_id}:{owner.pid_namespace}".encode()).hexdigest()[:8]
+        return self.root / "samples" / f"{run_id}-{place}-{owner.pid}"
 
     def marker_path(self, run_id: str) -> Path:
         """Return the start marker of `run_id`: it stands while the run is under way."""
@@ -81,7 +85,13 @@ class Store:
         return path
 
     def write_failure(self, record: RunRecord) -> Path:
-        """Write the record of a run that left nothing else; answers and trace of an earlier try go with its record."""
+        """Write the record of a run that left nothing else; answers and trace of an earlier try go with its record.
+
+        A finished record of an earlier try stays as it is.
+        """
+        if self.is_finished(record.run_id):
+            self.marker_path(record.run_id).unlink(missing_ok=True)
+            return self.record_path(record.run_id)
         self.answers_path(record.run_id).unlink(missing_ok=True)
         self.trace_path(record.run_id).unlink(missing_ok=True)
         return self.write_record(record)
@@ -191,7 +201,7 @@ class StoredTraces(Mapping[str, Mapping[str, Any]]):
 def write_text_atomically(path: Path, text: str) -> None:
     """Write `text` to `path` so that a reader, or a crash, sees the old file or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")  # hosts share process ids
     with temporary.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()

@@ -57,7 +57,7 @@ class ExpertParallel:
 
     def __call__(self, x_ND: Tensor, routing: Routing, gate_up_EDF: Tensor, down_EFD: Tensor) -> Tensor:
         """Return the gated sum over each token's experts, (N, D)."""
-        num_tokens, top_k = routing.experts_Nk.shape
+        top_k = routing.experts_Nk.shape[1]
         sent_PE, received_PE = self._exchange_counts(routing.load_E)
         sent, received = sent_PE.sum(1).tolist(), received_PE.sum(1).tolist()
         order_R = torch.argsort(routing.experts_Nk.flatten().int(), stable=True)[: sum(sent)]  # dropped ones come last

@@ -31,8 +31,8 @@ class Fit:
 def fit_batch(config: RunConfig, model: Transformer, device: torch.device, ranks: Ranks = ALONE) -> Fit:
     """Choose the micro-batch: the configured one, else the largest divisor of the batch that fits by estimate.
 
-    Asked for before gradients and optimiser state exist, so both are in the estimate. Several ranks part their shares of
-    the batch alike: by the one with the least room, processes on one CPU having an equal part of its memory each.
+    Asked for before gradients and optimiser state exist, so both are in the estimate. Several ranks part their shares
+    of the batch alike: by the one with the least room, processes on one CPU having an equal part of its memory each.
     """
     train = config.train
     footprint = _footprint(train, model, device)

@@ -14,6 +14,9 @@ import torch
 
 from harness.core.config import RunConfig
 from harness.core.errors import ConfigError
+from harness.core.model_config import HuggingFaceConfig
+from harness.core.parallel import is_parallel
+from harness.run.device_lock import CPU, name_gpu
 from harness.train.ranks import ALONE, Ranks
 
 DETERMINISM_CPU = (
@@ -42,6 +45,23 @@ def resolve_device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ConfigError(f"device '{name}' is not there ({torch.cuda.device_count()} GPUs seen); use device=auto.")
     return device
+
+
+def lock_names(config: RunConfig) -> list[str]:
+    """Return the names of the device locks that a run holds: the CPU's, or those of its GPUs.
+
+    Raises:
+        ConfigError: the device is not there.
+    """
+    device = torch.device("cpu") if config.task.mode == "server" else resolve_device(config.device)
+    if device.type == "cpu":
+        return [CPU]
+    is_spread = isinstance(config.model, HuggingFaceConfig) and bool(config.model.device_map)
+    one = torch.cuda.current_device() if device.index is None else device.index
+    indices = range(torch.cuda.device_count()) if is_spread else (one,)
+    if is_parallel(config.parallel):
+        indices = range(min(config.parallel.num_processes, torch.cuda.device_count()))
+    return [name_gpu(str(torch.cuda.get_device_properties(index).uuid)) for index in indices]
 
 
 def prepare_device(config: RunConfig, ranks: Ranks = ALONE) -> torch.device:
@@ -73,7 +93,9 @@ def device_of_rank(device: torch.device, ranks: Ranks) -> torch.device:
         ConfigError: one GPU was named for all, or there are more ranks on this machine than GPUs.
     """
     if device.index is not None:
-        raise ConfigError(f"device '{device}' is one GPU, and each of {ranks.size} processes takes its own; set device=cuda.")
+        raise ConfigError(
+            f"device '{device}' is one GPU, and each of {ranks.size} processes takes its own; set device=cuda."
+        )
     num_gpus = torch.cuda.device_count()
     if ranks.local_size > num_gpus:
         raise ConfigError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -16,20 +17,23 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from harness.core.config import RunConfig
-from harness.core.errors import EXIT_OK, ConfigError, RunFailedError
+from harness.core.errors import ConfigError, RunFailedError
+from harness.core.records import RunRecord
+from harness.core.store import Store
+from harness.run import stop
 from harness.run.rank import ERRORS_VARIABLE, is_mistake, read_errors
 
 
-def launch_ranks(job_path: str, config: RunConfig) -> int:
-    """Run the job file in ``config.parallel.num_processes`` processes of this machine; return 0 when all ended well.
+def launch_ranks(job: dict[str, Any], config: RunConfig, store: Store) -> RunRecord:
+    """Do a worker's job in ``config.parallel.num_processes`` processes of this machine, and return the record.
 
-    The main rank writes the record; its events go to this process's standard output. When one rank dies torch's launcher
-    ends the others.
+    The main rank writes the record; its events go to this process's standard output. When one rank dies torch's
+    launcher ends the others.
 
     Raises:
         ConfigError: a rank found a mistake of the user's.
         RunFailedError: a rank failed; the message says which and why.
-        SystemExit: this process was asked to stop; the ranks were told.
+        StopRun: this process was asked to stop; the ranks were told, and have left a checkpoint.
     """
     size = config.parallel.num_processes
     launch = LaunchConfig(
@@ -43,15 +47,25 @@ def launch_ranks(job_path: str, config: RunConfig) -> int:
         monitor_interval=0.1,
     )
     with tempfile.TemporaryDirectory(prefix="isojoule-ranks-") as folder:
+        job_file = Path(folder) / "job.json"
+        job_file.write_text(json.dumps(job), encoding="utf-8")
         os.environ[ERRORS_VARIABLE] = folder
         os.environ.setdefault("OMP_NUM_THREADS", str(config.num_threads or max(1, (os.cpu_count() or 1) // size)))
+        kept = {number: signal.getsignal(number) for number in stop.STOP_SIGNALS}
         try:
-            elastic_launch(launch, sys.executable)("-u", "-m", "harness.run.rank", job_path)
+            elastic_launch(launch, sys.executable)("-u", "-m", "harness.run.rank", str(job_file))
         except ChildFailedError as error:
             raise explain_failure(size, error.failures, read_errors(Path(folder))) from None
         except SignalException as error:
-            raise SystemExit(128 + int(error.sigval)) from None
-    return EXIT_OK
+            raise stop.StopRun(128 + int(error.sigval)) from None
+        finally:
+            del os.environ[ERRORS_VARIABLE]
+            for number, handler in kept.items():  # torch's launcher takes them
+                signal.signal(number, handler)
+    record = store.load_record(str(job["run_id"]))
+    if record is None:
+        raise RunFailedError(f"all {size} ranks ended, and left no record")
+    return record
 
 
 def explain_failure(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+import shutil
+import signal
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,20 +16,23 @@ from pydantic import TypeAdapter
 
 from harness.core.clock import now_s
 from harness.core.config import RunConfig
+from harness.core.errors import RunFailedError
 from harness.core.records import EnergyReading, Finding, PathCost, WindowRecord, Work, worst_grade
 from harness.flops.formulas import count_train_flops_per_token
 from harness.measure import Meter
 from harness.measure.totals import total_energy_j
 from harness.models.transformer import Transformer
+from harness.run import stop
 from harness.run.device import autocast_dtype, peak_memory_bytes, synchroniser
 from harness.run.rank_energy import RankMeter
 from harness.train.checkpoint import (
     checkpoint_path,
     drop_checkpoints,
-    latest_checkpoint,
+    find_last_good,
     load_checkpoint,
     save_checkpoint,
 )
+from harness.train.integrity import find_damage
 from harness.train.loop import Plan, Progress, TrainState, train_steps
 from harness.train.micro import Forward, MicroBatch
 from harness.train.optim import build_optimizer
@@ -37,6 +42,9 @@ from harness.train.spread import Spread
 
 _WINDOWS: TypeAdapter[list[WindowRecord]] = TypeAdapter(list[WindowRecord])
 _PATH: TypeAdapter[PathCost] = TypeAdapter(PathCost)
+_FINDINGS: TypeAdapter[list[Finding]] = TypeAdapter(list[Finding])
+# Periodic checkpoints that stay: with two, one that a crash or a disk has damaged is not the last.
+KEPT_CHECKPOINTS = 2
 
 Emit = Callable[[dict[str, Any]], None]
 
@@ -94,21 +102,39 @@ class Pretrainer:
         self.prefix: PathCost | None = None
         self.windows: list[WindowRecord] = []
         self.findings: list[Finding] = []
+        self.stopped = False  # a budget has ended training
 
     def run(self, own_checkpoints: Path, trunk_checkpoints: Path | None, emit: Emit) -> Pretraining:
-        """Train to the end of the run, resuming from its own latest checkpoint or from its trunk's fork."""
-        self._restore(own_checkpoints, trunk_checkpoints)
+        """Train to the end of the run, resuming from its own last good checkpoint or from its trunk's fork.
+
+        A process that is asked to stop meanwhile saves a checkpoint at the next step, and ends.
+        """
+        with stop.deferred():
+            return self._run(own_checkpoints, trunk_checkpoints, emit)
+
+    def _run(self, own_checkpoints: Path, trunk_checkpoints: Path | None, emit: Emit) -> Pretraining:
         is_trunk = self.config.role == "trunk"
-        fork_steps = [fork_step(self.config.train, tokens) for tokens in sorted(set(self.config.branch_tokens))]
+        fork_steps = self._fork_steps()
+        self._restore(own_checkpoints, trunk_checkpoints, fork_steps if is_trunk else ())
         stops = [step for step in (fork_steps if is_trunk else [self.num_steps]) if step > self.state.step]
-        stopped = False
-        while stops and not stopped:
-            stopped = self._segment(stops[0], emit)
+        is_interrupted = self._is_interrupted()
+        while stops and not self.stopped and not is_interrupted:
+            self.stopped = self._segment(stops[0], emit)
             if self.state.step >= stops[0]:
                 stops.pop(0)
-            if stops or is_trunk:
+            is_interrupted = self._is_interrupted()
+            if stops or is_trunk or is_interrupted:
                 self._save(own_checkpoints, keep={*fork_steps, self.state.step})
+        if is_interrupted and stop.requested() is None:
+            raise stop.StopRun(128 + signal.SIGTERM)  # another rank was asked, and ends now
         return Pretraining(self.state, self.windows, self.path(), self.findings)
+
+    def _is_interrupted(self) -> bool:
+        """Return whether any rank was asked to stop: the same answer on all of them."""
+        return self.ranks.any_true(stop.requested() is not None)
+
+    def _fork_steps(self) -> list[int]:
+        return [fork_step(self.config.train, tokens) for tokens in sorted(set(self.config.branch_tokens))]
 
     def path(self) -> PathCost:
         """Return the cost of the path up to now: the trunk's prefix plus this run's own windows."""
@@ -154,7 +180,7 @@ class Pretrainer:
             return bool(limit) or pause
 
         with self.meter.window("pretrain", repetition=len(self.windows), sync=synchroniser(self.device)) as window:
-            train_steps(self.state, self.plan, until_step, should_stop)
+            train_steps(self.state, self.plan, until_step, should_stop, self._is_interrupted)
         num_tokens = (self.state.step - first_step) * tokens_per_step(self.config.train)
         work = Work(
             unit="token", amount=num_tokens, flops=num_tokens * self.flops_per_token, num_input_tokens=num_tokens
@@ -169,9 +195,7 @@ class Pretrainer:
             )
         return bool(reason)
 
-    def _limit_reached(
-        self, progress: Progress, spent: PathCost, now_j: float | None, seconds: float
-    ) -> str | None:
+    def _limit_reached(self, progress: Progress, spent: PathCost, now_j: float | None, seconds: float) -> str | None:
         budget = self.config.train.budget
         if budget.seconds is not None and spent.duration_s + seconds >= budget.seconds:
             return f"budget.seconds {budget.seconds:g} reached"
@@ -196,17 +220,22 @@ class Pretrainer:
             "windows": _WINDOWS.dump_python(self.windows, mode="json"),
             "prefix": _PATH.dump_python(self.prefix, mode="json") if self.prefix else None,
             "path": _PATH.dump_python(self.path(), mode="json"),
+            "findings": _FINDINGS.dump_python(self.findings, mode="json"),
+            "stopped": self.stopped,
         }
         save_checkpoint(root, self.state, extra)
         if self.ranks.is_main:
-            drop_checkpoints(root, keep)
+            drop_checkpoints(root, keep, newest=KEPT_CHECKPOINTS)
 
-    def _restore(self, own: Path, trunk: Path | None) -> None:
-        latest = self.ranks.from_main(latest_checkpoint(own) if self.ranks.is_main else None)
+    def _restore(self, own: Path, trunk: Path | None, needed_steps: Sequence[int]) -> None:
+        found = find_last_good(own, needed_steps) if self.ranks.is_main else (None, [])
+        latest, damaged = self.ranks.from_main(found)
         if latest is not None:
             extra = load_checkpoint(latest, self.state)
             self.windows = _WINDOWS.validate_python(extra["windows"])
             self.prefix = _PATH.validate_python(extra["prefix"]) if extra["prefix"] else None
+            self.findings = _FINDINGS.validate_python(extra.get("findings", []))
+            self.stopped = extra.get("stopped", False)
             self.findings.append(
                 Finding(
                     code="resumed",
@@ -216,8 +245,25 @@ class Pretrainer:
                 )
             )
         elif trunk is not None:
-            extra = load_checkpoint(checkpoint_path(trunk, self.plan.decay_from or 0), self.state)
+            fork = checkpoint_path(trunk, self.plan.decay_from or 0)
+            extra = self._load_fork(fork)
             self.prefix = _PATH.validate_python(extra["path"])
+        self.findings.extend(
+            Finding(code="checkpoint_damaged", severity="warning", text=f"{text}; it was passed over")
+            for text in damaged
+        )
+
+    def _load_fork(self, path: Path) -> dict[str, Any]:
+        """Load a trunk's checkpoint; a damaged one is removed, so that the trunk makes it again."""
+        damage = self.ranks.from_main(find_damage(path) if self.ranks.is_main else None)
+        if damage is None:
+            return load_checkpoint(path, self.state)
+        if self.ranks.is_main:
+            shutil.rmtree(path, ignore_errors=True)
+        raise RunFailedError(
+            f"checkpoint '{path.name}' of the trunk '{path.parent.name}' cannot be used: {damage}; the same command "
+            "with --retry-failed makes it again."
+        )
 
 
 def sum_readings(readings: list[EnergyReading]) -> tuple[EnergyReading, ...]:

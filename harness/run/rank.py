@@ -24,18 +24,39 @@ from typing import Any
 from harness.core.config import RunConfig, config_from_dict
 from harness.core.errors import EXIT_OK, EXIT_RUN_FAILED, EXIT_USER_MISTAKE, HarnessError
 from harness.core.store import Store, write_text_atomically
+from harness.run import stop
+from harness.run.conditions import begin_conditions, note_unlocked
+from harness.run.options import WorkerOptions
 
 _PR_SET_PDEATHSIG = 1
 ERRORS_VARIABLE = "ISOJOULE_RANK_ERRORS"
 # What torch raises in a rank when it waited in vain for another one, or lost it.
-_LOST = ("connection closed", "connection reset", "broken pipe", "timed out", "timeout", "nccl", "gloo", "socket", "store")
+_LOST = (
+    "connection closed",
+    "connection reset",
+    "broken pipe",
+    "timed out",
+    "timeout",
+    "nccl",
+    "gloo",
+    "socket",
+    "store",
+)
 
 
 def main(job_path: str) -> int:
     """Run the job file as one rank; return the exit code."""
     _die_with_launcher()
-    job = json.loads(Path(job_path).read_text())
-    config, store = config_from_dict(job["config"]), Store(job["store"])
+    stop.install()
+    job = json.loads(Path(job_path).read_text(encoding="utf-8"))
+    config, options, store = (
+        config_from_dict(job["config"]),
+        WorkerOptions(**job.get("options", {})),
+        Store(job["store"]),
+    )
+    begin_conditions(options.isolation)
+    if options.lock == "off":
+        note_unlocked()
     try:
         _execute(config, store, job["run_id"])
     except HarnessError as error:

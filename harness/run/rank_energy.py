@@ -133,7 +133,7 @@ class RankMeter:
         return sum(known) if known and len(known) == len(parts) else None
 
     def trace(self) -> dict[str, Any] | None:
-        """Return the power over time of this machine, as `Meter.trace` does; ``None`` on a rank that samples nothing."""
+        """Return the power over time of this machine, as `Meter.trace` does; ``None`` where nothing is sampled."""
         return self.meter.trace() if self.meter is not None else None
 
     def for_main(self) -> RankMeter:
@@ -149,9 +149,7 @@ class RankMeter:
         found = self.ranks.gather(own if self.meter is not None else None)
         return [found[leader] for leader in self._leaders]
 
-    def _describe(
-        self, place: int, readings: Sequence[EnergyReading], infos: Sequence[SensorInfo]
-    ) -> HostReadings:
+    def _describe(self, place: int, readings: Sequence[EnergyReading], infos: Sequence[SensorInfo]) -> HostReadings:
         """Return what the meter at the `place`-th leader says, with the GPUs that its container's ranks compute on."""
         container = self._places[self._leaders[place]].container
         gpus = frozenset(p.gpu for p in self._places if p.container == container and p.gpu is not None)

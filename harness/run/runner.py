@@ -20,8 +20,11 @@ from harness.data import Dataset, prepare_data
 from harness.data.batches import num_epochs
 from harness.measure import check_idle_drift, measure_idle
 from harness.models import count_params
+from harness.models.transformer import Transformer
 from harness.run.answering import Asked, build_asked
 from harness.run.batches import describe_batches, find_parts, fit_batch, fit_windows
+from harness.run.conditions import add_conditions
+from harness.run.contention import WatchedMeter
 from harness.run.device import autocast_dtype, prepare_device
 from harness.run.environment import describe_environment
 from harness.run.identity import identify_run
@@ -32,7 +35,7 @@ from harness.run.peak import bandwidth_of, peak_of_ranks
 from harness.run.preparation import add_executed, build, build_forward, check_flops, warm_up
 from harness.run.pretrain import Emit, Pretrainer, Pretraining
 from harness.run.rank_energy import RankMeter
-from harness.run.several import describe_ranks, name_devices, open_meter, whole_model
+from harness.run.several import describe_ranks, find_contention, name_devices, open_meter, whole_model
 from harness.run.weights import keep_model
 from harness.tasks.suite import check_suite
 from harness.train.ranks import ALONE, Ranks
@@ -41,7 +44,9 @@ from harness.train.spread import spread_model
 MAX_CURVE_POINTS = 200
 
 
-def execute(config: RunConfig, store: Store, emit: Emit, ranks: Ranks = ALONE) -> RunRecord:
+def execute(  # noqa: PLR0915 - the order of a run, in one place
+    config: RunConfig, store: Store, emit: Emit, ranks: Ranks = ALONE
+) -> RunRecord:
     """Run `config` to the end, write its record and power trace to `store`, and return the record.
 
     Several ranks (`harness.run.rank`) all call it and go the same way; the main one writes, and alone it judges the
@@ -56,8 +61,7 @@ def execute(config: RunConfig, store: Store, emit: Emit, ranks: Ranks = ALONE) -
     device = prepare_device(config, ranks)
     environment = describe_environment(device)
     emit({"event": "phase", "phase": "data"})
-    # one rank of each launcher prepares the corpus, the others find it in the cache
-    data = ranks.run_by_turns([min(1, rank) for rank in ranks.gather(ranks.local_rank)], lambda: prepare_data(config.data))
+    data = _prepare_corpus(config, ranks)
     run_id, config_hash = identify_run(config, data.info.sha256)
     asked = Asked() if config.role == "trunk" else build_asked(config.task, data.test_documents, data.tokenizer.encode)
     outcome = Outcome()
@@ -91,45 +95,44 @@ def execute(config: RunConfig, store: Store, emit: Emit, ranks: Ranks = ALONE) -
 
         if config.role != "trunk":
             model = whole_model(config, model, data, device, spread)
-            if ranks.is_main:
-                alone = meter.for_main() if isinstance(meter, RankMeter) else meter
-                judge(config, model, data, alone, outcome, emit, fit_windows(fit, config.train, device), asked)
-            ranks.wait_for_main()
+            _judge_on_main(config, model, data, meter, outcome, emit, fit_windows(fit, config.train, device), asked)
         after = measure_idle(meter, config.measure.idle_s, "idle_after")
         outcome.windows.append(after.to_record())
         outcome.findings.extend(check_idle_drift(resident, after))
         sensors = tuple(meter.sensors)
-        outcome.findings.extend(meter.findings)
+        outcome.findings.extend([*meter.findings, *find_contention(meter, is_cpu=device.type == "cpu")])
         trace = meter.trace() if config.measure.trace and ranks.is_main else None
     speed = _train_speed(training)
     bandwidth = bandwidth_of(device) if asked != Asked() and ranks.is_main else None
     epochs = num_epochs(training.path.tokens, data.train)
     add_findings(outcome, flops, epochs)
-    record = dataclasses.replace(
-        begin_record(config, run_id, config_hash, started),
-        environment=environment if parallel is None else name_devices(environment, parallel),
-        sensors=sensors,
-        data=data.info,
-        params=params,
-        flops=flops,
-        path=training.path,
-        windows=tuple(outcome.windows),
-        quality=tuple(outcome.quality),
-        routing=outcome.routing,
-        training_routing=outcome.training_routing,
-        loss_curve=_loss_curve(training, _train_bytes_per_token(data)),
-        epochs=epochs,
-        train_flops_per_s=speed,
-        mfu=None if speed is None else speed / peak.flops_per_s,
-        peak_flops_per_s=peak.flops_per_s,
-        peak_source=peak.source,
-        peak_bytes_per_s=None if bandwidth is None else bandwidth.bytes_per_s,
-        peak_bytes_source=None if bandwidth is None else bandwidth.source,
-        batches=describe_batches(fit, config.train.precision, device, outcome.eval_batch_size),
-        task_routing=tuple(outcome.task_routing),
-        expert_coverage=tuple(outcome.expert_coverage),
-        parallel=parallel,
-        findings=tuple(outcome.findings),
+    record = add_conditions(
+        dataclasses.replace(
+            begin_record(config, run_id, config_hash, started),
+            environment=environment if parallel is None else name_devices(environment, parallel),
+            sensors=sensors,
+            data=data.info,
+            params=params,
+            flops=flops,
+            path=training.path,
+            windows=tuple(outcome.windows),
+            quality=tuple(outcome.quality),
+            routing=outcome.routing,
+            training_routing=outcome.training_routing,
+            loss_curve=_loss_curve(training, _train_bytes_per_token(data)),
+            epochs=epochs,
+            train_flops_per_s=speed,
+            mfu=None if speed is None else speed / peak.flops_per_s,
+            peak_flops_per_s=peak.flops_per_s,
+            peak_source=peak.source,
+            peak_bytes_per_s=None if bandwidth is None else bandwidth.bytes_per_s,
+            peak_bytes_source=None if bandwidth is None else bandwidth.source,
+            batches=describe_batches(fit, config.train.precision, device, outcome.eval_batch_size),
+            task_routing=tuple(outcome.task_routing),
+            expert_coverage=tuple(outcome.expert_coverage),
+            parallel=parallel,
+            findings=tuple(outcome.findings),
+        )
     )
     if ranks.is_main:
         if config.save_model and config.role != "trunk":
@@ -137,6 +140,32 @@ def execute(config: RunConfig, store: Store, emit: Emit, ranks: Ranks = ALONE) -
         _write(store, record, outcome, trace)
     shutil.rmtree(samples, ignore_errors=True)  # the record and its trace hold what they say; a crash leaves them
     return record
+
+
+def _judge_on_main(  # noqa: PLR0917 - what `judge` takes
+    config: RunConfig,
+    model: Transformer,
+    data: Dataset,
+    meter: WatchedMeter | RankMeter,
+    outcome: Outcome,
+    emit: Emit,
+    eval_batch_size: int,
+    asked: Asked,
+) -> None:
+    """Judge the trained model; of several ranks the main one does, and its own device and machine are measured."""
+    if isinstance(meter, WatchedMeter):
+        judge(config, model, data, meter, outcome, emit, eval_batch_size, asked)
+        return
+    if meter.ranks.is_main:
+        judge(config, model, data, meter.for_main(), outcome, emit, eval_batch_size, asked)
+    meter.ranks.wait_for_main()
+
+
+def _prepare_corpus(config: RunConfig, ranks: Ranks) -> Dataset:
+    """Return the corpus; one rank of each launcher prepares it, the others find it in the cache."""
+    turns = [min(1, local_rank) for local_rank in ranks.gather(ranks.local_rank)]
+    prepared: Dataset = ranks.run_by_turns(turns, lambda: prepare_data(config.data))
+    return prepared
 
 
 def _write(store: Store, record: RunRecord, outcome: Outcome, trace: dict[str, Any] | None) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 
+import psutil
 import torch
 
 from harness.core.config import RunConfig
 from harness.core.parallel import ParallelInfo, expert_group_size
-from harness.core.records import Environment
+from harness.core.records import Environment, Finding
 from harness.data import Dataset
-from harness.measure import Meter
 from harness.models.transformer import Transformer
+from harness.run.contention import CpuAccount, WatchedMeter, read_account
 from harness.run.device import peak_memory_bytes
 from harness.run.preparation import build
 from harness.run.rank_energy import RankMeter
@@ -20,12 +22,30 @@ from harness.train.ranks import Ranks
 from harness.train.spread import Spread, copy_whole, gather_weights
 
 
-def open_meter(config: RunConfig, ranks: Ranks, device: torch.device, folder: Path) -> Meter | RankMeter:
+def open_meter(config: RunConfig, ranks: Ranks, device: torch.device, folder: Path) -> WatchedMeter | RankMeter:
     """Return the meter of a run, still to be entered: a plain one, or the one that all ranks share."""
     if ranks.is_alone:
-        return Meter(config.measure, folder=folder)
+        return WatchedMeter(config.measure, folder=folder)
     gpu = device.index if device.type == "cuda" else None
-    return RankMeter(ranks, gpu, lambda: Meter(config.measure, folder=folder))
+    return RankMeter(ranks, gpu, lambda: WatchedMeter(config.measure, folder=folder, read=_read_account))
+
+
+def find_contention(meter: WatchedMeter | RankMeter, *, is_cpu: bool) -> tuple[Finding, ...]:
+    """Return what others' use of the processors must be known for, of every machine."""
+    if isinstance(meter, WatchedMeter):
+        return meter.cpu_use.find_contention(is_cpu=is_cpu)
+    own = meter.meter.cpu_use.find_contention(is_cpu=is_cpu) if isinstance(meter.meter, WatchedMeter) else ()
+    return meter.merge_findings(own)
+
+
+def _read_account() -> CpuAccount | None:
+    """Return the processors' accounts; what all ranks of this machine's launcher use is the run's own."""
+    launcher = psutil.Process().parent() or psutil.Process()
+    try:
+        own = (launcher.pid, *(child.pid for child in launcher.children(recursive=True)))
+    except psutil.Error:
+        own = (os.getpid(),)
+    return read_account(own)
 
 
 def whole_model(
@@ -46,7 +66,7 @@ def whole_model(
 
 
 def describe_ranks(
-    config: RunConfig, ranks: Ranks, meter: Meter | RankMeter, device: torch.device, micro_batch_size: int
+    config: RunConfig, ranks: Ranks, meter: WatchedMeter | RankMeter, device: torch.device, micro_batch_size: int
 ) -> ParallelInfo | None:
     """Return what the record says of the ranks, ``None`` for one process. Called when training has just ended."""
     if ranks.is_alone or not isinstance(meter, RankMeter):

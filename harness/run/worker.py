@@ -1,62 +1,124 @@
-"""The child process of one run: ``python -m harness.run.worker JOB.json``; no Hydra inside.
+"""The process that runs do their work in: ``python -m harness.run.worker JOB.json``; no Hydra inside.
 
-The job file holds ``{"run_id", "store", "config"}``. Progress goes to standard output as JSON lines, everything else to
-standard error. Exit code 0: the record says finished; 1: a failed record was written; 2: the user's mistake.
+The job file is the run's start marker: ``{"run_id", "store", "config", "options", "parent_pid"}``. Progress goes to
+standard output as JSON lines, everything else to standard error. Exit code 0: the record says finished; 1: a failed
+record was written; 75: its device is in use, nothing was written; 128 + n: stopped by signal n, nothing was written,
+training left a checkpoint. With ``--warm`` the process takes one job after another from standard input (`serve`).
 """
 
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import json
 import os
+import shutil
 import signal
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.core.clock import utc_label
 from harness.core.config import RunConfig, config_from_dict
-from harness.core.errors import EXIT_OK, EXIT_RUN_FAILED, HarnessError
+from harness.core.errors import EXIT_DEVICE_BUSY, EXIT_OK, EXIT_RUN_FAILED, DeviceBusyError, HarnessError
 from harness.core.parallel import is_parallel
+from harness.core.records import RunRecord
 from harness.core.store import Store
+from harness.run import stop
+from harness.run.conditions import begin_conditions, note_unlocked
+from harness.run.device_lock import hold_devices
+from harness.run.options import WorkerOptions
 from harness.run.outline import failed_record
 
+WARM_FLAG = "--warm"
 _PR_SET_PDEATHSIG = 1
 
 
-def main(job_path: str) -> int:
-    """Run the job file; return the exit code."""
-    job = json.loads(Path(job_path).read_text())
+def main(arguments: Sequence[str]) -> int:
+    """Run one job, or one after another; return the exit code."""
+    stop.install()
+    if hasattr(signal, "SIGUSR1"):  # the watchdog asks with it where a hung process is
+        faulthandler.register(signal.SIGUSR1, all_threads=True)
+    if arguments[0] == WARM_FLAG:
+        _die_with_parent(None)
+        return serve()
+    job = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
     _die_with_parent(job.get("parent_pid"))
-    config = config_from_dict(job["config"])
-    store = Store(job["store"])
-    started = utc_label()
+    return run_job(job)
+
+
+def serve() -> int:
+    """Take jobs from standard input, a line ``{"job": FILE, "log": FILE}`` each, until it ends.
+
+    After each a line ``{"event": "ended", "code": CODE}`` goes to standard output.
+    """
+    import harness.run.runner  # noqa: F401, PLC0415 - brings torch in, before the first job is timed
+    from harness.run.cleaning import clean_up  # noqa: PLC0415
+
+    while line := sys.stdin.readline():
+        order = json.loads(line)
+        with Path(order["log"]).open("a", encoding="utf-8") as log:
+            os.dup2(log.fileno(), sys.stderr.fileno())
+        code = run_job(json.loads(Path(order["job"]).read_text(encoding="utf-8")))
+        emit({"event": "ended", "code": code})
+        clean_up()
+    return EXIT_OK
+
+
+def run_job(job: dict[str, Any]) -> int:
+    """Run one job; return its code."""
+    config, options = config_from_dict(job["config"]), WorkerOptions(**job.get("options", {}))
+    store, run_id, started = Store(job["store"]), str(job["run_id"]), utc_label()
+    begin_conditions(options.isolation)
     try:
-        if is_parallel(config.parallel):
-            from harness.run.launch_ranks import launch_ranks  # noqa: PLC0415 - brings torch in, as below
-
-            return launch_ranks(job_path, config)
-        from harness.run.execute import execute_run  # noqa: PLC0415 - an import that fails is a failed run too
-
-        record = execute_run(config, store, emit)
-        if record.run_id != job["run_id"]:
-            return _fail(config, store, job["run_id"], started, f"ran as {record.run_id}: the data changed meanwhile")
+        record = _execute(config, options, store, job)
+        if record.run_id != run_id:
+            return _fail(config, store, run_id, started, f"ran as {record.run_id}: the data changed meanwhile")
         if record.status == "failed":
             print(record.error, file=sys.stderr)
             return EXIT_RUN_FAILED
+    except stop.StopRun:
+        shutil.rmtree(store.samples_dir(run_id), ignore_errors=True)  # its windows are in the checkpoint
+        raise
+    except DeviceBusyError as error:
+        emit({"event": "busy", "text": str(error)})
+        return EXIT_DEVICE_BUSY
     except HarnessError as error:
         print(error, file=sys.stderr)
-        return max(EXIT_RUN_FAILED, _fail(config, store, job["run_id"], started, str(error)))
+        return max(EXIT_RUN_FAILED, _fail(config, store, run_id, started, str(error)))
     except Exception as error:  # noqa: BLE001 - whatever happens to a run becomes its record
         traceback.print_exc()
-        return _fail(config, store, job["run_id"], started, f"{type(error).__name__}: {error}")
+        return _fail(config, store, run_id, started, f"{type(error).__name__}: {error}")
     return EXIT_OK
 
 
 def emit(event: dict[str, Any]) -> None:
     """Send one progress event to the parent."""
     print(json.dumps(event), flush=True)
+
+
+def _execute(config: RunConfig, options: WorkerOptions, store: Store, job: dict[str, Any]) -> RunRecord:
+    from harness.run.device import lock_names  # noqa: PLC0415 - an import that fails is a failed run too
+    from harness.run.execute import execute_run  # noqa: PLC0415
+
+    def execute() -> RunRecord:
+        if is_parallel(config.parallel):
+            from harness.run.launch_ranks import launch_ranks  # noqa: PLC0415 - only for several processes
+
+            return launch_ranks(job, config, store)
+        return execute_run(config, store, emit)
+
+    if options.lock == "off":
+        note_unlocked()
+        return execute()
+
+    def tell(text: str) -> None:
+        emit({"event": "waiting", "text": text})
+
+    with hold_devices(lock_names(config), str(job["run_id"]), fail=options.lock == "fail", on_wait=tell):
+        return execute()
 
 
 def _fail(config: RunConfig, store: Store, run_id: str, started: str, text: str) -> int:
@@ -76,4 +138,4 @@ def _die_with_parent(parent_pid: int | None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1:]))

@@ -1,8 +1,9 @@
 """Checkpoints: safetensors for tensors, JSON for the rest, no pickle; whole or not there.
 
 A checkpoint is a folder ``step-<n>/`` with ``tensors.safetensors`` (weights, router biases, Adam moments) and
-``state.json`` (the model's configuration among it), which is written last: a folder without it is not a checkpoint.
-Of a model that no rank has as a whole the tensors lie in parts (`harness.train.sharded_checkpoint`).
+``state.json`` (the model's configuration and hashes among it), which is written last: a folder without it is not a
+checkpoint, and one whose hashes do not hold is damaged (`find_damage`) and not used. Of a model that no rank has as a
+whole the tensors lie in parts (`harness.train.sharded_checkpoint`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import dataclasses
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +26,12 @@ from harness.core.model_config import ModelConfig
 from harness.core.store import write_text_atomically
 from harness.models.folder import StoredModel
 from harness.models.shards import ShardReader
+from harness.train.integrity import PARTS, find_damage, seal_parts, seal_state
+from harness.train.integrity import STATE as _STATE
+from harness.train.integrity import TENSORS as _TENSORS
 from harness.train.load import LoadCount
 from harness.train.loop import TrainState
-from harness.train.sharded_checkpoint import (
-    SHARDED,
-    PartReader,
-    find_part_damage,
-    is_sharded,
-    load_parts,
-    load_whole,
-    save_parts,
-)
-
-_TENSORS, _STATE = "tensors.safetensors", "state.json"
+from harness.train.sharded_checkpoint import PartReader, is_sharded, load_parts, load_whole, save_parts
 
 
 def checkpoint_path(root: Path, step: int) -> Path:
@@ -51,18 +46,21 @@ def save_checkpoint(root: Path, state: TrainState, extra: dict[str, Any]) -> Pat
     """
     path = checkpoint_path(root, state.step)
     ranks = state.spread.ranks
+    pending = ranks.gather([float(loss) for loss in state.pending])
     if state.spread.is_sharded:
         hashes = save_parts(path, state.model, state.optimizer, state.spread)
         if ranks.is_main:
-            saved = {**_describe(state, extra), "parts_sha256": hashes}
-            write_text_atomically(path / _STATE, json.dumps(saved))
+            sealed = seal_parts({**_describe(state, pending), "extra": extra}, hashes)
+            write_text_atomically(path / _STATE, json.dumps(sealed))
     elif ranks.is_main:
-        _save_whole(path, state, extra)
+        _save_whole(path, state)
+        sealed = seal_state({**_describe(state, pending), "extra": extra}, path / _TENSORS)
+        write_text_atomically(path / _STATE, json.dumps(sealed))
     ranks.barrier()
     return path
 
 
-def _save_whole(path: Path, state: TrainState, extra: dict[str, Any]) -> None:
+def _save_whole(path: Path, state: TrainState) -> None:
     path.mkdir(parents=True, exist_ok=True)
     tensors = {f"model.{name}": value for name, value in state.model.state_dict().items()}
     names = {id(parameter): name for name, parameter in state.model.named_parameters()}
@@ -73,21 +71,21 @@ def _save_whole(path: Path, state: TrainState, extra: dict[str, Any]) -> None:
     temporary = path / f".{_TENSORS}.{os.getpid()}.tmp"
     save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary)
     temporary.replace(path / _TENSORS)
-    shutil.rmtree(path / SHARDED, ignore_errors=True)
-    write_text_atomically(path / _STATE, json.dumps(_describe(state, extra)))
+    shutil.rmtree(path / PARTS, ignore_errors=True)
 
 
-def _describe(state: TrainState, extra: dict[str, Any]) -> dict[str, Any]:
+def _describe(state: TrainState, pending: list[list[float]]) -> dict[str, Any]:
     rows = None if state.expert_rows is None else state.expert_rows.tolist()
-    return {
+    described = {
         "step": state.step,
         "losses": state.losses,
         "expert_rows": rows,
         "load": None if state.load is None else _load_to_json(state.load),
         "micro_batch_size": state.micro.size if state.micro is not None else None,
         "model": dataclasses.asdict(state.model.config),
-        "extra": extra,
+        "pending": [sum(losses) / len(pending) for losses in zip(*pending, strict=True)],
     }
+    return described if len(pending) == 1 else {**described, "pending_by_rank": pending}
 
 
 def load_checkpoint(path: Path, state: TrainState) -> dict[str, Any]:
@@ -96,18 +94,32 @@ def load_checkpoint(path: Path, state: TrainState) -> dict[str, Any]:
     Several ranks all call it; the checkpoint may be of one process, or of another number of ranks and strategy.
 
     Raises:
-        RunFailedError: there is no whole checkpoint there, or it is of another model.
+        RunFailedError: there is no whole checkpoint there, it is damaged, or it is of another model.
     """
-    if is_sharded(path) or state.spread.is_sharded:
-        saved = _load_spread(path, state)
-    else:
-        saved = _load_whole(path, state)
+    ranks = state.spread.ranks
+    where = f"checkpoint '{path.name}' of '{path.parent.name}' cannot be used"
+    try:
+        damage = ranks.from_main(find_damage(path) if ranks.is_main else None)
+        if damage is not None:
+            raise RunFailedError(f"{where}: {damage}.")
+        saved = json.loads((path / _STATE).read_text())
+        if is_sharded(path):
+            load_parts(path, state.model, state.optimizer, state.spread)
+        elif state.spread.is_sharded:
+            load_whole(path / _TENSORS, state.model, state.optimizer, state.spread)
+        else:
+            _load_whole(path, state)
+    except (OSError, ValueError, SafetensorError, RuntimeError) as error:
+        raise RunFailedError(f"{where}: {error}") from error
     state.step = saved["step"]
     state.losses = [(int(tokens), float(loss)) for tokens, loss in saved["losses"]]
     rows = saved.get("expert_rows")
     device = state.model.embedding.weight.device
     state.expert_rows = None if rows is None else torch.tensor(rows, device=device)
     state.load = _load_from_json(saved["load"], device) if saved.get("load") is not None else None
+    by_rank = saved.get("pending_by_rank", ())
+    pending = by_rank[ranks.rank] if len(by_rank) == ranks.size else saved.get("pending", ())
+    state.pending = [torch.tensor(loss, device=device) for loss in pending]
     size = saved.get("micro_batch_size")
     if state.micro is not None and size is not None and state.micro.batch_size % size == 0:
         state.micro.keep_to(size)
@@ -115,32 +127,10 @@ def load_checkpoint(path: Path, state: TrainState) -> dict[str, Any]:
     return extra
 
 
-def _load_spread(path: Path, state: TrainState) -> dict[str, Any]:
-    """Fill tensors where the checkpoint or the model is in parts; return the rest."""
-    where = f"checkpoint '{path.name}' of '{path.parent.name}' cannot be used"
-    try:
-        saved: dict[str, Any] = json.loads((path / _STATE).read_text())
-    except (OSError, ValueError) as error:
-        raise RunFailedError(f"{where}: {error}") from error
-    if not is_sharded(path):
-        load_whole(path / _TENSORS, state.model, state.optimizer, state.spread)
-        return saved
-    ranks = state.spread.ranks
-    damage = ranks.from_main(find_part_damage(path, saved.get("parts_sha256", {})) if ranks.is_main else None)
-    if damage is not None:
-        raise RunFailedError(f"{where}: {damage}.")
-    load_parts(path, state.model, state.optimizer, state.spread)
-    return saved
-
-
-def _load_whole(path: Path, state: TrainState) -> dict[str, Any]:
-    try:
-        saved: dict[str, Any] = json.loads((path / _STATE).read_text())
-        tensors = load_file(path / _TENSORS)
-        weights = {name[len("model.") :]: value for name, value in tensors.items() if name.startswith("model.")}
-        state.model.load_state_dict(weights)
-    except (OSError, ValueError, SafetensorError, RuntimeError) as error:
-        raise RunFailedError(f"checkpoint '{path.name}' of '{path.parent.name}' cannot be used: {error}") from error
+def _load_whole(path: Path, state: TrainState) -> None:
+    tensors = load_file(path / _TENSORS)
+    weights = {name[len("model.") :]: value for name, value in tensors.items() if name.startswith("model.")}
+    state.model.load_state_dict(weights)
     for name, parameter in state.model.named_parameters():
         prefix = f"optimizer.{name}."
         moments = {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}
@@ -149,7 +139,6 @@ def _load_whole(path: Path, state: TrainState) -> dict[str, Any]:
                 key: value if key == "step" and parameter.device.type == "cpu" else value.to(parameter.device)
                 for key, value in moments.items()
             }
-    return saved
 
 
 def open_checkpoint(path: Path, config: ModelConfig | None = None) -> StoredModel:
@@ -180,14 +169,48 @@ def is_checkpoint(path: Path) -> bool:
 
 def latest_checkpoint(root: Path) -> Path | None:
     """Return the newest whole checkpoint under `root`, or ``None``."""
-    whole = [path for path in sorted(root.glob("step-*")) if is_checkpoint(path)]
+    whole = list_checkpoints(root)
     return whole[-1] if whole else None
 
 
-def drop_checkpoints(root: Path, keep_steps: set[int]) -> None:
-    """Remove the checkpoints under `root` whose step is not in `keep_steps`."""
+def list_checkpoints(root: Path) -> list[Path]:
+    """Return the whole checkpoints under `root`, oldest first; their hashes are not looked at."""
+    return [path for path in sorted(root.glob("step-*")) if is_checkpoint(path)]
+
+
+def step_of(path: Path) -> int:
+    """Return the step of a checkpoint's folder."""
+    return int(path.name.removeprefix("step-"))
+
+
+def find_last_good(root: Path, needed_steps: Sequence[int] = ()) -> tuple[Path | None, list[str]]:
+    """Return the newest good checkpoint under `root`, and a line for each damaged one, which is removed.
+
+    It lies before the first of `needed_steps` that has none, so that going on from it makes that one.
+
+    Raises:
+        OSError: a file that is there cannot be read.
+    """
+    good, damaged = [], []
+    for path in list_checkpoints(root):
+        damage = find_damage(path)
+        if damage is None:
+            good.append(path)
+        else:
+            damaged.append(f"checkpoint '{path.name}' is damaged: {damage}")
+            shutil.rmtree(path, ignore_errors=True)
+    steps = {step_of(path) for path in good}
+    first_missing = min((step for step in needed_steps if step not in steps), default=None)
+    usable = [path for path in good if first_missing is None or step_of(path) < first_missing]
+    return (usable[-1] if usable else None), damaged
+
+
+def drop_checkpoints(root: Path, keep_steps: set[int], newest: int = 0) -> None:
+    """Remove the checkpoints under `root` whose step is not in `keep_steps` and that are not among the `newest`."""
+    steps = [step_of(path) for path in list_checkpoints(root)]
+    keep_steps = {*keep_steps, *steps[max(0, len(steps) - newest) :]}
     for path in sorted(root.glob("step-*")):
-        if int(path.name.removeprefix("step-")) not in keep_steps:
+        if step_of(path) not in keep_steps:
             shutil.rmtree(path, ignore_errors=True)
 
 

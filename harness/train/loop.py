@@ -46,8 +46,9 @@ class TrainState:
     `expert_rows` counts choices of experts made, dropped, and rows multiplied for them, (3,) int64; ``None`` before the
     first step and for dense models. `forward` is what a step calls in place of the model, if it was compiled; `micro`
     is how a step is parted, ``None``: not at all. `load` counts tokens per expert; it covers all steps unless training
-    went on from a checkpoint that had none. `spread` says how the model lies over ranks; what is counted here is of all
-    ranks together, and the same on each.
+    went on from a checkpoint that had none. `pending` holds the losses of steps since the last one of `losses`, of this
+    rank alone. `spread` says how the model lies over ranks; all else that is counted here is of all ranks together, and
+    the same on each.
     """
 
     model: Transformer
@@ -58,6 +59,7 @@ class TrainState:
     forward: Forward | None = None
     micro: MicroBatch | None = None
     load: LoadCount | None = None
+    pending: list[Tensor] = field(default_factory=list)
     spread: Spread = field(default_factory=Spread)
 
 
@@ -74,27 +76,34 @@ class Plan:
     num_steps: int
 
 
-def train_steps(state: TrainState, plan: Plan, until_step: int, should_stop: ShouldStop | None = None) -> bool:
-    """Train until `until_step`; return whether `should_stop` ended it before.
+def train_steps(
+    state: TrainState,
+    plan: Plan,
+    until_step: int,
+    should_stop: ShouldStop | None = None,
+    is_interrupted: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Train until `until_step`; return whether `should_stop`, or `is_interrupted` after any step, ended it before.
 
     Raises:
         RunFailedError: the loss is not finite.
     """
     state.model.train()
     per_step = tokens_per_step(plan.train)
-    pending: list[Tensor] = []
     while state.step < until_step:
         set_learning_rate(state.optimizer, learning_rate_at(plan.train, state.step, plan.decay_from, plan.num_steps))
-        pending.append(_train_step(state, plan))
+        state.pending.append(_train_step(state, plan))
         state.step += 1
         if state.step % LOSS_INTERVAL_STEPS == 0 or state.step == until_step:
-            loss = float(state.spread.mean_loss(torch.stack(pending).mean()))
-            pending.clear()
+            loss = float(state.spread.mean_loss(torch.stack(state.pending).mean()))
+            state.pending.clear()
             if not math.isfinite(loss):
                 raise RunFailedError(f"the training loss is {loss} at step {state.step}; lower train.learning_rate.")
             state.losses.append((state.step * per_step, loss))
             if should_stop is not None and should_stop(Progress(state.step, state.step * per_step, loss)):
                 return state.step < until_step
+        if is_interrupted():
+            return state.step < until_step
     return False
 
 

@@ -97,8 +97,16 @@ class Ranks:
         out: _T = values[0]
         return out
 
+    def any_true(self, value: bool) -> bool:
+        """Return whether the value of any rank is true; cheap enough for every step."""
+        if self.is_alone:
+            return value
+        flag = torch.tensor([int(value)])
+        dist.all_reduce(flag, dist.ReduceOp.MAX, group=self.control)
+        return bool(flag.item())
+
     def first_true(self, value: _T) -> _T:
-        """Return the first value, in the order of ranks, that is true, else that of the main rank: one answer for all."""
+        """Return the first value, in the order of ranks, that is true, else the main rank's: one answer for all."""
         values = self.gather(value)
         return next((found for found in values if found), values[MAIN])
 
@@ -118,7 +126,7 @@ class Ranks:
                 time.sleep(_LOOK_AGAIN_S)
 
     def run_by_turns(self, turns: Sequence[int], work: Any) -> Any:
-        """Return ``work()`` of this rank; ranks go one after the other where `turns` (a number for each rank) differ."""
+        """Return ``work()`` of this rank; ranks go one after the other where their numbers in `turns` differ."""
         result = None
         for turn in sorted(set(turns)):
             if turns[self.rank] == turn:

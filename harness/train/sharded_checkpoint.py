@@ -1,34 +1,35 @@
 """Checkpoints of models that no rank has as a whole: torch.distributed.checkpoint, read back on any number of ranks.
 
 The folder ``step-<n>/`` holds ``sharded/`` (each rank's parts and their index) in place of one file of tensors, and the
-same ``state.json``, written last, with the SHA-256 of every file beside it. Names and contents of tensors are those of
+same ``state.json``, written last, with the SHA-256 of every file. Names and contents of tensors are those of
 `harness.train.checkpoint`, so either sort can be read into either layout: one process, the whole model on every rank,
 or parts of it.
 """
 
 from __future__ import annotations
 
-import hashlib
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed.checkpoint as dcp
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
 from harness.core.errors import RunFailedError
+from harness.train.integrity import PARTS, hash_file
+from harness.train.ranks import ALONE, Ranks
 from harness.train.spread import Spread, copy_whole, walk_tensors
 
-SHARDED = "sharded"
 _INDEX = ".metadata"
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 def is_sharded(path: Path) -> bool:
     """Return whether the checkpoint in the folder `path` holds parts in place of one file of tensors."""
-    return (path / SHARDED / _INDEX).is_file()
+    return (path / PARTS / _INDEX).is_file()
 
 
 def save_parts(path: Path, model: Any, optimizer: torch.optim.Optimizer, spread: Spread) -> dict[str, str]:
@@ -42,30 +43,19 @@ def save_parts(path: Path, model: Any, optimizer: torch.optim.Optimizer, spread:
         path.mkdir(parents=True)
     ranks.barrier()
     tensors = {name: value.detach() for name, value in walk_tensors(model, optimizer, spread)}
-    dcp.save(tensors, checkpoint_id=path / SHARDED, process_group=ranks.control, no_dist=ranks.is_alone)
+    dcp.save(tensors, checkpoint_id=path / PARTS, process_group=ranks.control, no_dist=ranks.is_alone)
     ranks.barrier()
     own = {
-        file.name: _hash_file(file)
-        for file in sorted((path / SHARDED).iterdir())
+        file.name: hash_file(file)
+        for file in sorted((path / PARTS).iterdir())
         if file.name.startswith(f"__{ranks.rank}_") or (ranks.is_main and file.name == _INDEX)
     }
     return {name: digest for found in ranks.gather(own) for name, digest in found.items()}
 
 
-def find_part_damage(path: Path, hashes: dict[str, str]) -> str | None:
-    """Return what is wrong with the parts in the folder `path` of a checkpoint, ``None`` where nothing is."""
-    for name, digest in hashes.items():
-        file = path / SHARDED / name
-        if not file.is_file():
-            return f"{SHARDED}/{name} is not there"
-        if _hash_file(file) != digest:
-            return f"{SHARDED}/{name} is not what was written (SHA-256)"
-    return None
-
-
 def load_parts(path: Path, model: Any, optimizer: torch.optim.Optimizer, spread: Spread) -> None:
     """Fill the model and the optimiser's moments from parts that any number of ranks wrote; all ranks call it."""
-    reader = dcp.FileSystemReader(path / SHARDED)
+    reader = dcp.FileSystemReader(path / PARTS)
     names = reader.read_metadata().state_dict_metadata
     _make_moments(model, optimizer, names)
     tensors = {name: value.detach() for name, value in walk_tensors(model, optimizer, spread)}
@@ -73,28 +63,22 @@ def load_parts(path: Path, model: Any, optimizer: torch.optim.Optimizer, spread:
     if missing:
         raise RunFailedError(f"checkpoint '{path.name}' has no tensor '{missing[0]}': it is of another model.")
     ranks = spread.ranks
-    dcp.load(tensors, storage_reader=reader, process_group=ranks.control, no_dist=ranks.is_alone)
+    _load(tensors, reader, ranks)
 
 
 def load_whole(file: Path, model: Any, optimizer: torch.optim.Optimizer, spread: Spread) -> None:
     """Fill the model and the optimiser's moments from one file of whole tensors; each rank keeps its parts of it."""
-    try:
-        with safe_open(file, framework="pt") as tensors:
-            names = set(tensors.keys())
-            _make_moments(model, optimizer, names)
-            for name, target in walk_tensors(model, optimizer, spread):
-                copy_whole(target, tensors.get_tensor(name))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise RunFailedError(
-            f"checkpoint '{file.parent.name}' of '{file.parent.parent.name}' cannot be used: {error}"
-        ) from error
+    with safe_open(file, framework="pt") as tensors:
+        _make_moments(model, optimizer, set(tensors.keys()))
+        for name, target in walk_tensors(model, optimizer, spread):
+            copy_whole(target, tensors.get_tensor(name))
 
 
 class PartReader:
     """Reads whole tensors out of a sharded checkpoint by name, as `harness.models.shards.ShardReader` does of files."""
 
     def __init__(self, path: Path, prefix: str = "") -> None:
-        self._path, self._prefix = path / SHARDED, prefix
+        self._path, self._prefix = path / PARTS, prefix
         metadata = dcp.FileSystemReader(self._path).read_metadata().state_dict_metadata
         self._known = {name.removeprefix(prefix): part for name, part in metadata.items() if name.startswith(prefix)}
         self._read: set[str] = set()
@@ -112,12 +96,18 @@ class PartReader:
         """Return a tensor as `read` does, without counting it as read."""
         known = self._known[name]
         out = {self._prefix + name: torch.empty(known.size, dtype=known.properties.dtype)}
-        dcp.load(out, storage_reader=dcp.FileSystemReader(self._path), no_dist=True)
+        _load(out, dcp.FileSystemReader(self._path), ALONE)
         return out[self._prefix + name]
 
     def unread(self) -> list[str]:
         """Return the names of tensors that nobody has read."""
         return sorted(set(self._known) - self._read)
+
+
+def _load(tensors: dict[str, Tensor], reader: dcp.FileSystemReader, ranks: Ranks) -> None:
+    with warnings.catch_warnings():  # torch says of one process that it is one
+        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+        dcp.load(tensors, storage_reader=reader, process_group=ranks.control, no_dist=ranks.is_alone)
 
 
 def _make_moments(model: Any, optimizer: torch.optim.Optimizer, names: Any) -> None:
@@ -129,8 +119,3 @@ def _make_moments(model: Any, optimizer: torch.optim.Optimizer, names: Any) -> N
         for key in _MOMENTS:
             state[key] = torch.zeros_like(parameter, memory_format=torch.preserve_format).detach()
         state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
-
-
-def _hash_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -6,7 +6,8 @@ over ranks before they are clipped by their norm over the whole model; loads and
 router's bias moves by the step's loads, alike on all ranks.
 
 - ``ddp``: torch's DistributedDataParallel around the model; only the last part of a step averages.
-- ``fsdp``: torch's `fully_shard` (FSDP2) on every block, and on what is left as one group. Each part of a step averages.
+- ``fsdp``: torch's `fully_shard` (FSDP2) on every block, and on what is left as one group; each part of a step
+  averages.
 - ``ep``: routed experts are parts (`harness.models.expert_parallel`); their gradients already cover the rows of all
   ranks of their group and are added up over the groups, those of all other weights over all ranks.
 """
@@ -44,7 +45,7 @@ class Spread:
         return self.ranks.strategy in ("fsdp", "ep") and not self.ranks.is_alone
 
     def part_of_step(self, *, is_last: bool) -> AbstractContextManager[Any]:
-        """Return the context of a part's forward and backward pass: gradients meet in the last part where that helps."""
+        """Return the context of a part's passes: under DDP gradients meet in the last part only."""
         return nullcontext() if self.wrapped is None or is_last else self.wrapped.no_sync()
 
     def finish_gradients(self, model: nn.Module) -> None:
@@ -119,9 +120,7 @@ def spread_model(model: Transformer, ranks: Ranks) -> Spread:
     return Spread(ranks, wrapped)
 
 
-def walk_tensors(
-    model: Transformer, optimizer: torch.optim.Optimizer, spread: Spread
-) -> Iterator[tuple[str, Tensor]]:
+def walk_tensors(model: Transformer, optimizer: torch.optim.Optimizer, spread: Spread) -> Iterator[tuple[str, Tensor]]:
     """Yield weights, buffers and the optimiser's moments by the names that checkpoints give them, parts as DTensors."""
     parameters = dict(model.named_parameters())
     for name, value in model.state_dict().items():

@@ -27,6 +27,8 @@ from harness.infer.huggingface.load import LoadedModel, load_model
 from harness.infer.huggingface.text import HFText, load_text
 from harness.measure import Meter, check_idle_drift, measure_idle
 from harness.run.answering import Asked, answer_all, build_asked
+from harness.run.conditions import add_conditions
+from harness.run.contention import WatchedMeter
 from harness.run.device import peak_memory_bytes, prepare_device, resolve_device, synchroniser
 from harness.run.environment import describe_environment
 from harness.run.identity import identify_run, needs_corpus
@@ -60,7 +62,7 @@ def execute_published(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
     run_id, config_hash = identify_run(written, data.info.sha256 if data is not None else "")
     outcome = Outcome()
     samples = store.samples_dir(run_id)
-    with Meter(config.measure, folder=samples) as meter:
+    with WatchedMeter(config.measure, folder=samples) as meter:
         outcome.windows.append(measure_idle(meter, config.measure.idle_s, "idle_before").to_record())
         emit({"event": "phase", "phase": "model"})
         loaded = load_model(model_config, device, text)
@@ -83,7 +85,7 @@ def execute_published(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
         outcome.windows.append(after.to_record())
         outcome.findings.extend(check_idle_drift(resident, after))
         sensors = tuple(meter.sensors)
-        outcome.findings.extend(meter.findings)
+        outcome.findings.extend([*meter.findings, *meter.cpu_use.find_contention(is_cpu=device.type == "cpu")])
         trace = meter.trace() if config.measure.trace else None
     if config.task.lm_eval:
         emit({"event": "phase", "phase": "lm_eval"})
@@ -107,6 +109,7 @@ def execute_published(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
         model_source=loaded.source,
         findings=tuple(outcome.findings),
     )
+    record = add_conditions(record)
     if trace is not None:
         store.write_trace(run_id, trace)
     store.write_answers(run_id, outcome.answers)

@@ -26,6 +26,7 @@ from harness.core.store import Store
 from harness.core.task_config import ServerConfig, count_places, hide_host, name_served
 from harness.data import prepare_data
 from harness.measure import Meter, Window, check_idle_drift, measure_idle
+from harness.run.conditions import add_conditions
 from harness.run.environment import describe_environment
 from harness.run.identity import identify_run, needs_corpus
 from harness.run.outline import begin_record
@@ -110,6 +111,7 @@ def execute_serving(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
         serving=stats,
         findings=tuple(measured.findings),
     )
+    record = add_conditions(record)
     store.write_answers(run_id, rows)
     if measured.trace is not None:
         store.write_trace(run_id, measured.trace)

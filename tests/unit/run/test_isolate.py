@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,7 @@ RUN_ID = "adhoc-dense-s-1M-s0-00000000"
 
 def _run(store: Store, monkeypatch: pytest.MonkeyPatch, script: str) -> RunRecord:
     """Run with a worker that does what the Python `script` says."""
-    popen = isolate.subprocess.Popen
-    monkeypatch.setattr(
-        isolate.subprocess, "Popen", lambda command, **more: popen((command[0], "-c", script, command[-1]), **more)
-    )
+    monkeypatch.setattr(isolate, "worker_command", lambda marker: (sys.executable, "-c", script, str(marker)))
     return isolate.run_isolated(CONFIG, RUN_ID, store)
 
 

@@ -17,7 +17,10 @@ from tests.unit.train.spread_models import BATCH, FORK, MODELS, go_on, start_ran
 LOSS_TOLERANCE = 1e-5
 JOBS = [
     *[{"do": "train", "strategy": "ddp", "model": model, "key": f"ddp {model}"} for model in MODELS],
-    *[{"do": "train", "strategy": "fsdp", "model": model, "key": f"fsdp {model}"} for model in ("dense", "deepseek_v3")],
+    *[
+        {"do": "train", "strategy": "fsdp", "model": model, "key": f"fsdp {model}"}
+        for model in ("dense", "deepseek_v3")
+    ],
     *[
         {"do": "train", "strategy": "ep", "model": model, "key": f"ep {model}"}
         for model in ("deepseek_v3", "mixtral", "olmoe", "switch", "switch_narrow")
@@ -31,6 +34,8 @@ JOBS = [
     ],
 ]
 
+MOVES = [("fsdp", "fsdp"), ("ep", "fsdp"), ("fsdp", "ep"), ("ddp", "fsdp"), ("ep", "ddp")]
+
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
@@ -41,9 +46,7 @@ def _one_thread() -> None:
 def two(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
     """Return what two ranks have come to, and the folder with their checkpoints."""
     folder = tmp_path_factory.mktemp("two")
-    jobs = [
-        {**job, "root": str(folder / str(job["strategy"]))} if job["do"] == "save_half" else job for job in JOBS
-    ]
+    jobs = [{**job, "root": str(folder / str(job["strategy"]))} if job["do"] == "save_half" else job for job in JOBS]
     return start_ranks(2, jobs, folder), folder
 
 
@@ -59,7 +62,7 @@ def four(two: tuple[dict[str, Any], Path], tmp_path_factory: pytest.TempPathFact
         {"do": "train", "strategy": "ep", "model": "mixtral", "key": "ep mixtral by two", "expert_parallel": 2},
         *[
             {"do": "go_on", "strategy": to, "model": "deepseek_v3", "key": f"{of} to {to}", "root": str(saved / of)}
-            for of, to in (("fsdp", "fsdp"), ("ep", "fsdp"), ("fsdp", "ep"), ("ddp", "fsdp"), ("ddp", "ep"), ("ep", "ddp"))
+            for of, to in MOVES
         ],
         {
             "do": "save_half", "strategy": "fsdp", "model": "deepseek_v3", "key": "saved", "root": str(folder / "fsdp"),
@@ -126,7 +129,7 @@ def test_four_processes_resume_to_the_last_digit_too(four: tuple[dict[str, Any],
 
 @pytest.mark.parametrize(
     ("of", "to"),
-    [("fsdp", "fsdp"), ("ep", "fsdp"), ("fsdp", "ep"), ("ddp", "fsdp"), ("ddp", "ep"), ("ep", "ddp")],
+    MOVES,
 )
 def test_a_checkpoint_of_two_processes_goes_on_in_four(
     two: tuple[dict[str, Any], Path], four: tuple[dict[str, Any], Path], of: str, to: str

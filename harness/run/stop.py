@@ -1,0 +1,63 @@
+"""Stopping on request: SIGTERM (a scheduler takes its nodes back) and SIGINT (Ctrl-C) leave a run that can go on later.
+
+While training is `deferred` a request is only noted, and training saves a checkpoint at the next step; anywhere else it
+ends the process at once. Signals less than `SAME_REQUEST_S` apart are one request: a terminal's Ctrl-C, or a scheduler,
+reaches the worker directly and once more through its parent.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+SAME_REQUEST_S = 1.0
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class StopRun(SystemExit):
+    """Ends the worker with 128 + the signal's number; whatever is open closes on the way."""
+
+
+_asked: list[tuple[int, float]] = []  # the first request: signal and time
+_num_deferring = [0]
+
+
+def install() -> None:
+    """Take requests in this process from now on."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, _on_signal)
+
+
+def requested() -> int | None:
+    """Return the signal that asked this process to stop, ``None`` while nobody did."""
+    return _asked[0][0] if _asked else None
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Only note requests inside; one that came ends the process after the body."""
+    _num_deferring[0] += 1
+    try:
+        yield
+    finally:
+        _num_deferring[0] -= 1
+    leave_if_asked()
+
+
+def leave_if_asked() -> None:
+    """End the process if it was asked to stop and nothing defers that."""
+    number = requested()
+    if number is not None and not _num_deferring[0]:
+        raise StopRun(128 + number)
+
+
+def _on_signal(number: int, _: FrameType | None) -> None:
+    if not _asked:
+        _asked.append((number, time.monotonic()))
+        leave_if_asked()
+    elif time.monotonic() - _asked[0][1] > SAME_REQUEST_S:
+        os._exit(128 + number)
