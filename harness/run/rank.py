@@ -5,9 +5,10 @@ RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, MASTER_ADDR and MASTER_PORT star
 
     torchrun --nnodes 2 --node-rank 0 --nproc-per-node 4 --master-addr HOST -m harness.run.rank JOB.json
 
-The job file is a worker's: ``{"run_id", "store", "config"}``. The main rank tells progress on standard output as JSON
-lines and writes the record. A rank that fails says why in ``$ISOJOULE_RANK_ERRORS/<rank>.json``, if that is set, and on
-standard error.
+The job file is a worker's: ``{"run_id", "store", "config"}`` (`harness.experiments.rank_job` writes one). The main rank
+tells progress on standard output as JSON lines and writes the record. A rank that fails says why on standard error, and
+in ``$ISOJOULE_RANK_ERRORS/<rank>.json`` where a worker of ours has set that. Where none has, the main rank claims the
+run's start marker itself, and writes the failed record of a failure that it lives to see.
 """
 
 from __future__ import annotations
@@ -15,18 +16,24 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import shutil
 import signal
 import sys
+import threading
+import time
 import traceback
 from pathlib import Path
 from typing import Any
 
+from harness.core.clock import utc_label
 from harness.core.config import RunConfig, config_from_dict
 from harness.core.errors import EXIT_OK, EXIT_RUN_FAILED, EXIT_USER_MISTAKE, HarnessError
+from harness.core.markers import BEAT_S, claim_marker, touch_marker
 from harness.core.store import Store, write_text_atomically
 from harness.run import stop
 from harness.run.conditions import begin_conditions, note_unlocked
 from harness.run.options import WorkerOptions
+from harness.run.outline import failed_record
 
 _PR_SET_PDEATHSIG = 1
 ERRORS_VARIABLE = "ISOJOULE_RANK_ERRORS"
@@ -57,15 +64,42 @@ def main(job_path: str) -> int:
     begin_conditions(options.isolation)
     if options.lock == "off":
         note_unlocked()
+    is_own = ERRORS_VARIABLE not in os.environ and os.environ.get("RANK") == "0"
+    started, run_id = utc_label(), str(job["run_id"])
+    if is_own and not _claim(store, job):
+        return _tell(f"run {run_id} is under way in another process; it is passed over.", EXIT_RUN_FAILED, lost=False)
     try:
-        _execute(config, store, job["run_id"])
+        _execute(config, store, run_id)
+    except stop.StopRun:
+        shutil.rmtree(store.samples_dir(run_id), ignore_errors=True)  # its windows are in the checkpoint
+        raise
     except HarnessError as error:
-        return _tell(str(error), error.exit_code, lost=False)
+        code, text, lost = error.exit_code, str(error), False
     except Exception as error:  # noqa: BLE001 - whatever happens is told to the launcher
         traceback.print_exc()
         lost = isinstance(error, RuntimeError) and any(word in str(error).lower() for word in _LOST)
-        return _tell(f"{type(error).__name__}: {error}", EXIT_RUN_FAILED, lost=lost)
-    return EXIT_OK
+        code, text = EXIT_RUN_FAILED, f"{type(error).__name__}: {error}"
+    else:
+        return EXIT_OK
+    if is_own:
+        what = "another rank was lost, whose log says why" if lost else text
+        store.write_failure(failed_record(config, run_id, started, what))
+    return _tell(text, code, lost=lost)
+
+
+def _claim(store: Store, job: dict[str, Any]) -> bool:
+    """Claim the start marker of the run and keep it fresh while this process lives; return whether it was free."""
+    marker = store.marker_path(str(job["run_id"]))
+    if not claim_marker(marker, job):
+        return False
+
+    def beat() -> None:
+        while True:
+            time.sleep(BEAT_S)
+            touch_marker(marker)
+
+    threading.Thread(target=beat, name="isojoule-heartbeat", daemon=True).start()
+    return True
 
 
 def _execute(config: RunConfig, store: Store, run_id: str) -> None:

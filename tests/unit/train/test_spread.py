@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from harness.train.checkpoint import checkpoint_path, open_checkpoint
+from harness.core.errors import RunFailedError
+from harness.train.checkpoint import checkpoint_path, find_last_good, open_checkpoint
+from harness.train.integrity import find_damage
 from harness.train.ranks import ALONE
 from tests.unit.train.spread_models import BATCH, FORK, MODELS, go_on, start_ranks, train
 
@@ -155,3 +158,19 @@ def test_a_sharded_checkpoint_can_be_opened_as_a_model(two: tuple[dict[str, Any]
         assert stored.config.vocab_size == 32
         assert stored.reader.read("blocks.1.feed_forward.experts.down_EFD").shape == (4, 8, 16)
         assert "embedding.weight" in stored.reader
+
+
+def test_a_damaged_part_is_found_and_not_loaded(two: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
+    root = tmp_path / "run"
+    shutil.copytree(two[1] / "fsdp", root)
+    folder = checkpoint_path(root, FORK)
+    assert find_damage(folder) is None
+    part = next((folder / "sharded").glob("__1_*"))
+    content = bytearray(part.read_bytes())
+    content[len(content) // 2] ^= 1
+    part.write_bytes(content)
+    assert find_damage(folder) == f"sharded/{part.name} is not what was written"
+    with pytest.raises(RunFailedError, match="cannot be used"):
+        go_on("deepseek_v3", ALONE, BATCH, root)
+    part.unlink()
+    assert find_last_good(root)[0] is None
