@@ -245,7 +245,7 @@ class BatchInfo:
 class Environment:
     """Where the run ran; no host name, user name or path. `packages` maps a distribution to its version.
 
-    `isolation` is ``process`` (one of its own) or ``warm`` (one that other runs may have used before); ``None``: not kept.
+    `isolation` is ``process`` (one of its own) or ``warm`` (other runs may have used it before); ``None``: not kept.
     """
 
     __pydantic_config__ = _STRICT

@@ -1,7 +1,8 @@
-"""The sampler's own process: ``python -m harness.measure.child FOLDER`` with its settings as JSON on the first line.
+"""The sampler's own process: ``python -m harness.measure.child`` with its settings as JSON on the first line.
 
-It answers with one line of JSON (which sensors it opened, or why it could not) and then polls until its standard input
-ends, which happens when the measured process closes it or dies. Each byte on standard input marks a window's edge.
+It answers with one line of JSON (which sensors it opened, or why it could not). A line with a folder lets it poll into
+that folder; it stops at the word to park, and waits for another folder. It ends when its standard input does, which
+happens when the measured process closes it or dies. Any other byte meanwhile marks a window's edge.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import select
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,17 +22,20 @@ from harness.core.clock import now_s
 from harness.core.config import sensor_config_from_dict
 from harness.core.errors import ConfigError, HarnessError
 from harness.measure.poller import Poller, Signal
+from harness.measure.prepared import PARK
 from harness.measure.samplefile import SampleWriter
 from harness.sensors import DeviceState, Sensor, discover_sensors
 from harness.sensors.profile import use_profiles
 
 # How often the process looks whether its parent is still the one that started it.
 _PARENT_CHECK_S = 1.0
+LOG_NAME = "sampler.log"
 
 
-def main(arguments: Sequence[str]) -> int:
+def main() -> int:
     """Run the sampler; return the exit code."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the measured command; the end comes by its pipe
+    for number in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C and schedulers ask the run; the end comes by its pipe
+        signal.signal(number, signal.SIG_IGN)
     parent = os.getppid()
     settings = json.loads(sys.stdin.buffer.readline())
     try:
@@ -39,21 +44,37 @@ def main(arguments: Sequence[str]) -> int:
         _answer(error=str(error), mistake=isinstance(error, ConfigError))
         return error.exit_code
     refused.extend(use_profiles(sensors))
-    writer = SampleWriter(Path(arguments[0]))
-    poller = make_poller(sensors, settings["poll_interval_s"], writer)
-    poller.begin()
     _answer(
         sensors=[dataclasses.asdict(sensor.info) for sensor in sensors],
         refused=[dataclasses.asdict(status) for status in refused],
-        intervals_s=poller.intervals_s,
     )
     try:
-        poller.run(lambda seconds: _wait(seconds, parent))
+        while line := sys.stdin.buffer.readline():
+            if not _poll(sensors, settings["poll_interval_s"], Path(json.loads(line)["folder"]), parent):
+                break
+            _answer(parked=True)
     finally:
         for sensor in sensors:
             sensor.close()
-        writer.close()
     return 0
+
+
+def _poll(sensors: Sequence[Sensor], poll_interval_s: float, folder: Path, parent: int) -> bool:
+    """Poll into `folder` until told to stop; return whether to wait for another folder."""
+    writer = SampleWriter(folder)
+    log = os.open(folder / LOG_NAME, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(log, 2)
+    os.close(log)
+    poller = make_poller(sensors, poll_interval_s, writer)
+    poller.begin()
+    _answer(intervals_s=poller.intervals_s)
+    told: list[bytes] = []
+    try:
+        poller.run(lambda seconds: _wait(seconds, parent, told))
+    finally:
+        writer.close()
+    # a slow sensor's thread that still reads would go on into the next run's files
+    return PARK in b"".join(told) and threading.active_count() == 1
 
 
 def make_poller(sensors: Sequence[Sensor], poll_interval_s: float, writer: SampleWriter) -> Poller:
@@ -68,12 +89,16 @@ def make_poller(sensors: Sequence[Sensor], poll_interval_s: float, writer: Sampl
     return Poller(sensors, poll_interval_s, writer.write_row, report, tell_state)
 
 
-def _wait(seconds: float, parent: int) -> Signal:
-    """Wait for a mark or the end of standard input."""
+def _wait(seconds: float, parent: int, told: list[bytes]) -> Signal:
+    """Wait for a mark, the word to park, or the end of standard input; what ends polling goes to `told`."""
     ready, _, _ = select.select([0], [], [], min(seconds, _PARENT_CHECK_S))
-    if ready:
-        return "mark" if os.read(0, 4096) else "stop"
-    return "stop" if os.getppid() != parent else ""
+    if not ready:
+        return "stop" if os.getppid() != parent else ""
+    data = os.read(0, 4096)
+    if data and PARK not in data:
+        return "mark"
+    told.append(data)
+    return "stop"
 
 
 def _answer(**content: Any) -> None:
@@ -82,4 +107,4 @@ def _answer(**content: Any) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

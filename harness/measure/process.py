@@ -7,12 +7,8 @@ The measured process writes one byte per window edge and reads the sample file; 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import json
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import threading
 import weakref
@@ -21,10 +17,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-import harness
 from harness.core.config import MeasureConfig
-from harness.core.errors import ConfigError, SensorError
 from harness.core.records import SensorInfo
+from harness.measure.prepared import SamplerProcess, leave_sampler, take_sampler
 from harness.measure.samplefile import SampleReader
 from harness.measure.sampler import StateSample
 from harness.measure.samples import Samples
@@ -32,8 +27,6 @@ from harness.sensors.base import DeviceState, SensorStatus
 
 _INFOS: TypeAdapter[tuple[SensorInfo, ...]] = TypeAdapter(tuple[SensorInfo, ...])
 _STATUSES: TypeAdapter[tuple[SensorStatus, ...]] = TypeAdapter(tuple[SensorStatus, ...])
-_STOP_TIMEOUT_S = 5.0
-_LOG_NAME = "sampler.log"
 
 
 class ProcessSampler:
@@ -49,7 +42,7 @@ class ProcessSampler:
         self._config = config
         self._given_folder = folder
         self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._child: SamplerProcess | None = None
         self._reader: SampleReader | None = None
         self._mark_fd = -1
         self._stopped = False
@@ -69,26 +62,20 @@ class ProcessSampler:
             ConfigError: the configuration names something unknown.
         """
         folder = self._make_folder()
-        with (folder / _LOG_NAME).open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "harness.measure.child", str(folder)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env={**os.environ, "PYTHONPATH": search_path()},
-                start_new_session=True,
-                bufsize=0,
-            )
-        self._process, self.pid = process, process.pid
-        assert process.stdin is not None  # noqa: S101 - as asked for above
-        self._mark_fd = process.stdin.fileno()
-        answer = self._ask(process, folder)
-        self.infos = _INFOS.validate_python(answer["sensors"])
-        self.refused = _STATUSES.validate_python(answer["refused"])
-        self.intervals_s = tuple(answer["intervals_s"])
+        child = take_sampler(self._config)
+        self._child, self.pid = child, child.process.pid
+        try:
+            answer = child.open()
+            self.infos = _INFOS.validate_python(answer["sensors"])
+            self.refused = _STATUSES.validate_python(answer["refused"])
+            self.intervals_s = tuple(child.begin(folder)["intervals_s"])
+        except BaseException:
+            self._stopped = True
+            child.end()
+            raise
+        self._mark_fd = child.mark_fd
         self.samples = tuple(Samples() for _ in self.infos)
         self._reader = SampleReader(folder)
-        os.set_blocking(self._mark_fd, False)
         self.refresh()
 
     def mark(self) -> None:
@@ -109,27 +96,25 @@ class ProcessSampler:
 
     def failure(self) -> str | None:
         """Return how the process ended if nobody asked it to, else ``None``."""
-        code = None if self._process is None or self._stopped or not self.infos else self._process.poll()
+        code = None if self._child is None or self._stopped or not self.infos else self._child.process.poll()
         if code is None:
             return self._failure
         return f"the sampler was killed by signal {-code}" if code < 0 else f"the sampler ended with exit code {code}"
 
     def stop(self) -> None:
-        """Let the process finish the dense stretch it is in, take its last samples and end it."""
-        process = self._process
-        if process is None or self._stopped:
+        """Let the process finish the dense stretch it is in, take its last samples and end it, or keep it."""
+        child = self._child
+        if child is None or self._stopped:
             return
         self._failure = self.failure()
         self._stopped = True
-        end_process(process)
         self._mark_fd = -1
+        leave_sampler(child)
         self.refresh()
         with self._lock:
             if self._reader is not None:
                 self._reader.close()
                 self._reader = None
-        if process.stdout is not None:
-            process.stdout.close()
 
     def _make_folder(self) -> Path:
         if self._given_folder is not None:
@@ -139,49 +124,11 @@ class ProcessSampler:
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         return folder
 
-    def _ask(self, process: subprocess.Popen[bytes], folder: Path) -> dict[str, Any]:
-        """Send the settings and return the answer; an answer that is an error, or none, is raised."""
-        assert process.stdin is not None  # noqa: S101 - as asked for in start
-        assert process.stdout is not None  # noqa: S101
-        settings = {
-            "sensor": dataclasses.asdict(self._config.sensor),
-            "poll_interval_s": self._config.poll_interval_s,
-        }
-        with contextlib.suppress(OSError):
-            process.stdin.write((json.dumps(settings) + "\n").encode())
-        line = b""
-        while not line.endswith(b"\n") and (part := process.stdout.read(65536)):
-            line += part
-        try:
-            answer: dict[str, Any] = json.loads(line)
-        except ValueError:
-            process.wait()
-            self._stopped = True
-            last = (folder / _LOG_NAME).read_text(errors="replace").strip().splitlines()[-1:]
-            raise SensorError(f"the sampler's process did not start: {''.join(last) or 'it said nothing'}") from None
-        if "error" in answer:
-            process.wait()
-            self._stopped = True
-            raise (ConfigError if answer["mistake"] else SensorError)(answer["error"])
-        return answer
-
     def _take_event(self, event: dict[str, Any]) -> None:
         if "error" in event:
             self.samples[event["sensor"]].last_error = event["error"]
         elif "state" in event:
             self.states.append(to_state_sample(event))
-
-
-def end_process(process: subprocess.Popen[bytes]) -> None:
-    """Close the standard input of a child, which ends it, and wait; one that does not end is killed."""
-    if process.stdin is not None:
-        with contextlib.suppress(OSError):
-            process.stdin.close()
-    try:
-        process.wait(_STOP_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def to_state_sample(event: dict[str, Any]) -> StateSample:
@@ -190,10 +137,3 @@ def to_state_sample(event: dict[str, Any]) -> StateSample:
         key: tuple(value) if isinstance(value, list) else value for key, value in event["state"].items()
     }
     return StateSample(event.get("sensor", 0), event["time_s"], DeviceState(**fields))
-
-
-def search_path() -> str:
-    """Return PYTHONPATH for the child: where this harness was imported from comes first."""
-    own = str(Path(harness.__file__).resolve().parents[1])
-    inherited = os.environ.get("PYTHONPATH")
-    return own if not inherited else own + os.pathsep + inherited

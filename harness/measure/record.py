@@ -25,7 +25,8 @@ import numpy as np
 
 from harness.core.clock import now_s
 from harness.core.errors import SensorError
-from harness.measure.process import end_process, search_path, to_state_sample
+from harness.measure.prepared import end_process, search_path
+from harness.measure.process import to_state_sample
 from harness.measure.sampler import StateSample
 from harness.measure.trace import SIGNALS, TRACE_ROW, TraceArray
 from harness.sensors.nvml import Nvml, NvmlSensor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import subprocess
@@ -36,13 +37,14 @@ def describe_environment(device: torch.device) -> Environment:
         device_name=gpu.name if gpu is not None else _cpu_model(),
         num_threads=torch.get_num_threads(),
         determinism=determinism_policy(device),
-        packages=_package_versions(),
+        packages=dict(_package_versions()),
         git_commit=commit,
         git_dirty=dirty,
         gpu_uuid=str(gpu.uuid) if gpu is not None else None,
     )
 
 
+@functools.cache
 def _package_versions() -> dict[str, str]:
     versions = {}
     for name in _PACKAGES:
@@ -63,8 +65,12 @@ def _cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
+@functools.cache
 def _git_state() -> tuple[str | None, bool | None]:
-    """Return commit and whether the tree differs from it; (None, None) outside a checkout of isojoule itself."""
+    """Return commit and whether the tree differs from it; (None, None) outside a checkout of isojoule itself.
+
+    Asked once a process, which goes on with the code that it has loaded.
+    """
     root = Path(harness.__file__).resolve().parent.parent
     if not (root / ".git").exists():
         return None, None

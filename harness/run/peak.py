@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar, cast
 
 import torch
 
@@ -18,6 +19,8 @@ _SIZE, _REPEATS = 1536, 9
 _CACHE = Path("/sys/devices/system/cpu/cpu0/cache/index3/size")
 _MIN_BYTES, _MAX_BYTES, _FREE_SHARE = 64 << 20, 1 << 30, 1 / 16
 _ROWS = 1024
+_Rate = TypeVar("_Rate", Peak, Bandwidth)
+_measured: dict[tuple[object, ...], Peak | Bandwidth] = {}
 
 
 def peak_of(device: torch.device, autocast: torch.dtype | None) -> Peak:
@@ -27,7 +30,8 @@ def peak_of(device: torch.device, autocast: torch.dtype | None) -> Peak:
         published = find_peak(torch.cuda.get_device_name(device), kind)
         if published is not None:
             return published
-    return measure_peak(device, autocast or torch.float32)
+    dtype = autocast or torch.float32
+    return _once((device, dtype), lambda: measure_peak(device, dtype))
 
 
 def peak_of_ranks(ranks: Ranks, device: torch.device, autocast: torch.dtype | None) -> Peak:
@@ -59,7 +63,7 @@ def bandwidth_of(device: torch.device) -> Bandwidth:
         published = find_bandwidth(torch.cuda.get_device_name(device))
         if published is not None:
             return published
-    return measure_bandwidth(device)
+    return _once((device,), lambda: measure_bandwidth(device))
 
 
 def measure_bandwidth(device: torch.device) -> Bandwidth:
@@ -82,6 +86,14 @@ def measure_bandwidth(device: torch.device) -> Bandwidth:
     threads = f" with {torch.get_num_threads()} threads" if device.type == "cpu" else ""
     source = f"measured: {fastest} over arrays of {size / 2**20:.0f} MiB on this device{threads}"
     return Bandwidth(rates[fastest], source, measured=True)
+
+
+def _once(what: tuple[object, ...], measure: Callable[[], _Rate]) -> _Rate:
+    """Measure once a process for a number of threads: a warm worker keeps it for its runs, a fresh one has none yet."""
+    key = (*what, torch.get_num_threads())
+    if key not in _measured:
+        _measured[key] = measure()
+    return cast("_Rate", _measured[key])
 
 
 def _time_s(do: Callable[[], object], device: torch.device) -> float:

@@ -26,6 +26,7 @@ from harness.core.errors import EXIT_DEVICE_BUSY, EXIT_OK, EXIT_RUN_FAILED, Devi
 from harness.core.parallel import is_parallel
 from harness.core.records import RunRecord
 from harness.core.store import Store
+from harness.measure.prepared import keep_samplers, prepare_sampler
 from harness.run import stop
 from harness.run.conditions import begin_conditions, note_unlocked
 from harness.run.device_lock import hold_devices
@@ -57,6 +58,7 @@ def serve() -> int:
     import harness.run.runner  # noqa: F401, PLC0415 - brings torch in, before the first job is timed
     from harness.run.cleaning import clean_up  # noqa: PLC0415
 
+    keep_samplers(keep=True)
     while line := sys.stdin.readline():
         order = json.loads(line)
         with Path(order["log"]).open("a", encoding="utf-8") as log:
@@ -72,6 +74,8 @@ def run_job(job: dict[str, Any]) -> int:
     config, options = config_from_dict(job["config"]), WorkerOptions(**job.get("options", {}))
     store, run_id, started = Store(job["store"]), str(job["run_id"]), utc_label()
     begin_conditions(options.isolation)
+    if options.isolation == "process" and config.task.mode == "engine":
+        prepare_sampler(config.measure)  # it opens its sensors while torch is imported
     try:
         record = _execute(config, options, store, job)
         if record.run_id != run_id:
