@@ -30,6 +30,7 @@ from harness.core.config import RunConfig, config_from_dict
 from harness.core.errors import EXIT_OK, EXIT_RUN_FAILED, EXIT_USER_MISTAKE, HarnessError
 from harness.core.markers import BEAT_S, claim_marker, touch_marker
 from harness.core.store import Store, write_text_atomically
+from harness.measure.prepared import prepare_sampler
 from harness.run import stop
 from harness.run.conditions import begin_conditions, note_unlocked
 from harness.run.options import WorkerOptions
@@ -64,6 +65,8 @@ def main(job_path: str) -> int:
     begin_conditions(options.isolation)
     if options.lock == "off":
         note_unlocked()
+    if os.environ.get("LOCAL_RANK") == "0":
+        prepare_sampler(config.measure)  # it opens its sensors while torch is imported
     is_own = ERRORS_VARIABLE not in os.environ and os.environ.get("RANK") == "0"
     started, run_id = utc_label(), str(job["run_id"])
     if is_own and not _claim(store, job):

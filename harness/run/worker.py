@@ -74,7 +74,7 @@ def run_job(job: dict[str, Any]) -> int:
     config, options = config_from_dict(job["config"]), WorkerOptions(**job.get("options", {}))
     store, run_id, started = Store(job["store"]), str(job["run_id"]), utc_label()
     begin_conditions(options.isolation)
-    if options.isolation == "process" and config.task.mode == "engine":
+    if options.isolation == "process" and config.task.mode == "engine" and not is_parallel(config.parallel):
         prepare_sampler(config.measure)  # it opens its sensors while torch is imported
     try:
         record = _execute(config, options, store, job)

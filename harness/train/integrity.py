@@ -40,12 +40,7 @@ def find_damage(folder: Path) -> str | None:
         saved = json.loads((folder / STATE).read_text(encoding="utf-8"))
         if not isinstance(saved, dict) or saved.get(_STATE_KEY, "") not in ("", _hash_state(saved)):
             return f"{STATE} is not what was written"
-        if _PARTS_KEY in saved:
-            return _find_damaged_part(folder, saved[_PARTS_KEY])
-        if saved.get(_TENSORS_KEY, "") not in ("", hash_file(folder / TENSORS)):
-            return f"{TENSORS} is not what was written"
-        with safe_open(folder / TENSORS, framework="numpy"):
-            return None
+        return _find_damaged_tensors(folder, saved)
     except FileNotFoundError as error:
         return f"{Path(error.filename or TENSORS).name} is not there"
     except (ValueError, RecursionError):
@@ -54,10 +49,15 @@ def find_damage(folder: Path) -> str | None:
         return f"{TENSORS} is cut short or damaged ({error})"
 
 
-def _find_damaged_part(folder: Path, hashes: dict[str, str]) -> str | None:
-    wrong = (name for name, digest in hashes.items() if hash_file(folder / PARTS / name) != digest)
-    name = next(wrong, None)
-    return None if name is None else f"{PARTS}/{name} is not what was written"
+def _find_damaged_tensors(folder: Path, saved: dict[str, Any]) -> str | None:
+    if _PARTS_KEY in saved:
+        parts = (name for name, digest in saved[_PARTS_KEY].items() if hash_file(folder / PARTS / name) != digest)
+        damaged = next(parts, None)
+        return None if damaged is None else f"{PARTS}/{damaged} is not what was written"
+    if saved.get(_TENSORS_KEY, "") not in ("", hash_file(folder / TENSORS)):
+        return f"{TENSORS} is not what was written"
+    with safe_open(folder / TENSORS, framework="numpy"):
+        return None
 
 
 def hash_file(path: Path) -> str:
