@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from harness.core.config import DataConfig, MeasureConfig, RunConfig, TaskConfig, TrainConfig
 from harness.core.model_config import HuggingFaceConfig, ModelConfig, MoEConfig
+from harness.core.parallel import ParallelConfig
 from harness.core.task_config import KindConfig
 
 
@@ -131,6 +132,7 @@ def register_schemas() -> None:
         "schema/task": {"line_completion": TaskConfig, "suite": TaskConfig},
         "schema/kind": {"kind": KindConfig},
         "schema/measure": {"windows": MeasureConfig},
+        "schema/parallel": {"processes": ParallelConfig},
     }
     for group, members in groups.items():
         for name, node in members.items():

@@ -17,6 +17,7 @@ from harness.core.model_config import (
     RopeScaling,
     validate_model,
 )
+from harness.core.parallel import ParallelConfig, validate_parallel
 from harness.core.task_config import (
     KindConfig,
     ServerConfig,
@@ -81,7 +82,7 @@ class TrainConfig:
     """AdamW with warm-up, stable and decay phases. Lengths are in tokens, so that they do not depend on the batch.
 
     `compile` trains through ``torch.compile``, for all families alike. A step always learns from `batch_size`
-    sequences; `micro_batch_size` of them go through the model at once, 0: as many as fit the device. Evaluation takes
+    sequences; `micro_batch_size` of them go through the model at once on a device, 0: as many as fit. Evaluation takes
     `eval_batch_size` windows at once, or as many as fit.
     """
 
@@ -172,6 +173,7 @@ class RunConfig:
     measure: MeasureConfig = field(default_factory=MeasureConfig)
     plan_position: list[int] = field(default_factory=list)
     save_model: bool = False
+    parallel: ParallelConfig = field(default_factory=ParallelConfig)
 
 
 def config_to_dict(config: RunConfig) -> dict[str, Any]:
@@ -194,6 +196,7 @@ def config_from_dict(values: dict[str, Any]) -> RunConfig:
         data=DataConfig(kinds=kinds, **data),
         task=task_config_from_dict(fields.pop("task")),
         server=ServerConfig(**fields.pop("server", {})),
+        parallel=ParallelConfig(**fields.pop("parallel", {})),
         **fields,
     )
 
@@ -246,12 +249,14 @@ def validate_run(config: RunConfig) -> None:
         train.precision in ("auto", "fp32", "bf16"),
         f"train.precision is '{train.precision}'; it is auto, fp32 or bf16.",
     )
-    micro = train.micro_batch_size
-    divisors = [size for size in range(1, train.batch_size + 1) if train.batch_size % size == 0]
+    validate_parallel(config.parallel, model, train.batch_size, compiled=train.compile)
+    micro, share = train.micro_batch_size, train.batch_size // config.parallel.num_processes
+    divisors = [size for size in range(1, share + 1) if share % size == 0]
+    of_one = "" if config.parallel.num_processes == 1 else " / parallel.num_processes"
     _require(
         micro == 0 or micro in divisors,
-        f"train.micro_batch_size is {micro}; give a divisor of train.batch_size ({', '.join(map(str, divisors))}), "
-        "or 0 for the largest that fits.",
+        f"train.micro_batch_size is {micro}; give a divisor of train.batch_size{of_one} "
+        f"({', '.join(map(str, divisors))}), or 0 for the largest that fits.",
     )
     per_step = train.batch_size * train.context_length
     _require(
@@ -260,6 +265,10 @@ def validate_run(config: RunConfig) -> None:
         "(train.batch_size x train.context_length).",
     )
     if is_inference(config):
+        _require(
+            config.parallel.strategy == "none",
+            f"parallel={config.parallel.strategy} trains a model, and this run trains nothing; leave it out.",
+        )
         _require(config.role == "single", f"role is '{config.role}'; a run that trains nothing is single.")
         _require(
             not config.save_model, "save_model=true keeps trained weights, and this run trains nothing; leave it out."

@@ -14,6 +14,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from harness.core.errors import RecordError
 from harness.core.inference import ModelSource, Regime, ServingStats
+from harness.core.parallel import ParallelInfo
 from harness.core.routing import ExpertCoverage, RoutingStats, TaskRouting
 
 SCHEMA_VERSION = 3
@@ -306,7 +307,8 @@ class RunRecord:
     and `batches`, are ``None`` in records that were written before they were kept; a finding says so where a run went
     on from a checkpoint without loads. `ended_utc` is kept of failed runs, whose windows are gone. `peak_bytes_per_s`
     is the memory bandwidth that bytes a second are held against (MBU). `model_source` belongs to models that were not
-    trained here, `serving` to servers.
+    trained here, `serving` to servers, `parallel` to runs of several processes: their energy, rates, peaks and FLOPs
+    are sums over all devices, the peak memory is the largest.
     """
 
     __pydantic_config__ = _STRICT
@@ -345,6 +347,7 @@ class RunRecord:
     expert_coverage: tuple[ExpertCoverage, ...] = ()
     model_source: ModelSource | None = None
     serving: ServingStats | None = None
+    parallel: ParallelInfo | None = None
     findings: tuple[Finding, ...] = ()
     error: str | None = None
     ended_utc: str | None = None

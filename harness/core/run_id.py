@@ -12,6 +12,7 @@ from typing import Any
 
 from harness.core.config import RunConfig, config_to_dict, is_inference
 from harness.core.model_config import name_model
+from harness.core.parallel import ParallelConfig
 from harness.core.task_config import RegimeConfig, ServerConfig, hide_host, name_served
 
 CONFIG_HASH_LENGTH = 8
@@ -49,6 +50,7 @@ ADDED_LATER: dict[tuple[str, ...], Any] = {
     ("data", "tokenizer_path"): "",
     ("model", "mtp_normed"): False,
     ("train", "micro_batch_size"): 0,
+    ("parallel",): {key: value for key, value in dataclasses.asdict(ParallelConfig()).items() if key != "timeout_s"},
 }
 
 
@@ -84,6 +86,7 @@ def hash_config(config: RunConfig, data_sha256: str, formula_version: int) -> st
         del identity["data"][name]
     for options in _options_with_path(identity):
         del options["path"]
+    del identity["parallel"]["timeout_s"]  # how long is waited changes nothing that is computed
     for (*path, name), before in ADDED_LATER.items():
         section = identity
         for part in path:

@@ -48,11 +48,13 @@ def find_state_problems(
 
 
 def _own_process_ids() -> set[int]:
-    """Return the measured process, its ancestors' session and its children, as this machine numbers them."""
+    """Return the measured process and its children, and the ranks that one launcher started beside it."""
     import psutil  # noqa: PLC0415 - only where a device tells its processes
 
     own = psutil.Process(os.getpid())
     try:
+        launcher = own.parent() if "TORCHELASTIC_RUN_ID" in os.environ else None
+        own = launcher or own
         return {own.pid, *(child.pid for child in own.children(recursive=True))}
     except psutil.Error:
         return {own.pid}

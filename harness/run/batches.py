@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 
 import torch
+from torch.distributed.tensor import DTensor
 
 from harness.core.config import RunConfig, TrainConfig
 from harness.core.model_config import ModelConfig, MoEConfig
@@ -14,6 +15,7 @@ from harness.models.transformer import Transformer
 from harness.run.device import autocast_dtype, describe_precision, free_memory_bytes
 from harness.train.memory import Footprint, count_fitting, largest_divisor
 from harness.train.micro import MicroBatch
+from harness.train.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,28 +28,39 @@ class Fit:
     free_bytes: int | None
 
 
-def fit_batch(config: RunConfig, model: Transformer, device: torch.device) -> Fit:
+def fit_batch(config: RunConfig, model: Transformer, device: torch.device, ranks: Ranks = ALONE) -> Fit:
     """Choose the micro-batch: the configured one, else the largest divisor of the batch that fits by estimate.
 
-    Asked for before gradients and optimiser state exist, so both are in the estimate.
+    Asked for before gradients and optimiser state exist, so both are in the estimate. Several ranks part their shares
+    of the batch alike: by the one with the least room, processes on one CPU having an equal part of its memory each.
     """
     train = config.train
     footprint = _footprint(train, model, device)
+    share = train.batch_size // ranks.size
     if train.micro_batch_size:
-        micro = MicroBatch(train.batch_size, train.micro_batch_size, "train.micro_batch_size", fixed=True)
+        micro = MicroBatch(share, train.micro_batch_size, "train.micro_batch_size", fixed=True)
         return Fit(micro, footprint, None, None)
-    state_bytes = footprint.state_bytes(sum(parameter.numel() for parameter in model.parameters()))
+    state_bytes = footprint.state_bytes(sum(local(parameter).numel() for parameter in model.parameters()))
     sequence_bytes, free_bytes = footprint.sequence_bytes(), free_memory_bytes(device)
-    fitting = count_fitting(sequence_bytes, state_bytes, free_bytes)
-    size = largest_divisor(train.batch_size, fitting)
-    if size == train.batch_size:
-        source = "the whole batch fits by estimate"
+    if device.type == "cpu":
+        free_bytes //= ranks.local_size
+    fitting = min(ranks.gather(count_fitting(sequence_bytes, state_bytes, free_bytes)))
+    size = largest_divisor(share, fitting)
+    what = "the batch" if ranks.is_alone else "a process's share of the batch"
+    if size == share:
+        source = "the whole batch fits by estimate" if ranks.is_alone else f"{what} fits by estimate"
     elif fitting:
-        source = "the largest part of the batch that fits by estimate"
+        source = f"the largest part of {what} that fits by estimate"
     else:
         source = "one sequence, though it does not fit by estimate"
-    micro = MicroBatch(train.batch_size, size, source)
+    # several ranks cannot begin a step again in smaller parts: one of them alone would leave the others waiting
+    micro = MicroBatch(share, size, source, fixed=not ranks.is_alone)
     return Fit(micro, footprint, state_bytes + size * sequence_bytes, free_bytes)
+
+
+def local(tensor: torch.Tensor) -> torch.Tensor:
+    """Return what this rank has of a tensor that may be in parts."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def fit_windows(fit: Fit, train: TrainConfig, device: torch.device) -> int:
@@ -70,8 +83,11 @@ def describe_batches(fit: Fit, precision: str, device: torch.device, eval_batch_
     )
 
 
-def find_parts(micro: MicroBatch, config: ModelConfig) -> list[Finding]:
-    """Return what a reader must know of a step in parts: an estimate that was too small, routers that see parts."""
+def find_parts(micro: MicroBatch, config: ModelConfig, batch_size: int) -> list[Finding]:
+    """Return what a reader must know of a step in parts: an estimate that was too small, routers that see parts.
+
+    The shares of several ranks are parts of the step's `batch_size` sequences as well.
+    """
     findings = []
     if micro.too_large:
         text = (
@@ -83,7 +99,7 @@ def find_parts(micro: MicroBatch, config: ModelConfig) -> list[Finding]:
             Finding(code="micro_batch_halved", severity="warning", text=text, value=micro.size, limit=limit)
         )
     routed = isinstance(config, MoEConfig) and (config.router != "deepseek_v3" or config.capacity_factor is not None)
-    if routed and micro.size < micro.batch_size:
+    if routed and micro.size < batch_size:
         text = "the router balanced its load over parts of a batch: its loss and capacity are of so many sequences"
         findings.append(Finding(code="routed_in_parts", severity="warning", text=text, value=micro.size))
     return findings

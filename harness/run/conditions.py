@@ -21,6 +21,12 @@ def note(finding: Finding) -> None:
     _noted.append(finding)
 
 
+def note_unlocked() -> None:
+    """Keep that the run holds no lock of its device."""
+    text = "the device was shared by request (lock=off): other measured runs could use it at the same time"
+    note(Finding(code="device_not_locked", severity="info", text=text))
+
+
 def add_conditions(record: RunRecord) -> RunRecord:
     """Return the record with the isolation in its environment and the findings that were noted."""
     environment = record.environment

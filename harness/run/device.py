@@ -15,7 +15,9 @@ import torch
 from harness.core.config import RunConfig
 from harness.core.errors import ConfigError
 from harness.core.model_config import HuggingFaceConfig
+from harness.core.parallel import is_parallel
 from harness.run.device_lock import CPU, name_gpu
+from harness.train.ranks import ALONE, Ranks
 
 DETERMINISM_CPU = (
     "cpu: fixed seeds, stateless data order, deterministic kernels, fixed number of threads; "
@@ -57,14 +59,24 @@ def lock_names(config: RunConfig) -> list[str]:
     is_spread = isinstance(config.model, HuggingFaceConfig) and bool(config.model.device_map)
     one = torch.cuda.current_device() if device.index is None else device.index
     indices = range(torch.cuda.device_count()) if is_spread else (one,)
+    if is_parallel(config.parallel):
+        indices = range(min(config.parallel.num_processes, torch.cuda.device_count()))
     return [name_gpu(str(torch.cuda.get_device_properties(index).uuid)) for index in indices]
 
 
-def prepare_device(config: RunConfig) -> torch.device:
-    """Set threads and the determinism policy for this process; return the device."""
-    torch.set_num_threads(config.num_threads or os.cpu_count() or 1)
+def prepare_device(config: RunConfig, ranks: Ranks = ALONE) -> torch.device:
+    """Set threads and the determinism policy for this process; return the device.
+
+    Of several ranks each takes the GPU of its own number on its machine, or its part of the machine's CPUs.
+
+    Raises:
+        ConfigError: there is no such device, or more ranks than GPUs.
+    """
+    torch.set_num_threads(config.num_threads or max(1, (os.cpu_count() or 1) // ranks.local_size))
     torch.manual_seed(config.seed)
     device = resolve_device(config.device)
+    if device.type == "cuda" and not ranks.is_alone:
+        device = device_of_rank(device, ranks)
     if device.type == "cpu":
         torch.use_deterministic_algorithms(True)
     else:
@@ -72,6 +84,25 @@ def prepare_device(config: RunConfig) -> torch.device:
         torch.set_float32_matmul_precision("high")
         torch.cuda.reset_peak_memory_stats(device)
     return device
+
+
+def device_of_rank(device: torch.device, ranks: Ranks) -> torch.device:
+    """Return the GPU of this rank.
+
+    Raises:
+        ConfigError: one GPU was named for all, or there are more ranks on this machine than GPUs.
+    """
+    if device.index is not None:
+        raise ConfigError(
+            f"device '{device}' is one GPU, and each of {ranks.size} processes takes its own; set device=cuda."
+        )
+    num_gpus = torch.cuda.device_count()
+    if ranks.local_size > num_gpus:
+        raise ConfigError(
+            f"{ranks.local_size} processes on a machine with {num_gpus} GPUs; lower parallel.num_processes, or start "
+            "processes on more machines (torchrun)."
+        )
+    return torch.device("cuda", ranks.local_rank)
 
 
 def determinism_policy(device: torch.device) -> str:

@@ -12,6 +12,7 @@ import torch
 
 from harness.flops.peaks import Bandwidth, Peak, find_bandwidth, find_peak
 from harness.run.device import free_memory_bytes
+from harness.train.ranks import Ranks
 
 _SIZE, _REPEATS = 1536, 9
 # Arrays for bandwidth: four times the last level of cache, as STREAM asks, within these limits and the free memory.
@@ -31,6 +32,18 @@ def peak_of(device: torch.device, autocast: torch.dtype | None) -> Peak:
             return published
     dtype = autocast or torch.float32
     return _once((device, dtype), lambda: measure_peak(device, dtype))
+
+
+def peak_of_ranks(ranks: Ranks, device: torch.device, autocast: torch.dtype | None) -> Peak:
+    """Return the sum of the peaks of all ranks' devices; where they are measured, all at the same time."""
+    ranks.barrier()
+    own = peak_of(device, autocast)
+    if ranks.is_alone:
+        return own
+    peaks = ranks.gather(own)
+    sources = list(dict.fromkeys(peak.source for peak in peaks))
+    source = f"sum over {ranks.size} processes, each: {'; or '.join(sources)}"
+    return Peak(sum(peak.flops_per_s for peak in peaks), source, measured=any(peak.measured for peak in peaks))
 
 
 def measure_peak(device: torch.device, dtype: torch.dtype) -> Peak:

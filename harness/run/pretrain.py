@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import shutil
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from harness.measure.totals import total_energy_j
 from harness.models.transformer import Transformer
 from harness.run import stop
 from harness.run.device import autocast_dtype, peak_memory_bytes, synchroniser
+from harness.run.rank_energy import RankMeter
 from harness.train.checkpoint import (
     checkpoint_path,
     drop_checkpoints,
@@ -34,7 +36,9 @@ from harness.train.integrity import find_damage
 from harness.train.loop import Plan, Progress, TrainState, train_steps
 from harness.train.micro import Forward, MicroBatch
 from harness.train.optim import build_optimizer
+from harness.train.ranks import ALONE
 from harness.train.schedule import count_steps, fork_step, tokens_per_step
+from harness.train.spread import Spread
 
 _WINDOWS: TypeAdapter[list[WindowRecord]] = TypeAdapter(list[WindowRecord])
 _PATH: TypeAdapter[PathCost] = TypeAdapter(PathCost)
@@ -69,16 +73,19 @@ class Pretrainer:
         model: Transformer,
         tokens: Tokens,
         bytes_per_token: float,
-        meter: Meter,
+        meter: Meter | RankMeter,
         forward: Forward | None = None,
         micro: MicroBatch | None = None,
+        spread: Spread | None = None,
     ) -> None:
         self.config = config
         self.meter = meter
+        self.ranks = spread.ranks if spread is not None else ALONE
         self.device = model.embedding.weight.device
         self.bytes_per_token = bytes_per_token
         self.flops_per_token = count_train_flops_per_token(model.config, config.train.context_length)
-        self.state = TrainState(model, build_optimizer(model, config.train), forward=forward, micro=micro)
+        optimizer = build_optimizer(model, config.train)
+        self.state = TrainState(model, optimizer, forward=forward, micro=micro, spread=spread or Spread())
         budget = config.train.budget
         limit = budget.tokens if budget.flops is None else min(budget.tokens, int(budget.flops / self.flops_per_token))
         self.num_steps = count_steps(config.train, limit)
@@ -110,13 +117,21 @@ class Pretrainer:
         fork_steps = self._fork_steps()
         self._restore(own_checkpoints, trunk_checkpoints, fork_steps if is_trunk else ())
         stops = [step for step in (fork_steps if is_trunk else [self.num_steps]) if step > self.state.step]
-        while stops and not self.stopped and stop.requested() is None:
+        is_interrupted = self._is_interrupted()
+        while stops and not self.stopped and not is_interrupted:
             self.stopped = self._segment(stops[0], emit)
             if self.state.step >= stops[0]:
                 stops.pop(0)
-            if stops or is_trunk or stop.requested() is not None:
+            is_interrupted = self._is_interrupted()
+            if stops or is_trunk or is_interrupted:
                 self._save(own_checkpoints, keep={*fork_steps, self.state.step})
+        if is_interrupted and stop.requested() is None:
+            raise stop.StopRun(128 + signal.SIGTERM)  # another rank was asked, and ends now
         return Pretraining(self.state, self.windows, self.path(), self.findings)
+
+    def _is_interrupted(self) -> bool:
+        """Return whether any rank was asked to stop: the same answer on all of them."""
+        return self.ranks.any_true(stop.requested() is not None)
 
     def _fork_steps(self) -> list[int]:
         return [fork_step(self.config.train, tokens) for tokens in sorted(set(self.config.branch_tokens))]
@@ -146,6 +161,8 @@ class Pretrainer:
         spent = self.path()
 
         def should_stop(progress: Progress) -> bool:
+            # all ranks ask, before anything that differs between them is looked at
+            energy_j = window.energy_so_far_j() if self.config.train.budget.joules is not None else None
             emit(
                 {
                     "event": "progress",
@@ -155,13 +172,15 @@ class Pretrainer:
                     "loss": self._bits_per_byte(progress.loss),
                 }
             )
-            limit = self._limit_reached(progress, spent, window.energy_so_far_j, now_s() - began)
+            limit = self._limit_reached(progress, spent, energy_j, now_s() - began)
+            pause = now_s() - began > self.config.train.checkpoint_interval_s
+            limit, pause = self.ranks.from_main((limit, pause))
             if limit:
                 reason.append(limit)
-            return bool(limit) or now_s() - began > self.config.train.checkpoint_interval_s
+            return bool(limit) or pause
 
         with self.meter.window("pretrain", repetition=len(self.windows), sync=synchroniser(self.device)) as window:
-            train_steps(self.state, self.plan, until_step, should_stop, lambda: stop.requested() is not None)
+            train_steps(self.state, self.plan, until_step, should_stop, self._is_interrupted)
         num_tokens = (self.state.step - first_step) * tokens_per_step(self.config.train)
         work = Work(
             unit="token", amount=num_tokens, flops=num_tokens * self.flops_per_token, num_input_tokens=num_tokens
@@ -176,16 +195,13 @@ class Pretrainer:
             )
         return bool(reason)
 
-    def _limit_reached(
-        self, progress: Progress, spent: PathCost, energy_so_far_j: Callable[[], float | None], seconds: float
-    ) -> str | None:
+    def _limit_reached(self, progress: Progress, spent: PathCost, now_j: float | None, seconds: float) -> str | None:
         budget = self.config.train.budget
         if budget.seconds is not None and spent.duration_s + seconds >= budget.seconds:
             return f"budget.seconds {budget.seconds:g} reached"
         if budget.target_loss is not None and self._bits_per_byte(progress.loss) <= budget.target_loss:
             return f"budget.target_loss {budget.target_loss:g} bits per byte (training loss) reached"
         if budget.joules is not None:
-            now_j = energy_so_far_j()
             before_j = total_energy_j(spent.energy)
             if now_j is not None and before_j is not None and now_j + before_j >= budget.joules:
                 return f"budget.joules {budget.joules:g} reached"
@@ -208,10 +224,12 @@ class Pretrainer:
             "stopped": self.stopped,
         }
         save_checkpoint(root, self.state, extra)
-        drop_checkpoints(root, keep, newest=KEPT_CHECKPOINTS)
+        if self.ranks.is_main:
+            drop_checkpoints(root, keep, newest=KEPT_CHECKPOINTS)
 
     def _restore(self, own: Path, trunk: Path | None, needed_steps: Sequence[int]) -> None:
-        latest, damaged = find_last_good(own, needed_steps)
+        found = find_last_good(own, needed_steps) if self.ranks.is_main else (None, [])
+        latest, damaged = self.ranks.from_main(found)
         if latest is not None:
             extra = load_checkpoint(latest, self.state)
             self.windows = _WINDOWS.validate_python(extra["windows"])
@@ -237,10 +255,11 @@ class Pretrainer:
 
     def _load_fork(self, path: Path) -> dict[str, Any]:
         """Load a trunk's checkpoint; a damaged one is removed, so that the trunk makes it again."""
-        damage = find_damage(path)
+        damage = self.ranks.from_main(find_damage(path) if self.ranks.is_main else None)
         if damage is None:
             return load_checkpoint(path, self.state)
-        shutil.rmtree(path, ignore_errors=True)
+        if self.ranks.is_main:
+            shutil.rmtree(path, ignore_errors=True)
         raise RunFailedError(
             f"checkpoint '{path.name}' of the trunk '{path.parent.name}' cannot be used: {damage}; the same command "
             "with --retry-failed makes it again."

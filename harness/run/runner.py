@@ -20,6 +20,7 @@ from harness.data import Dataset, prepare_data
 from harness.data.batches import num_epochs
 from harness.measure import check_idle_drift, measure_idle
 from harness.models import count_params
+from harness.models.transformer import Transformer
 from harness.run.answering import Asked, build_asked
 from harness.run.batches import describe_batches, find_parts, fit_batch, fit_windows
 from harness.run.conditions import add_conditions
@@ -30,17 +31,26 @@ from harness.run.identity import identify_run
 from harness.run.judging import add_findings, judge, judge_training
 from harness.run.outcome import Outcome
 from harness.run.outline import begin_record
-from harness.run.peak import bandwidth_of, peak_of
+from harness.run.peak import bandwidth_of, peak_of_ranks
 from harness.run.preparation import add_executed, build, build_forward, check_flops, warm_up
 from harness.run.pretrain import Emit, Pretrainer, Pretraining
+from harness.run.rank_energy import RankMeter
+from harness.run.several import describe_ranks, find_contention, name_devices, open_meter, whole_model
 from harness.run.weights import keep_model
 from harness.tasks.suite import check_suite
+from harness.train.ranks import ALONE, Ranks
+from harness.train.spread import spread_model
 
 MAX_CURVE_POINTS = 200
 
 
-def execute(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
+def execute(  # noqa: PLR0915 - the order of a run, in one place
+    config: RunConfig, store: Store, emit: Emit, ranks: Ranks = ALONE
+) -> RunRecord:
     """Run `config` to the end, write its record and power trace to `store`, and return the record.
+
+    Several ranks (`harness.run.rank`) all call it and go the same way; the main one writes, and alone it judges the
+    trained model, gathered whole, while the others wait. What they return lacks the judgement.
 
     Raises:
         HarnessError: a configuration, corpus or sensor that cannot be used; nothing is written.
@@ -48,54 +58,58 @@ def execute(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
     validate_run(config)
     check_suite(config.task)
     started = utc_label()
-    device = prepare_device(config)
+    device = prepare_device(config, ranks)
     environment = describe_environment(device)
     emit({"event": "phase", "phase": "data"})
-    data = prepare_data(config.data)
+    data = _prepare_corpus(config, ranks)
     run_id, config_hash = identify_run(config, data.identity_sha256)
     asked = Asked() if config.role == "trunk" else build_asked(config.task, data.test_documents, data.tokenizer.encode)
     outcome = Outcome()
     samples = store.samples_dir(run_id)
-    with WatchedMeter(config.measure, folder=samples) as meter:
+    with open_meter(config, ranks, device, samples) as meter:
         outcome.windows.append(measure_idle(meter, config.measure.idle_s, "idle_before").to_record())
         emit({"event": "phase", "phase": "model"})
         # The configuration as written stays the identity; the model itself learns the vocabulary from the tokenizer.
         model = build(config, data, device)
         params = count_params(model.config)
-        fit = fit_batch(config, model, device)
-        flops = check_flops(config, model, data, device, fit.micro)
-        forward = build_forward(config, model)
-        peak = peak_of(device, autocast_dtype(config.train.precision, device))
-        outcome.windows.append(warm_up(config, model, data, device, meter, forward, fit.micro))
+        spread = spread_model(model, ranks)
+        fit = fit_batch(config, model, device, ranks)
+        flops = check_flops(config, model, data, device, fit.micro, spread)
+        forward = build_forward(config, model, spread)
+        peak = peak_of_ranks(ranks, device, autocast_dtype(config.train.precision, device))
+        outcome.windows.append(warm_up(config, model, data, device, meter, forward, fit.micro, spread))
         resident = measure_idle(meter, config.measure.idle_s, "idle_resident")
         meter.set_idle(resident)  # the baseline of net energy: everything is loaded, nothing runs
         outcome.windows.append(resident.to_record())
 
         emit({"event": "phase", "phase": "pretrain"})
-        pretrainer = Pretrainer(config, model, data.train, _train_bytes_per_token(data), meter, forward, fit.micro)
+        bytes_per_token = _train_bytes_per_token(data)
+        pretrainer = Pretrainer(config, model, data.train, bytes_per_token, meter, forward, fit.micro, spread)
         trunk = store.checkpoint_dir(config.trunk_id) if config.role == "branch" and config.trunk_id else None
         training = pretrainer.run(store.checkpoint_dir(run_id), trunk, emit)
         judge_training(config, training, outcome)
-        outcome.findings.extend(find_parts(fit.micro, model.config))
+        outcome.findings.extend(find_parts(fit.micro, model.config, config.train.batch_size))
         flops = add_executed(flops, config, model, training)
+        parallel = describe_ranks(config, ranks, meter, device, fit.micro.size)
         training.give_back()
 
         if config.role != "trunk":
-            judge(config, model, data, meter, outcome, emit, fit_windows(fit, config.train, device), asked)
+            model = whole_model(config, model, data, device, spread)
+            _judge_on_main(config, model, data, meter, outcome, emit, fit_windows(fit, config.train, device), asked)
         after = measure_idle(meter, config.measure.idle_s, "idle_after")
         outcome.windows.append(after.to_record())
         outcome.findings.extend(check_idle_drift(resident, after))
         sensors = tuple(meter.sensors)
-        outcome.findings.extend([*meter.findings, *meter.cpu_use.find_contention(is_cpu=device.type == "cpu")])
-        trace = meter.trace() if config.measure.trace else None
+        outcome.findings.extend([*meter.findings, *find_contention(meter, is_cpu=device.type == "cpu")])
+        trace = meter.trace() if config.measure.trace and ranks.is_main else None
     speed = _train_speed(training)
-    bandwidth = bandwidth_of(device) if asked != Asked() else None
+    bandwidth = bandwidth_of(device) if asked != Asked() and ranks.is_main else None
     epochs = num_epochs(training.path.tokens, data.train)
     add_findings(outcome, flops, epochs)
     record = add_conditions(
         dataclasses.replace(
             begin_record(config, run_id, config_hash, started),
-            environment=environment,
+            environment=environment if parallel is None else name_devices(environment, parallel),
             sensors=sensors,
             data=data.info,
             params=params,
@@ -116,14 +130,42 @@ def execute(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
             batches=describe_batches(fit, config.train.precision, device, outcome.eval_batch_size),
             task_routing=tuple(outcome.task_routing),
             expert_coverage=tuple(outcome.expert_coverage),
+            parallel=parallel,
             findings=tuple(outcome.findings),
         )
     )
-    if config.save_model and config.role != "trunk":
-        keep_model(model, config, data, store.model_dir(run_id))
-    _write(store, record, outcome, trace)
+    if ranks.is_main:
+        if config.save_model and config.role != "trunk":
+            keep_model(model, config, data, store.model_dir(run_id))
+        _write(store, record, outcome, trace)
     shutil.rmtree(samples, ignore_errors=True)  # the record and its trace hold what they say; a crash leaves them
     return record
+
+
+def _judge_on_main(  # noqa: PLR0917 - what `judge` takes
+    config: RunConfig,
+    model: Transformer,
+    data: Dataset,
+    meter: WatchedMeter | RankMeter,
+    outcome: Outcome,
+    emit: Emit,
+    eval_batch_size: int,
+    asked: Asked,
+) -> None:
+    """Judge the trained model; of several ranks the main one does, and its own device and machine are measured."""
+    if isinstance(meter, WatchedMeter):
+        judge(config, model, data, meter, outcome, emit, eval_batch_size, asked)
+        return
+    if meter.ranks.is_main:
+        judge(config, model, data, meter.for_main(), outcome, emit, eval_batch_size, asked)
+    meter.ranks.wait_for_main()
+
+
+def _prepare_corpus(config: RunConfig, ranks: Ranks) -> Dataset:
+    """Return the corpus; one rank of each launcher prepares it, the others find it in the cache."""
+    turns = [min(1, local_rank) for local_rank in ranks.gather(ranks.local_rank)]
+    prepared: Dataset = ranks.run_by_turns(turns, lambda: prepare_data(config.data))
+    return prepared
 
 
 def _write(store: Store, record: RunRecord, outcome: Outcome, trace: dict[str, Any] | None) -> None:

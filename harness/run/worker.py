@@ -24,11 +24,12 @@ from typing import Any
 from harness.core.clock import utc_label
 from harness.core.config import RunConfig, config_from_dict
 from harness.core.errors import EXIT_DEVICE_BUSY, EXIT_OK, EXIT_RUN_FAILED, DeviceBusyError, HarnessError
-from harness.core.records import Finding, RunRecord
+from harness.core.parallel import is_parallel
+from harness.core.records import RunRecord
 from harness.core.store import Store
 from harness.measure.prepared import keep_samplers, prepare_sampler
 from harness.run import stop
-from harness.run.conditions import begin_conditions, note
+from harness.run.conditions import begin_conditions, note_unlocked
 from harness.run.device_lock import hold_devices
 from harness.run.options import WorkerOptions
 from harness.run.outline import failed_record
@@ -75,10 +76,10 @@ def run_job(job: dict[str, Any]) -> int:
     config, options = config_from_dict(job["config"]), WorkerOptions(**job.get("options", {}))
     store, run_id, started = Store(job["store"]), str(job["run_id"]), utc_label()
     begin_conditions(options.isolation)
-    if options.isolation == "process" and config.task.mode == "engine":
+    if options.isolation == "process" and config.task.mode == "engine" and not is_parallel(config.parallel):
         prepare_sampler(config.measure)  # it opens its sensors while torch is imported
     try:
-        record = _execute(config, options, store, run_id)
+        record = _execute(config, options, store, job)
         if record.run_id != run_id:
             return _fail(config, store, run_id, started, f"ran as {record.run_id}: the data changed meanwhile")
         if record.status == "failed":
@@ -104,20 +105,26 @@ def emit(event: dict[str, Any]) -> None:
     print(json.dumps(event), flush=True)
 
 
-def _execute(config: RunConfig, options: WorkerOptions, store: Store, run_id: str) -> RunRecord:
+def _execute(config: RunConfig, options: WorkerOptions, store: Store, job: dict[str, Any]) -> RunRecord:
     from harness.run.device import lock_names  # noqa: PLC0415 - an import that fails is a failed run too
     from harness.run.execute import execute_run  # noqa: PLC0415
 
-    if options.lock == "off":
-        text = "the device was shared by request (lock=off): other measured runs could use it at the same time"
-        note(Finding(code="device_not_locked", severity="info", text=text))
+    def execute() -> RunRecord:
+        if is_parallel(config.parallel):
+            from harness.run.launch_ranks import launch_ranks  # noqa: PLC0415 - only for several processes
+
+            return launch_ranks(job, config, store)
         return execute_run(config, store, emit)
+
+    if options.lock == "off":
+        note_unlocked()
+        return execute()
 
     def tell(text: str) -> None:
         emit({"event": "waiting", "text": text})
 
-    with hold_devices(lock_names(config), run_id, fail=options.lock == "fail", on_wait=tell):
-        return execute_run(config, store, emit)
+    with hold_devices(lock_names(config), str(job["run_id"]), fail=options.lock == "fail", on_wait=tell):
+        return execute()
 
 
 def _fail(config: RunConfig, store: Store, run_id: str, started: str, text: str) -> int:

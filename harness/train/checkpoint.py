@@ -2,7 +2,8 @@
 
 A checkpoint is a folder ``step-<n>/`` with ``tensors.safetensors`` (weights, router biases, Adam moments) and
 ``state.json`` (the model's configuration and hashes among it), which is written last: a folder without it is not a
-checkpoint, and one whose hashes do not hold is damaged (`find_damage`) and not used.
+checkpoint, and one whose hashes do not hold is damaged (`find_damage`) and not used. Of a model that no rank has as a
+whole the tensors lie in parts (`harness.train.sharded_checkpoint`).
 """
 
 from __future__ import annotations
@@ -25,11 +26,12 @@ from harness.core.model_config import ModelConfig
 from harness.core.store import write_text_atomically
 from harness.models.folder import StoredModel
 from harness.models.shards import ShardReader
+from harness.train.integrity import PARTS, find_damage, seal_parts, seal_state
 from harness.train.integrity import STATE as _STATE
 from harness.train.integrity import TENSORS as _TENSORS
-from harness.train.integrity import find_damage, seal_state
 from harness.train.load import LoadCount
 from harness.train.loop import TrainState
+from harness.train.sharded_checkpoint import PartReader, is_sharded, load_parts, load_whole, save_parts
 
 
 def checkpoint_path(root: Path, step: int) -> Path:
@@ -38,8 +40,27 @@ def checkpoint_path(root: Path, step: int) -> Path:
 
 
 def save_checkpoint(root: Path, state: TrainState, extra: dict[str, Any]) -> Path:
-    """Write the state at its step; `extra` (JSON) comes back from `load_checkpoint`."""
+    """Write the state at its step; `extra` (JSON) comes back from `load_checkpoint`.
+
+    Several ranks all call it. Where no rank has the whole model each writes its parts, else the main rank writes all.
+    """
     path = checkpoint_path(root, state.step)
+    ranks = state.spread.ranks
+    pending = ranks.gather([float(loss) for loss in state.pending])
+    if state.spread.is_sharded:
+        hashes = save_parts(path, state.model, state.optimizer, state.spread)
+        if ranks.is_main:
+            sealed = seal_parts({**_describe(state, pending), "extra": extra}, hashes)
+            write_text_atomically(path / _STATE, json.dumps(sealed))
+    elif ranks.is_main:
+        _save_whole(path, state)
+        sealed = seal_state({**_describe(state, pending), "extra": extra}, path / _TENSORS)
+        write_text_atomically(path / _STATE, json.dumps(sealed))
+    ranks.barrier()
+    return path
+
+
+def _save_whole(path: Path, state: TrainState) -> None:
     path.mkdir(parents=True, exist_ok=True)
     tensors = {f"model.{name}": value for name, value in state.model.state_dict().items()}
     names = {id(parameter): name for name, parameter in state.model.named_parameters()}
@@ -50,37 +71,66 @@ def save_checkpoint(root: Path, state: TrainState, extra: dict[str, Any]) -> Pat
     temporary = path / f".{_TENSORS}.{os.getpid()}.tmp"
     save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary)
     temporary.replace(path / _TENSORS)
+    shutil.rmtree(path / PARTS, ignore_errors=True)
+
+
+def _describe(state: TrainState, pending: list[list[float]]) -> dict[str, Any]:
     rows = None if state.expert_rows is None else state.expert_rows.tolist()
-    saved = {
+    described = {
         "step": state.step,
         "losses": state.losses,
         "expert_rows": rows,
         "load": None if state.load is None else _load_to_json(state.load),
         "micro_batch_size": state.micro.size if state.micro is not None else None,
         "model": dataclasses.asdict(state.model.config),
-        "pending": [float(loss) for loss in state.pending],
-        "extra": extra,
+        "pending": [sum(losses) / len(pending) for losses in zip(*pending, strict=True)],
     }
-    write_text_atomically(path / _STATE, json.dumps(seal_state(saved, path / _TENSORS)))
-    return path
+    return described if len(pending) == 1 else {**described, "pending_by_rank": pending}
 
 
 def load_checkpoint(path: Path, state: TrainState) -> dict[str, Any]:
     """Fill `state` from the checkpoint at `path`; return what was saved as `extra`.
 
+    Several ranks all call it; the checkpoint may be of one process, or of another number of ranks and strategy.
+
     Raises:
         RunFailedError: there is no whole checkpoint there, it is damaged, or it is of another model.
     """
+    ranks = state.spread.ranks
+    where = f"checkpoint '{path.name}' of '{path.parent.name}' cannot be used"
     try:
-        damage = find_damage(path)
+        damage = ranks.from_main(find_damage(path) if ranks.is_main else None)
         if damage is not None:
-            raise RunFailedError(f"checkpoint '{path.name}' of '{path.parent.name}' cannot be used: {damage}.")
+            raise RunFailedError(f"{where}: {damage}.")
         saved = json.loads((path / _STATE).read_text())
-        tensors = load_file(path / _TENSORS)
-        weights = {name[len("model.") :]: value for name, value in tensors.items() if name.startswith("model.")}
-        state.model.load_state_dict(weights)
+        if is_sharded(path):
+            load_parts(path, state.model, state.optimizer, state.spread)
+        elif state.spread.is_sharded:
+            load_whole(path / _TENSORS, state.model, state.optimizer, state.spread)
+        else:
+            _load_whole(path, state)
     except (OSError, ValueError, SafetensorError, RuntimeError) as error:
-        raise RunFailedError(f"checkpoint '{path.name}' of '{path.parent.name}' cannot be used: {error}") from error
+        raise RunFailedError(f"{where}: {error}") from error
+    state.step = saved["step"]
+    state.losses = [(int(tokens), float(loss)) for tokens, loss in saved["losses"]]
+    rows = saved.get("expert_rows")
+    device = state.model.embedding.weight.device
+    state.expert_rows = None if rows is None else torch.tensor(rows, device=device)
+    state.load = _load_from_json(saved["load"], device) if saved.get("load") is not None else None
+    by_rank = saved.get("pending_by_rank", ())
+    pending = by_rank[ranks.rank] if len(by_rank) == ranks.size else saved.get("pending", ())
+    state.pending = [torch.tensor(loss, device=device) for loss in pending]
+    size = saved.get("micro_batch_size")
+    if state.micro is not None and size is not None and state.micro.batch_size % size == 0:
+        state.micro.keep_to(size)
+    extra: dict[str, Any] = saved["extra"]
+    return extra
+
+
+def _load_whole(path: Path, state: TrainState) -> None:
+    tensors = load_file(path / _TENSORS)
+    weights = {name[len("model.") :]: value for name, value in tensors.items() if name.startswith("model.")}
+    state.model.load_state_dict(weights)
     for name, parameter in state.model.named_parameters():
         prefix = f"optimizer.{name}."
         moments = {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}
@@ -89,17 +139,6 @@ def load_checkpoint(path: Path, state: TrainState) -> dict[str, Any]:
                 key: value if key == "step" and parameter.device.type == "cpu" else value.to(parameter.device)
                 for key, value in moments.items()
             }
-    state.step = saved["step"]
-    state.losses = [(int(tokens), float(loss)) for tokens, loss in saved["losses"]]
-    rows = saved.get("expert_rows")
-    device = state.model.embedding.weight.device
-    state.expert_rows = None if rows is None else torch.tensor(rows, device=device)
-    state.load = _load_from_json(saved["load"], device) if saved.get("load") is not None else None
-    state.pending = [torch.tensor(loss, device=device) for loss in saved.get("pending", ())]
-    if state.micro is not None and saved.get("micro_batch_size") is not None:
-        state.micro.keep_to(saved["micro_batch_size"])
-    extra: dict[str, Any] = saved["extra"]
-    return extra
 
 
 def open_checkpoint(path: Path, config: ModelConfig | None = None) -> StoredModel:
@@ -118,14 +157,14 @@ def open_checkpoint(path: Path, config: ModelConfig | None = None) -> StoredMode
         raise ConfigError(f"checkpoint '{path}' cannot be read: {error}.") from error
     if config is None:
         raise ConfigError(f"checkpoint '{path}' does not say of which model; give its store and --run RUN_ID instead.")
-    reader = ShardReader(path, _TENSORS, prefix="model.")
+    reader = PartReader(path, "model.") if is_sharded(path) else ShardReader(path, _TENSORS, prefix="model.")
     vocab_size = reader.read("embedding.weight").shape[0]
     return StoredModel(path, dataclasses.replace(config, vocab_size=vocab_size), reader, {})
 
 
 def is_checkpoint(path: Path) -> bool:
     """Return whether `path` is the folder of a whole checkpoint."""
-    return (path / _STATE).is_file() and (path / _TENSORS).is_file()
+    return (path / _STATE).is_file() and ((path / _TENSORS).is_file() or is_sharded(path))
 
 
 def latest_checkpoint(root: Path) -> Path | None:

@@ -1,4 +1,7 @@
-"""Whether a checkpoint is what was written: SHA-256 of its tensors and of its state, kept in ``state.json``."""
+"""Whether a checkpoint is what was written: SHA-256 of its tensors and of its state, kept in ``state.json``.
+
+Of a checkpoint in parts (`harness.train.sharded_checkpoint`) every file has its own.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,19 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-TENSORS, STATE = "tensors.safetensors", "state.json"
-_TENSORS_KEY, _STATE_KEY = "tensors_sha256", "state_sha256"
+TENSORS, STATE, PARTS = "tensors.safetensors", "state.json", "sharded"
+_TENSORS_KEY, _STATE_KEY, _PARTS_KEY = "tensors_sha256", "state_sha256", "parts_sha256"
 
 
 def seal_state(saved: dict[str, Any], tensors: Path) -> dict[str, Any]:
     """Return the state of a checkpoint with the hashes of its tensor file and of itself."""
     sealed = {**saved, _TENSORS_KEY: hash_file(tensors)}
+    return {**sealed, _STATE_KEY: _hash_state(sealed)}
+
+
+def seal_parts(saved: dict[str, Any], hashes: dict[str, str]) -> dict[str, Any]:
+    """Return the state of a checkpoint in parts with the hashes of their files, by name, and of itself."""
+    sealed = {**saved, _PARTS_KEY: hashes}
     return {**sealed, _STATE_KEY: _hash_state(sealed)}
 
 
@@ -31,16 +40,24 @@ def find_damage(folder: Path) -> str | None:
         saved = json.loads((folder / STATE).read_text(encoding="utf-8"))
         if not isinstance(saved, dict) or saved.get(_STATE_KEY, "") not in ("", _hash_state(saved)):
             return f"{STATE} is not what was written"
-        if saved.get(_TENSORS_KEY, "") not in ("", hash_file(folder / TENSORS)):
-            return f"{TENSORS} is not what was written"
-        with safe_open(folder / TENSORS, framework="numpy"):
-            return None
+        return _find_damaged_tensors(folder, saved)
     except FileNotFoundError as error:
         return f"{Path(error.filename or TENSORS).name} is not there"
     except (ValueError, RecursionError):
         return f"{STATE} is cut short or no JSON"
     except SafetensorError as error:
         return f"{TENSORS} is cut short or damaged ({error})"
+
+
+def _find_damaged_tensors(folder: Path, saved: dict[str, Any]) -> str | None:
+    if _PARTS_KEY in saved:
+        parts = (name for name, digest in saved[_PARTS_KEY].items() if hash_file(folder / PARTS / name) != digest)
+        damaged = next(parts, None)
+        return None if damaged is None else f"{PARTS}/{damaged} is not what was written"
+    if saved.get(_TENSORS_KEY, "") not in ("", hash_file(folder / TENSORS)):
+        return f"{TENSORS} is not what was written"
+    with safe_open(folder / TENSORS, framework="numpy"):
+        return None
 
 
 def hash_file(path: Path) -> str:

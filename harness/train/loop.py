@@ -22,6 +22,7 @@ from harness.train.load import LoadCount
 from harness.train.micro import Forward, MicroBatch, accumulate, whole_batch
 from harness.train.optim import set_learning_rate
 from harness.train.schedule import learning_rate_at, tokens_per_step
+from harness.train.spread import Spread
 
 LOSS_INTERVAL_STEPS = 10
 
@@ -45,7 +46,9 @@ class TrainState:
     `expert_rows` counts choices of experts made, dropped, and rows multiplied for them, (3,) int64; ``None`` before the
     first step and for dense models. `forward` is what a step calls in place of the model, if it was compiled; `micro`
     is how a step is parted, ``None``: not at all. `load` counts tokens per expert; it covers all steps unless training
-    went on from a checkpoint that had none. `pending` holds the losses of steps since the last one of `losses`.
+    went on from a checkpoint that had none. `pending` holds the losses of steps since the last one of `losses`, of this
+    rank alone. `spread` says how the model lies over ranks; all else that is counted here is of all ranks together, and
+    the same on each.
     """
 
     model: Transformer
@@ -57,6 +60,7 @@ class TrainState:
     micro: MicroBatch | None = None
     load: LoadCount | None = None
     pending: list[Tensor] = field(default_factory=list)
+    spread: Spread = field(default_factory=Spread)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,7 @@ def train_steps(
         state.pending.append(_train_step(state, plan))
         state.step += 1
         if state.step % LOSS_INTERVAL_STEPS == 0 or state.step == until_step:
-            loss = float(torch.stack(state.pending).mean())
+            loss = float(state.spread.mean_loss(torch.stack(state.pending).mean()))
             state.pending.clear()
             if not math.isfinite(loss):
                 raise RunFailedError(f"the training loss is {loss} at step {state.step}; lower train.learning_rate.")
@@ -104,8 +108,11 @@ def train_steps(
 
 
 def _train_step(state: TrainState, plan: Plan) -> Tensor:
-    """Do one optimiser step; return the language-model loss (nats per token) without auxiliary and extra losses."""
-    train = plan.train
+    """Do one optimiser step; return this rank's language-model loss (nats per token), no auxiliary and extra losses.
+
+    The step's batch does not depend on the number of ranks; each takes its share of the rows.
+    """
+    train, ranks = plan.train, state.spread.ranks
     inputs, targets = sample_batch(
         plan.tokens,
         seed=plan.seed,
@@ -113,11 +120,12 @@ def _train_step(state: TrainState, plan: Plan) -> Tensor:
         batch_size=train.batch_size,
         context_length=train.context_length,
     )
-    inputs_BT = torch.from_numpy(inputs).to(plan.device)
-    targets_BT = torch.from_numpy(targets).to(plan.device)
-    micro = state.micro or whole_batch(train)
-    sums = accumulate(state.model, state.forward or state.model, inputs_BT, targets_BT, plan.autocast, micro)
-    torch.nn.utils.clip_grad_norm_(state.model.parameters(), train.gradient_clip)
+    inputs_BT = torch.from_numpy(ranks.share(inputs)).to(plan.device)
+    targets_BT = torch.from_numpy(ranks.share(targets)).to(plan.device)
+    micro = state.micro or whole_batch(train, ranks.size)
+    forward = state.forward or state.spread.wrapped or state.model
+    sums = accumulate(state.model, forward, inputs_BT, targets_BT, plan.autocast, micro, state.spread)
+    state.spread.clip_gradients(state.model, train.gradient_clip)
     state.optimizer.step()
     state.model.update_router_bias(sums.loads)
     if sums.loads:
