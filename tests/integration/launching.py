@@ -16,7 +16,7 @@ import pytest
 from harness.core.store import Store
 
 COMMAND = (sys.executable, "-c", "import sys; from harness.cli.command import main; sys.exit(main())")
-CELLS = "sweep.cells=[{arm: dense, model: dense_s, tokens: [%d]}, {arm: moe, model: moe_s, tokens: [%d]}]"
+CELLS = "sweep.cells=[{arm: dense, model: dense_s, tokens: %s}, {arm: moe, model: moe_s, tokens: %s}]"
 SETTINGS = (
     "experiment=smoke",
     "num_threads=1",
@@ -32,9 +32,9 @@ WAIT_S = 120
 CLUSTERS_VARIABLE = "ISOJOULE_TEST_CLUSTERS"
 
 
-def study(dense_tokens: int = 12288, moe_tokens: int = 10240) -> tuple[str, ...]:
-    """Return the command's arguments for a study of two trunks with a branch each."""
-    return ("run", *SETTINGS, CELLS % (dense_tokens, moe_tokens))
+def study(dense_tokens: tuple[int, ...] = (12288,), moe_tokens: tuple[int, ...] = (10240,)) -> tuple[str, ...]:
+    """Return the command's arguments for a study of two trunks with a branch for each of their budgets."""
+    return ("run", *SETTINGS, CELLS % (list(dense_tokens), list(moe_tokens)))
 
 
 def start(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
@@ -109,17 +109,7 @@ def workers_of(store: Store, part: str) -> list[psutil.Process]:
 
 
 def wait_until_it_trains(store: Store, part: str) -> psutil.Process:
-    """Wait until a worker of a run whose id holds `part` trains; return it."""
-    wait_for("a sampler", lambda: list(store.root.glob(f"samples/*{part}*/*")))
+    """Wait until the worker of the trunk whose id holds `part` has its first checkpoint; return it."""
+    wait_for("a checkpoint", lambda: list(store.root.glob(f"checkpoints/*{part}*/step-*")))
     (worker,) = wait_for("a worker", lambda: workers_of(store, part))
-    time.sleep(3.0)  # the idle window, the model; training takes longer
     return worker
-
-
-def run_id_of(store: Store, part: str, role: str = "trunk") -> str:
-    """Return the planned run of `role` whose id holds `part`."""
-    from harness.core.study import load_study
-
-    planned = load_study(store.root)
-    assert planned is not None
-    return next(run.run_id for run in planned.runs if part in run.run_id and run.role == role)

@@ -34,7 +34,8 @@ pytestmark = pytest.mark.skipif(
     os.environ.get(CLUSTERS_VARIABLE) != "1", reason=f"starts Slurm and Ray: {CLUSTERS_VARIABLE}=1 asks for it"
 )
 SCRIPTS = Path(__file__).resolve().parents[1] / "slurm"
-LONG = 204_800  # tokens of a trunk that trains long enough to be stopped in the middle
+# Budgets of a trunk that leaves a checkpoint early and trains on for long enough to be stopped.
+LONG = (12_288, 153_600)
 SLURM = ("hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1", "hydra.launcher.timeout_min=30")
 RAY_PORT = 6399
 
@@ -144,7 +145,7 @@ def test_a_study_joins_a_ray_cluster_and_gives_the_records_of_the_local_run(
     code, told = finish(start(tmp_path, *study(LONG), "hydra/launcher=ray", env=ray_cluster))
     assert code == 0, told
     assert essence(store_in(tmp_path)) == essence(local)
-    assert told.count("  finished  ") == 4, told
+    assert told.count("  finished  ") == 5, told
 
 
 def test_a_task_killed_in_ray_is_one_failed_record_never_a_second_try_and_the_rest_goes_on(
