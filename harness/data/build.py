@@ -27,7 +27,6 @@ from harness.data.file_tokenizer import read_tokenizer, require_lossless
 from harness.data.manifest import MANIFEST_NAME, STAMP_NAME, save_manifest
 from harness.data.mixture import iterate_exercise_documents, mix_hash
 from harness.data.parallel import ProgressOf, run_jobs
-from harness.data.shards import token_dtype
 from harness.data.sources import Source
 from harness.data.tokenise import ShardJob, SignatureJob, cut_pieces, describe, forget_open, tokenise
 from harness.data.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
@@ -194,7 +193,6 @@ def _write_files(config: DataConfig, folder: Path, text: _Text) -> set[str]:
     contents = {
         "info": dataclasses.asdict(info),
         "num_skipped_files": documents.num_skipped,
-        "dtype": token_dtype(tokenizer.vocab_size).str,
         "shards": rows,
     }
     known = {row["name"]: row["sha256"] for split in SPLITS for row in rows[split]}

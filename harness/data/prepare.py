@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -20,7 +21,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import tokenizers
 
 from harness.core.config import DataConfig
@@ -31,7 +31,7 @@ from harness.data.build import build_corpus
 from harness.data.file_tokenizer import find_tokenizer
 from harness.data.manifest import FORMAT_VERSION, load_manifest
 from harness.data.mixture import validate_mixture
-from harness.data.shards import Tokens, hash_file, open_tokens
+from harness.data.shards import Tokens, hash_file, open_tokens, token_dtype
 from harness.data.sources import Source, open_source
 from harness.data.tokenizer import Tokenizer, load_tokenizer
 
@@ -179,8 +179,11 @@ def _load(folder: Path, config: DataConfig) -> Dataset | None:
     if contents is None:
         return None
     try:
-        dtype = np.dtype(contents["dtype"])
+        dtype = token_dtype(contents["info"]["vocab_size"])
         shards = contents["shards"]
+        for shard in itertools.chain.from_iterable(shards.values()):
+            if shard["tokens"] * dtype.itemsize != contents["files"][shard["name"]]["bytes"]:
+                return None
         return Dataset(
             info=DataInfo(**contents["info"]),
             train=open_tokens(folder, shards["train"], dtype),
@@ -190,7 +193,7 @@ def _load(folder: Path, config: DataConfig) -> Dataset | None:
             test_documents=tuple((name, text) for name, text in json.loads((folder / "test.json").read_text())),
             num_skipped_files=contents["num_skipped_files"],
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import shutil
@@ -146,6 +147,21 @@ def test_bytes_altered_behind_size_and_time_are_found_by_the_full_check(corpus: 
     assert not np.array_equal(prepare_data(corpus).train, first.train)
     _assert_same(prepare_data(dataclasses.replace(corpus, verify="full")), first)
     _assert_same(prepare_data(corpus), first)
+
+
+@pytest.mark.parametrize(
+    "change", [{"tokens": 10**30}, {"tokens": None}, {"tokens": 1}, {"name": "../../secret"}, {"name": []}]
+)
+def test_a_manifest_that_does_not_fit_its_files_is_not_believed(corpus: DataConfig, change: dict[str, object]) -> None:
+    """Even where its own hash is right: the corpus is built again."""
+    first = prepare_data(corpus)
+    path = _folder() / "manifest.json"
+    contents = json.loads(path.read_text())["contents"]
+    contents["shards"]["train"][0].update(change)
+    sha256 = hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
+    path.write_text(json.dumps({"contents": contents, "sha256": sha256}))
+    _assert_same(prepare_data(corpus), first)
+    assert json.loads(path.read_text())["contents"]["shards"] != contents["shards"]
 
 
 def test_a_copied_cache_is_hashed_once(corpus: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
