@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import dataclasses
 import re
+import warnings
 from typing import Any
 
 from harness.experiments.inference import name_size
+from harness.experiments.launchers import EXTRA_OF_CONFIG, missing_extra
 from harness.experiments.schema import AppConfig, register_schemas
 from hydra import compose, initialize_config_module
 from hydra.errors import HydraException, MissingConfigException
@@ -19,6 +21,8 @@ from harness.core.errors import ConfigError, did_you_mean
 
 CONFIG_MODULE = "harness.conf"
 CONFIG_NAME = "run"
+# Hydra's own Ray plugin, where it is installed, has a configuration of this name too.
+warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/ray' is validated against ConfigStore schema")
 
 
 def compose_app(overrides: list[str], config_dir: str | None = None) -> AppConfig:
@@ -64,6 +68,9 @@ def to_run_config(app: AppConfig) -> RunConfig:
 def explain(error: Exception) -> str:
     """Return one line for an error of Hydra or OmegaConf: what is wrong, and the nearest word that is known."""
     text = str(error)
+    launcher = re.search(r"Could not (?:find|load) 'hydra/launcher/(\w+)'", text)
+    if launcher and launcher.group(1) in EXTRA_OF_CONFIG:
+        return missing_extra(EXTRA_OF_CONFIG[launcher.group(1)])
     missing = re.search(r"Could not find '([^']+)'", text) if isinstance(error, MissingConfigException) else None
     if missing:
         options = re.findall(r"^\t(\S+)$", text, flags=re.MULTILINE)

@@ -20,6 +20,7 @@ from harness.run.identity import identify
 from harness.run.isolate import run_isolated
 from harness.run.options import WorkerOptions, validate_options
 from harness.run.progress import StudyProgress
+from harness.train.schedule import fork_step
 
 # The display of the study in this process, where there is one, and the records that ended in this process.
 _display: list[StudyProgress] = []
@@ -67,7 +68,7 @@ def run_job(composed: DictConfig) -> None:
     display = _display[-1] if _display else None
     began = time.monotonic()
     on_event = display.on_event if display else None
-    again = job.config.role == "trunk" or not is_sweep
+    again = not is_sweep or _lacks_checkpoints(job)
     try:
         record = run_isolated(job.config, job.run_id, job.store, on_event, job.options, again=again)
     except RunTakenError as error:
@@ -78,6 +79,16 @@ def run_job(composed: DictConfig) -> None:
     ended.append(record)
     if display is not None:
         display.end(record, time.monotonic() - began)
+
+
+def _lacks_checkpoints(job: Job) -> bool:
+    """Return whether a trunk must be made again although it may be finished: a checkpoint for a branch is not there."""
+    from harness.train.checkpoint import checkpoint_path  # noqa: PLC0415 - brings torch in, only when needed
+
+    root, train = job.store.checkpoint_dir(job.run_id), job.config.train
+    return job.config.role == "trunk" and any(
+        not checkpoint_path(root, fork_step(train, tokens)).exists() for tokens in job.config.branch_tokens
+    )
 
 
 def show_on(display: StudyProgress | None) -> None:

@@ -4,25 +4,44 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
+from typing import Any, get_args
 
-from harness.experiments.schema import MatchConfig, SweepConfig
+from harness.experiments.schema import AppConfig, MatchConfig, SweepConfig, TuningConfig
+from harness.experiments.study_job import StudyJob
 from pydantic import TypeAdapter, ValidationError
 
 from harness.analysis.claims import load_claims
+from harness.core.config import is_inference
 from harness.core.errors import ConfigError
-from harness.core.study import MatchRule
+from harness.core.records import Grade
+from harness.core.store import Store
+from harness.core.study import MatchRule, PlannedRun, Purpose, StudyInfo, TuningNote, load_study, save_study
+from harness.run.study_budget import StudyBudget, validate_budget
 
 _ADAPTER: TypeAdapter[MatchRule] = TypeAdapter(MatchRule)
 
 
 def check_promise(sweep: SweepConfig) -> None:
-    """Check the rule of matching and the claims of a study.
+    """Check the rule of matching, the claims and the budget of a study.
 
     Raises:
-        ConfigError: a value that the analysis could not follow, or a claim that is not known.
+        ConfigError: a value that the analysis could not follow, a claim that is not known, or a limit not above 0.
     """
+    build_budget(sweep)
     build_rule(sweep.match)
     load_claims(sweep.claims)
+
+
+def build_budget(sweep: SweepConfig) -> StudyBudget:
+    """Return the budget of the whole study; it is no part of the promise.
+
+    Raises:
+        ConfigError: a limit is not above 0.
+    """
+    budget = StudyBudget(**dataclasses.asdict(sweep.budget))
+    validate_budget(budget)
+    return budget
 
 
 def build_rule(config: MatchConfig) -> MatchRule:
@@ -52,3 +71,65 @@ def build_rule(config: MatchConfig) -> MatchRule:
     if rule.margin_accuracy is not None and rule.margin_accuracy >= 1:
         raise ConfigError(f"sweep.match.margin_accuracy is {rule.margin_accuracy:g}; it is a share, below 1.")
     return rule
+
+
+def promise_study(store: Store, app: AppConfig, jobs: Sequence[StudyJob], command: str) -> None:
+    """Write the study's promise, or check that the one already there is the same.
+
+    Raises:
+        ConfigError: the store holds another promise; its records must not mix with this study's.
+    """
+    sweep = app.sweep
+    info = StudyInfo(
+        study=app.study,
+        title=sweep.title or app.study,
+        command=command,
+        baseline_arm=sweep.baseline_arm,
+        candidate_arm=sweep.candidate_arm,
+        match=build_rule(sweep.match),
+        order_seed=sweep.order_seed,
+        runs=tuple(
+            PlannedRun(
+                run_id=job.run_id,
+                arm=job.config.arm,
+                size=job.config.model.size,
+                role=job.config.role,
+                seed=job.config.seed,
+                tokens=0 if is_inference(job.config) else job.config.train.budget.tokens,
+                block=job.block,
+            )
+            for job in jobs
+        ),
+        claims=tuple(sweep.claims),
+        tuning=tuple(_build_note(note) for note in sweep.tuning),
+        notes=sweep.notes,
+        purpose=_purpose(app, jobs),
+    )
+    earlier = load_study(store.root)
+    if earlier is None:
+        save_study(store.root, info)
+        return
+    for field in dataclasses.fields(StudyInfo):
+        if field.name != "command" and getattr(earlier, field.name) != getattr(info, field.name):
+            raise ConfigError(
+                f"'{store.root}' holds a study with other {field.name}; give this one a store of its own "
+                f"(study=another_name or store=FOLDER), or remove that folder."
+            )
+
+
+def _purpose(app: AppConfig, jobs: Sequence[StudyJob]) -> Purpose:
+    if any(is_inference(job.config) for job in jobs):
+        return "inference"
+    is_tuning = any(cell.learning_rates or cell.batch_sizes for cell in app.sweep.cells)
+    return "tuning" if is_tuning else "comparison"
+
+
+def _build_note(note: TuningConfig) -> TuningNote:
+    if note.energy_grade not in (None, *get_args(Grade)):
+        raise ConfigError(f"sweep.tuning: energy_grade is '{note.energy_grade}'; it is A, B, C, D or null.")
+    lists = {"learning_rates": tuple(note.learning_rates), "batch_sizes": tuple(note.batch_sizes)}
+    return TuningNote(**{**_plain(note), **lists})
+
+
+def _plain(node: Any) -> dict[str, Any]:
+    return dataclasses.asdict(node)

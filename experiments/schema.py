@@ -69,8 +69,17 @@ class TuningConfig:
 
 
 @dataclass(kw_only=True)
+class StudyBudgetConfig:
+    """The most that a whole study may spend, over all times it is started (see `harness.run.study_budget`)."""
+
+    seconds: float | None = None
+    joules: float | None = None
+    flops: float | None = None
+
+
+@dataclass(kw_only=True)
 class SweepConfig:
-    """A study: cells x seeds, laid out in shuffled blocks."""
+    """A study: cells x seeds, laid out in shuffled blocks; `budget` may change between starts, the rest is promised."""
 
     title: str = ""
     notes: str = ""
@@ -82,6 +91,7 @@ class SweepConfig:
     match: MatchConfig = field(default_factory=MatchConfig)
     claims: list[str] = field(default_factory=lambda: ["training_compute_tenth", "energy_per_task_90"])
     tuning: list[TuningConfig] = field(default_factory=list)
+    budget: StudyBudgetConfig = field(default_factory=StudyBudgetConfig)
 
 
 @dataclass(kw_only=True)

@@ -28,6 +28,7 @@ from harness.analysis.task_devices import compare_devices
 from harness.analysis.task_pairs import compare_pairs
 from harness.analysis.tasks import choose_runs, compare_kinds, compare_tasks
 from harness.analysis.tuning.search import refuse_tuning
+from harness.core.beside import start_beside
 from harness.core.errors import RecordError
 from harness.core.records import Finding, RunRecord, Severity
 from harness.core.store import Store
@@ -77,6 +78,7 @@ def match_study(records: Sequence[RunRecord], study: StudyInfo | None, unreadabl
         findings.append(_finding("no_study", "warning", text))
     pair = build_pair(points, baseline, candidate, rule.interval)
     _note_points(points, pair, findings)
+    checks = start_beside(lambda: check_fairness(kept, study, finished, pair), len(kept))
 
     common = find_common_losses(pair) if pair.seeds else None
     loss, reason = choose_loss(rule, common) if pair.seeds else (None, _explain_no_pair(points, pair))
@@ -90,8 +92,9 @@ def match_study(records: Sequence[RunRecord], study: StudyInfo | None, unreadabl
     curve = tuple(match_at(pair, resource, each, num_losses=len(losses)) for resource in RESOURCES for each in losses)
     beyond = tuple(bound for resource in RESOURCES if (bound := bound_beyond(pair, resource)) is not None)
     _note_reach(pair, beyond, headline, findings)
-    arm_tasks, task_ratios = compare_tasks(pair, by_id, loss) if loss is not None else ((), ())
     chosen = choose_runs(pair, loss) if loss is not None else None
+    arm_tasks, task_ratios = compare_tasks(pair, by_id, loss) if loss is not None else ((), ())
+    devices = start_beside(lambda: compare_devices(arm_tasks, by_id, chosen) if chosen is not None else (), len(kept))
     kinds = compare_kinds(pair, by_id, chosen) if chosen is not None else ()
     gaps = compare_budgets(pair)
     return MatchResult(
@@ -107,7 +110,7 @@ def match_study(records: Sequence[RunRecord], study: StudyInfo | None, unreadabl
         points=tuple(points),
         arm_tasks=arm_tasks,
         task_ratios=task_ratios,
-        checks=check_fairness(kept, study, finished, pair),
+        checks=checks(),
         findings=tuple(findings),
         excluded=tuple(sorted(excluded)),
         budget_gaps=gaps,
@@ -118,7 +121,7 @@ def match_study(records: Sequence[RunRecord], study: StudyInfo | None, unreadabl
         decay=pair.decay if pair.seeds else None,
         kinds=kinds,
         task_pairs=compare_pairs(pair, by_id, loss) if kinds and loss is not None else (),
-        task_devices=compare_devices(arm_tasks, by_id, chosen) if chosen is not None else (),
+        task_devices=devices(),
     )
 
 

@@ -15,15 +15,17 @@ from harness.cli.export import add_export_verb
 from harness.cli.fit import add_fit_verb
 from harness.cli.import_serving import add_import_serving_verb
 from harness.cli.model import add_model_verb
+from harness.cli.plan import plan
 from harness.cli.project import add_project_verb
 from harness.cli.report import add_report_verb
+from harness.cli.status import add_status_verb
 from harness.cli.tasks import add_tasks_verb
 from harness.cli.tune import add_tune_verb
 from harness.core.errors import EXIT_OK, ConfigError, HarnessError, RecordError
 from harness.core.terminal import escape_controls
 
 _RUN_HELP = """\
-usage: isojoule run [-m] [--config-dir DIR] [OVERRIDE ...]
+usage: isojoule run [-m] [--config-dir DIR] [--retry-failed] [--stop-at-first] [OVERRIDE ...]
 
 Run one configuration, or a whole study when the experiment lists cells (or with -m and comma lists).
 
@@ -32,8 +34,18 @@ Run one configuration, or a whole study when the experiment lists cells (or with
   isojoule run model=moe_s train.budget.tokens=500000  one run
   isojoule run -m model=dense_s,moe_s seed=0,1         single runs, shuffled
 
-`isojoule ls` lists the configs, `isojoule cp experiment/smoke FILE` copies one out to edit. Finished runs are skipped.
-exit code: 0 ok, 1 the run failed, 2 your mistake, 3 some runs of a study failed
+A study that is started again skips finished runs, goes on with interrupted ones and leaves failed ones as they are. A
+run named by itself is made whatever became of it before.
+
+  --retry-failed        of a study or a list: make failed runs again too
+  --stop-at-first       stop at the first run that fails; without it the others go on
+  sweep.budget.seconds=3600 sweep.budget.joules=50000 sweep.budget.flops=1e15
+                        the most that a whole study may spend, over all its starts; it stops before the run that
+                        would exceed it
+
+`isojoule plan` says what a command would do, `isojoule status` how far a study is. `isojoule ls` lists the configs,
+`isojoule cp experiment/smoke FILE` copies one out to edit.
+exit code: 0 ok, 1 the run failed, 2 your mistake, 3 some runs of a study failed or are left
 """
 
 
@@ -41,10 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return the exit code (2 with one clear line for a user's mistake)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        if arguments[:1] == ["run"]:
-            return _run(arguments[1:])
-        if arguments[:1] == ["measure"]:
-            return measure(arguments[1:])
+        raw = {"run": _run, "plan": plan, "measure": measure}.get(arguments[0] if arguments else "")
+        if raw is not None:
+            return raw(arguments[1:])
         options = _parser().parse_args(arguments)
         handler: Callable[[argparse.Namespace], int] = options.handler
         return handler(options)
@@ -66,6 +77,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"isojoule {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     verbs.add_parser("run", help="run a configuration or a study", add_help=False)
+    verbs.add_parser("plan", help="what run would do: every run with FLOPs, time and energy", add_help=False)
+    add_status_verb(verbs)
 
     add_report_verb(verbs, _store_root)
 

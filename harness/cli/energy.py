@@ -50,7 +50,10 @@ def measure(arguments: Sequence[str]) -> int:
         _require_writable(path)
     from harness.measure.command import measure_command
     from harness.measure.command_format import command_to_json, command_to_text, stretch_to_text
+    from harness.run.device_lock import list_holders
 
+    for holder in list_holders():  # told, not waited for: the command may itself be a run
+        _tell(f"warning: a measured run is under way on {holder}; its energy is counted too")
     intensity = _find_intensity(options.country)
     result = measure_command(
         command,

@@ -29,10 +29,16 @@ from harness.core.task_config import (
 
 @dataclass(kw_only=True)
 class DataConfig:
-    """A corpus of text files. `roots` and `globs` are read by the corpora that need them; 0 means no limit.
+    """A corpus of documents. `roots`, `globs` and `name` are read by the corpora that need them; 0 means no limit.
 
     With `kinds` the training text is mixed with generated exercises of these task kinds: `kinds_share` of its bytes
     together, the same bytes of each kind. Examples that are asked are never among them.
+
+    Of a Hugging Face data set `name` says which (``namespace/name``, or a file or folder here), `config` which part of
+    it, `split` which rows are parted by hash; `validation_split` and `test_split` name rows that are held out already.
+    `tokenizer_path` is the ``tokenizer.json`` of the tokenizer ``file``. How many processes tokenise (0: one a core),
+    whether a data set is streamed, and how far the cache is checked (``stamp``: sizes and times, ``full``: every byte)
+    change no token.
     """
 
     corpus: str = "python_source"
@@ -46,6 +52,18 @@ class DataConfig:
     max_bytes: int = 0
     kinds: dict[str, KindConfig] = field(default_factory=dict)
     kinds_share: float = 0.0
+    max_documents: int = 0
+    name: str = ""
+    config: str = ""
+    split: str = "train"
+    validation_split: str = ""
+    test_split: str = ""
+    text_field: str = "text"
+    revision: str = ""
+    tokenizer_path: str = ""
+    streaming: bool = True
+    num_workers: int = 0
+    verify: str = "stamp"
 
 
 @dataclass(kw_only=True)

@@ -305,9 +305,10 @@ class RunRecord:
     `mfu` is `train_flops_per_s` over `peak_flops_per_s`, which `peak_source` tells: a data sheet, or a measurement.
     `routing` is the load on held-out text; `training_routing` that over the whole path's training, trunk included. It,
     and `batches`, are ``None`` in records that were written before they were kept; a finding says so where a run went
-    on from a checkpoint without loads. `peak_bytes_per_s` is the memory bandwidth that bytes a second are held against
-    (MBU). `model_source` belongs to models that were not trained here, `serving` to servers, `parallel` to runs of
-    several processes: their energy, rates, peaks and FLOPs are sums over all devices, the peak memory is the largest.
+    on from a checkpoint without loads. `ended_utc` is kept of failed runs, whose windows are gone. `peak_bytes_per_s`
+    is the memory bandwidth that bytes a second are held against (MBU). `model_source` belongs to models that were not
+    trained here, `serving` to servers, `parallel` to runs of several processes: their energy, rates, peaks and FLOPs
+    are sums over all devices, the peak memory is the largest.
     """
 
     __pydantic_config__ = _STRICT
@@ -349,6 +350,7 @@ class RunRecord:
     parallel: ParallelInfo | None = None
     findings: tuple[Finding, ...] = ()
     error: str | None = None
+    ended_utc: str | None = None
 
     def quality_value(self, metric: str) -> float | None:
         """Return the value of `metric`, or ``None`` when the run has no such reading."""

@@ -22,7 +22,9 @@ _NOT_IDENTITY = ("plan_position",)
 # and a record the last part of a path.
 _FOLDERS = ("path", "dense", "moe")
 _ADDRESSES = ("base_url", "dense", "moe", "dense_model", "moe_model", "api_key_env")
-_PLACES = {"model": _FOLDERS, "server": _ADDRESSES, "task": ("lm_eval_dir",)}
+_PLACES = {"model": _FOLDERS, "server": _ADDRESSES, "task": ("lm_eval_dir",), "data": ("tokenizer_path",)}
+# How a corpus is read and checked changes no token of it.
+_HOW_READ = ("streaming", "num_workers", "verify")
 _SERVED_NAMES = ("model", "dense_model", "moe_model")
 # Fields that came after run ids were published, and the value that does what was done before: there they leave an id as
 # it was.
@@ -37,6 +39,15 @@ ADDED_LATER: dict[tuple[str, ...], Any] = {
     ("task", "lm_eval_dir"): "",
     ("data", "kinds"): {},
     ("data", "kinds_share"): 0.0,
+    ("data", "max_documents"): 0,
+    ("data", "name"): "",
+    ("data", "config"): "",
+    ("data", "split"): "train",
+    ("data", "validation_split"): "",
+    ("data", "test_split"): "",
+    ("data", "text_field"): "text",
+    ("data", "revision"): "",
+    ("data", "tokenizer_path"): "",
     ("model", "mtp_normed"): False,
     ("train", "micro_batch_size"): 0,
     ("parallel",): {key: value for key, value in dataclasses.asdict(ParallelConfig()).items() if key != "timeout_s"},
@@ -49,7 +60,7 @@ def config_without_places(config: RunConfig) -> dict[str, Any]:
     Of a server's address only one of this machine itself (a loopback address) is kept.
     """
     values = config_to_dict(config)
-    for part, names in (("model", _FOLDERS), ("task", _PLACES["task"])):
+    for part, names in (("model", _FOLDERS), ("task", _PLACES["task"]), ("data", _PLACES["data"])):
         values[part].update({name: name_model(values[part][name]) for name in names if values[part].get(name)})
     for options in _options_with_path(values):
         options["path"] = str(options["path"]).replace("\\", "/").rstrip("/").rpartition("/")[2]
@@ -71,6 +82,8 @@ def hash_config(config: RunConfig, data_sha256: str, formula_version: int) -> st
     for part, names in _PLACES.items():
         identity[part].update({name: "" for name in names if name in identity[part]})
     identity["server"]["model"] = name_served(identity["server"]["model"])
+    for name in _HOW_READ:
+        del identity["data"][name]
     for options in _options_with_path(identity):
         del options["path"]
     del identity["parallel"]["timeout_s"]  # how long is waited changes nothing that is computed

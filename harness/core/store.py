@@ -127,6 +127,10 @@ class Store:
                 return None
         return digest.hexdigest() if paths else None
 
+    def count_records(self) -> int:
+        """Return how many record files there are, readable or not."""
+        return sum(1 for _ in (self.root / "records").glob("*.json"))
+
     def is_finished(self, run_id: str) -> bool:
         """Return whether `run_id` has a readable record with status ``finished``."""
         try:

@@ -6,28 +6,40 @@ Shape suffixes: B batch, T context length.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
 
 import numpy as np
 
 from harness.core.errors import DataError
+from harness.data.order import epoch_order
+from harness.data.shards import Tokens
 
 
 def sample_batch(
-    tokens: np.ndarray, *, seed: int, step: int, batch_size: int, context_length: int
+    tokens: Tokens, *, seed: int, step: int, batch_size: int, context_length: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return inputs and targets, int64 (B, T) each; targets are the inputs one token later.
 
     An epoch is a fresh permutation of the non-overlapping windows, begun at a fresh random offset.
     """
+    return sample_rows(tokens, seed=seed, first=step * batch_size, count=batch_size, context_length=context_length)
+
+
+def sample_rows(
+    tokens: Tokens, *, seed: int, first: int, count: int, context_length: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return samples `first` to `first + count` of the endless order of `seed`, as `sample_batch` does.
+
+    Sample n is the same whoever draws it and however many are drawn at once: ranks that part a step's samples among
+    them see together what one process sees alone.
+    """
     windows = count_windows(len(tokens), context_length)
-    rows = []
-    for sample in range(step * batch_size, (step + 1) * batch_size):
-        epoch, place = divmod(sample, windows)
-        order, offset = _epoch_order(seed, epoch, windows, context_length)
-        start = offset + int(order[place]) * context_length
-        rows.append(tokens[start : start + context_length + 1])
-    batch = np.stack(rows).astype(np.int64)
+    samples = np.arange(first, first + count)
+    starts = np.empty(count, dtype=np.int64)
+    for epoch in np.unique(samples // windows):
+        here = samples // windows == epoch
+        order, offset = epoch_order(seed, int(epoch), windows, context_length)
+        starts[here] = offset + order(samples[here] % windows) * context_length
+    batch = np.stack([tokens[start : start + context_length + 1] for start in starts.tolist()]).astype(np.int64)
     return batch[:, :-1], batch[:, 1:]
 
 
@@ -43,14 +55,12 @@ def count_windows(num_tokens: int, context_length: int) -> int:
     return windows
 
 
-def num_epochs(num_tokens_seen: int, tokens: np.ndarray) -> float:
+def num_epochs(num_tokens_seen: int, tokens: Tokens) -> float:
     """Return how often the training text was seen."""
     return num_tokens_seen / len(tokens)
 
 
-def iterate_windows(
-    tokens: np.ndarray, *, context_length: int, max_tokens: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def iterate_windows(tokens: Tokens, *, context_length: int, max_tokens: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield (inputs, targets), int64 (T,) each, of non-overlapping windows over about the first `max_tokens`.
 
     Every target is predicted once; a shorter rest at the end is left out.
@@ -71,9 +81,3 @@ def _too_short(num_tokens: int, context_length: int) -> DataError:
         f"{num_tokens} tokens are too few for windows of {context_length}; give more text or a smaller "
         "train.context_length."
     )
-
-
-@lru_cache(maxsize=4)
-def _epoch_order(seed: int, epoch: int, windows: int, context_length: int) -> tuple[np.ndarray, int]:
-    rng = np.random.default_rng([seed, epoch])
-    return rng.permutation(windows), int(rng.integers(0, context_length))

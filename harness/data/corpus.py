@@ -84,6 +84,7 @@ CORPORA = Registry(
     {
         "python_source": "harness.data.corpus:python_source_files",
         "text_files": "harness.data.corpus:text_files",
+        "hf": "harness.data.hf:open_hf",
     },
 )
 

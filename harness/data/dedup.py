@@ -1,6 +1,7 @@
-"""Near-duplicate files, removed before the split: copies on both sides would reward memory, that is total parameters.
+"""Near-duplicate documents, removed before the split: copies on both sides would reward memory: total parameters.
 
-MinHash over word shingles proposes pairs (Broder, 1997), exact Jaccard similarity decides.
+MinHash over word shingles proposes pairs (Broder, 1997), exact Jaccard similarity decides. Only hashes of signatures
+stay in memory; the texts of proposed pairs are read again.
 """
 
 from __future__ import annotations
@@ -8,14 +9,22 @@ from __future__ import annotations
 import re
 import zlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import numpy as np
 
+# Each takes 200 bytes of memory, one that shares a band with another about 3 kB: 1 to 15 GB.
+MAX_DOCUMENTS = 5_000_000
+NUM_BANDS, _ROWS_PER_BAND = 24, 3
 _SHINGLE_WORDS = 5
-_NUM_BANDS, _ROWS_PER_BAND = 24, 3
 _PRIME = (1 << 31) - 1
 _WORD = re.compile(r"\w+|[^\w\s]")
+_KEPT_SHINGLES = 256
+_LONG = 1 << 24
+_rng = np.random.default_rng(0)
+_FACTORS = _rng.integers(1, _PRIME, size=NUM_BANDS * _ROWS_PER_BAND, dtype=np.int64)
+_SHIFTS = _rng.integers(0, _PRIME, size=NUM_BANDS * _ROWS_PER_BAND, dtype=np.int64)
 
 
 def find_near_duplicates(texts: Sequence[str], similarity: float) -> set[int]:
@@ -24,29 +33,71 @@ def find_near_duplicates(texts: Sequence[str], similarity: float) -> set[int]:
     Texts shorter than a shingle are compared whole. Deterministic. Of the pairs of similarity 0.8 (0.5) more than 99.9%
     (95%) are proposed; below 0.5 too many would be missed.
     """
-    shingles = [_shingles(text) for text in texts]
-    signatures = np.stack([_signature(hashes) for hashes in shingles]) if shingles else np.empty((0, 0))
-    buckets: dict[tuple[int, bytes], list[int]] = defaultdict(list)
+    described = [describe_text(text) for text in texts]
+    keys = np.array([keys for keys, _ in described], dtype=np.uint64).reshape(-1, NUM_BANDS)
+    counts = np.array([count for _, count in described], dtype=np.int64)
+    return compare_described(keys, counts, texts.__getitem__, similarity)
+
+
+def describe_text(text: str) -> tuple[np.ndarray, int]:
+    """Return the hashes of a text's bands, uint64 (24,), and how many shingles it has."""
+    shingles = _shingles(text)
+    bands = _signature(shingles).reshape(NUM_BANDS, _ROWS_PER_BAND).astype(np.uint64)
+    keys = bands[:, 0]
+    for row in range(1, _ROWS_PER_BAND):
+        keys = _scramble(keys) + bands[:, row]
+    return _scramble(keys), len(shingles)
+
+
+def compare_described(
+    keys: np.ndarray, counts: np.ndarray, read_text: Callable[[int], str], similarity: float
+) -> set[int]:
+    """Return what `find_near_duplicates` does, from `describe_text` of each text: (N, 24) and (N,).
+
+    `read_text` gives the text of an index again. Pairs whose sizes alone rule the similarity out are not read.
+    """
+    read = lru_cache(maxsize=_KEPT_SHINGLES)(lambda index: _shingles(read_text(index)))
+    kept_in: dict[tuple[int, int], list[int]] = defaultdict(list)
     removed: set[int] = set()
-    for index, signature in enumerate(signatures):
-        bands = [
-            (band, signature[band * _ROWS_PER_BAND : (band + 1) * _ROWS_PER_BAND].tobytes())
-            for band in range(_NUM_BANDS)
-        ]
-        candidates = sorted({other for key in bands for other in buckets[key]})
-        if any(_jaccard(shingles[index], shingles[other]) >= similarity for other in candidates):
+    for index, buckets in _shared_buckets(keys).items():
+        candidates = sorted({other for bucket in buckets for other in kept_in[bucket]})
+        if any(
+            _may_reach(counts[index], counts[other], similarity) and _jaccard(read(index), read(other)) >= similarity
+            for other in candidates
+        ):
             removed.add(index)
             continue
-        for key in bands:
-            buckets[key].append(index)
+        for bucket in buckets:
+            kept_in[bucket].append(index)
     return removed
 
 
+def _shared_buckets(keys: np.ndarray) -> dict[int, list[tuple[int, int]]]:
+    """Return, by index in ascending order, the buckets (band, number) of each text that shares one with another."""
+    shared: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for band in range(keys.shape[1]):
+        _, bucket, sizes = np.unique(keys[:, band], return_inverse=True, return_counts=True)
+        for index in np.flatnonzero(sizes[bucket] > 1).tolist():
+            shared[index].append((band, int(bucket[index])))
+    return dict(sorted(shared.items()))
+
+
+def _may_reach(left: int, right: int, similarity: float) -> bool:
+    """Return whether sets of these sizes can have this Jaccard similarity: at most the smaller over the larger."""
+    return bool(min(left, right) / max(left, right) >= similarity)
+
+
+def _scramble(values: np.ndarray) -> np.ndarray:
+    mixed = values * np.uint64(0x9E3779B97F4A7C15)
+    return mixed ^ (mixed >> np.uint64(29))
+
+
 def _shingles(text: str) -> np.ndarray:
-    words = [zlib.crc32(word.encode()) for word in _WORD.findall(text)]
-    if len(words) < _SHINGLE_WORDS:
+    # a list of words is quicker, and too large for a text as long as a shelf of books
+    words = _WORD.findall(text) if len(text) < _LONG else (match.group() for match in _WORD.finditer(text))
+    hashed = np.fromiter((zlib.crc32(word.encode()) for word in words), dtype=np.int64) % _PRIME
+    if len(hashed) < _SHINGLE_WORDS:
         return np.array([zlib.crc32(text.encode()) % _PRIME], dtype=np.int64)
-    hashed = np.array(words, dtype=np.int64) % _PRIME
     windows = np.lib.stride_tricks.sliding_window_view(hashed, _SHINGLE_WORDS)
     mixed = np.zeros(len(windows), dtype=np.int64)
     for column in range(_SHINGLE_WORDS):
@@ -56,11 +107,7 @@ def _shingles(text: str) -> np.ndarray:
 
 
 def _signature(hashes: np.ndarray) -> np.ndarray:
-    rng = np.random.default_rng(0)
-    count = _NUM_BANDS * _ROWS_PER_BAND
-    a = rng.integers(1, _PRIME, size=count, dtype=np.int64)
-    b = rng.integers(0, _PRIME, size=count, dtype=np.int64)
-    return np.array([((hashes * factor + shift) % _PRIME).min() for factor, shift in zip(a, b, strict=True)])
+    return np.array([((hashes * a + b) % _PRIME).min() for a, b in zip(_FACTORS, _SHIFTS, strict=True)])
 
 
 def _jaccard(left: np.ndarray, right: np.ndarray) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 
 from harness.core.config import DataConfig
 from harness.core.errors import DataError
@@ -31,8 +31,8 @@ def validate_mixture(config: DataConfig) -> None:
     _build_kinds(config)
 
 
-def build_exercise_documents(config: DataConfig, source_bytes: int) -> list[tuple[str, str]]:
-    """Return documents (name, text) of exercises that are never asked, ``[]`` without `config.kinds`.
+def iterate_exercise_documents(config: DataConfig, source_bytes: int) -> Iterator[tuple[str, str]]:
+    """Yield documents (name, text) of exercises that are never asked, none without `config.kinds`.
 
     With the `source_bytes` of the training text, separators included, they make up `config.kinds_share` of all bytes,
     each kind as much as the others, to within one exercise a kind.
@@ -40,7 +40,7 @@ def build_exercise_documents(config: DataConfig, source_bytes: int) -> list[tupl
     Raises:
         ConfigError, DataError: as `validate_mixture`, or options that leave nothing to train on.
     """
-    documents: list[tuple[str, str]] = []
+    number = 0
     for name, exercises in _build_kinds(config).items():
         kind = config.kinds[name].name
         wanted = source_bytes * config.kinds_share / (1 - config.kinds_share) / len(config.kinds)
@@ -48,12 +48,12 @@ def build_exercise_documents(config: DataConfig, source_bytes: int) -> list[tupl
         written = 0
         while written < wanted:
             text = _write_document(exercises, rng, min(_DOCUMENT_BYTES, wanted - written), f"data.kinds.{name}")
-            documents.append((f"exercises/{name}/{len(documents):07d}", text))
+            yield f"exercises/{name}/{number:07d}", text
+            number += 1
             written += len(text.encode()) + 1
-    return documents
 
 
-def mix_hash(source_sha256: str, documents: Sequence[tuple[str, str]], config: DataConfig) -> str:
+def mix_hash(source_sha256: str, documents: Iterable[tuple[str, str]], config: DataConfig) -> str:
     """Return the hash of source text and exercises together: their text, versions, options and share."""
     kinds = {
         name: [config.kinds[name].name, exercises.version, config.kinds[name].options]

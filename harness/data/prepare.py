@@ -1,51 +1,58 @@
-"""From a corpus to three token arrays: read, near-duplicates out, split by path, exercises mixed in, tokenise, cache.
+"""A corpus for a run: from the cache where it holds, else built once, whoever asks for it at the same time.
 
 The cache (``$ISOJOULE_CACHE`` or ``~/.cache/isojoule``) is keyed by the configuration, the versions of Python and of
-`tokenizers`, and the files' sizes and times; checked by content hashes when loaded; rebuilt when it does not hold.
+`tokenizers`, and the files' sizes and times. A build lies in a folder of its own until a rename makes it the corpus.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+import threading
+import time
+import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tokenizers
-from filelock import FileLock
 
 from harness.core.config import DataConfig
 from harness.core.errors import DataError
+from harness.core.markers import BEAT_S, claim_marker, owner_state, touch_marker
 from harness.core.records import DataInfo
-from harness.data.corpus import SourceFile, list_files
-from harness.data.dedup import find_near_duplicates
-from harness.data.mixture import build_exercise_documents, mix_hash, validate_mixture
-from harness.data.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
+from harness.data.build import build_corpus
+from harness.data.file_tokenizer import find_tokenizer
+from harness.data.manifest import FORMAT_VERSION, load_manifest
+from harness.data.mixture import validate_mixture
+from harness.data.shards import Tokens, hash_file, open_tokens
+from harness.data.sources import Source, open_source
+from harness.data.tokenizer import Tokenizer, load_tokenizer
 
-_FORMAT_VERSION = 2
-_SPLITS = ("train", "validation", "test")
-MIN_SPLIT_TOKENS = 4096
 MIN_SIMILARITY = 0.5
+_WAIT_S = 0.1
+_ABANDONED_S = 7 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Token ids (uint16) of the three splits, the tokenizer, and the held-out test files as (name, text).
+    """Token ids of the three splits, the tokenizer, and held-out test documents as (name, text).
 
-    `num_skipped_files` counts files that are not UTF-8 or cannot be read.
+    Ids are uint16, or uint32 where the vocabulary has more than 65,536; a large split is mapped from its files.
+    `test_documents` are of the first 64 MiB of the test split. `num_skipped_files` counts files or rows that are not
+    UTF-8 or cannot be read.
     """
 
     info: DataInfo
-    train: np.ndarray
-    validation: np.ndarray
-    test: np.ndarray
+    train: Tokens
+    validation: Tokens
+    test: Tokens
     tokenizer: Tokenizer
     test_documents: tuple[tuple[str, str], ...]
     num_skipped_files: int
@@ -55,28 +62,31 @@ class Dataset:
         """Return the bytes of the validation split, one a separator."""
         return self.info.validation_bytes
 
+    @property
+    def identity_sha256(self) -> str:
+        """Return what a run's id holds of its data: the text and, where the user brought it, the tokenizer."""
+        if self.info.tokenizer != "file":  # others follow from the text and the configuration
+            return self.info.sha256
+        return hashlib.sha256(f"{self.info.sha256}:{self.info.tokenizer_sha256}".encode()).hexdigest()
+
 
 def prepare_data(config: DataConfig) -> Dataset:
     """Return the corpus of `config`, from the cache where it holds.
 
     Raises:
         ConfigError: a kind of exercises that is not generated, in this version or with these options.
-        DataError: no file, too little text to split, a value out of range, or a cache that cannot be written.
+        DataError: no text, too little to split, a value out of range, or a cache that cannot be written.
     """
     _validate(config)
     validate_mixture(config)
-    files = list_files(config)
-    folder = cache_root() / "corpora" / _cache_key(config, files)
+    source = open_source(config)
+    folder = cache_root() / "corpora" / _cache_key(config, source)
     cached = _load(folder, config)
     if cached is not None:
         return cached
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_suffix(".lock")):  # jobs that start together build once; the others wait and load
-            built = _load(folder, config)
-            if built is None:
-                _build(config, files, folder)
-                built = _load(folder, config)
+        built = _build_once(config, source, folder)
     except OSError as error:
         raise DataError(f"the cache '{folder}' cannot be written ({error}); set ISOJOULE_CACHE to a folder.") from error
     if built is None:
@@ -87,14 +97,6 @@ def prepare_data(config: DataConfig) -> Dataset:
 def cache_root() -> Path:
     """Return the folder of all caches."""
     return Path(os.environ.get("ISOJOULE_CACHE") or Path.home() / ".cache" / "isojoule")
-
-
-def split_of(name: str, config: DataConfig) -> str:
-    """Return ``train``, ``validation`` or ``test`` for a file, from the SHA-256 of its name alone."""
-    share = int.from_bytes(_hash_name(name)[:8], "big") / 2**64
-    if share < config.test_fraction:
-        return "test"
-    return "validation" if share < config.test_fraction + config.validation_fraction else "train"
 
 
 def _validate(config: DataConfig) -> None:
@@ -109,136 +111,113 @@ def _validate(config: DataConfig) -> None:
         raise DataError(
             f"data.near_duplicate_similarity is {similarity}; give {MIN_SIMILARITY} to 1, or 0 to keep duplicates."
         )
-    if config.max_bytes < 0:
-        raise DataError(f"data.max_bytes is {config.max_bytes}; give a number above 0, or 0 for no limit.")
+    for name in ("max_bytes", "max_documents"):
+        if getattr(config, name) < 0:
+            raise DataError(f"data.{name} is {getattr(config, name)}; give a number above 0, or 0 for no limit.")
+    if config.num_workers < 0:
+        raise DataError(f"data.num_workers is {config.num_workers}; give 1 or more, or 0 for one a core.")
+    if config.verify not in ("stamp", "full"):
+        raise DataError(f"data.verify is '{config.verify}'; it is stamp (sizes and times) or full (every byte).")
 
 
-def _hash_name(name: str, salt: str = "") -> bytes:
-    return hashlib.sha256((salt + name).encode(errors="surrogateescape")).digest()
-
-
-def _cache_key(config: DataConfig, files: Sequence[SourceFile]) -> str:
-    stamps = [(file.name, (stat := file.path.stat()).st_size, stat.st_mtime_ns) for file in files]
-    versions = [_FORMAT_VERSION, sys.version, tokenizers.__version__]
-    text = json.dumps([versions, dataclasses.asdict(config), stamps])
+def _cache_key(config: DataConfig, source: Source) -> str:
+    values = dataclasses.asdict(config)
+    for name in ("num_workers", "streaming", "verify"):  # they change no token
+        del values[name]
+    if config.tokenizer == "file":
+        values["tokenizer_path"] = hash_file(find_tokenizer(config))
+    text = json.dumps([FORMAT_VERSION, sys.version, tokenizers.__version__, values, source.stamps])
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
-def _build(config: DataConfig, files: Sequence[SourceFile], folder: Path) -> None:
-    read = [(file.name, text) for file in files if (text := _read(file.path)) is not None]
-    similarity = config.near_duplicate_similarity
-    duplicates = find_near_duplicates([text for _, text in read], similarity) if similarity > 0 else set()
-    kept = [item for index, item in enumerate(read) if index not in duplicates]
-    kept = sorted(_limit(kept, config.max_bytes), key=lambda item: _hash_name(item[0]))
-    documents = {split: [item for item in kept if split_of(item[0], config) == split] for split in _SPLITS}
-    exercises = build_exercise_documents(config, sum(len(text.encode()) + 1 for _, text in documents["train"]))
-    documents["train"] = sorted([*documents["train"], *exercises], key=lambda item: _hash_name(item[0]))
-    tokenizer = train_tokenizer(config.tokenizer, config.vocab_size, (text for _, text in documents["train"]))
-    tokens = {split: _tokenise(documents[split], tokenizer) for split in _SPLITS}
-    for split in _SPLITS:
-        if len(tokens[split]) < MIN_SPLIT_TOKENS:
-            raise DataError(
-                f"the {split} split has {len(tokens[split])} tokens of {len(documents[split])} files, "
-                f"{MIN_SPLIT_TOKENS} are needed; give more files (a file is wholly in one split)."
-            )
-    tokenizer_text = tokenizer.to_json()
-    sha256 = _content_hash(kept, config)
-    num_bytes = {split: int(tokenizer.token_num_bytes[tokens[split]].sum()) for split in _SPLITS}
-    info = DataInfo(
-        corpus=config.corpus,
-        sha256=mix_hash(sha256, exercises, config) if exercises else sha256,
-        tokenizer=config.tokenizer,
-        tokenizer_sha256=hashlib.sha256(f"{config.tokenizer}:{tokenizer_text}".encode()).hexdigest(),
-        vocab_size=tokenizer.vocab_size,
-        num_files=len(kept),
-        num_duplicates_removed=len(duplicates),
-        train_bytes=num_bytes["train"],
-        train_tokens=len(tokens["train"]),
-        validation_bytes=num_bytes["validation"],
-        validation_tokens=len(tokens["validation"]),
-        test_bytes=num_bytes["test"],
-        test_tokens=len(tokens["test"]),
-        bytes_per_token=num_bytes["validation"] / len(tokens["validation"]),
-    )
-    contents = {"info": dataclasses.asdict(info), "num_skipped_files": len(files) - len(read)}
-    _write(folder, contents, tokens, tokenizer_text, documents["test"])
+def _build_once(config: DataConfig, source: Source, folder: Path) -> Dataset | None:
+    """Build the corpus unless another process has done so meanwhile, and load it.
 
-
-def _read(path: Path) -> str | None:
-    """Return the text of a file, ``None`` where it is not UTF-8 or cannot be read; byte 0 is left out."""
+    A start marker in the place of a lock: it works on network file systems, and that of a process that died is taken
+    over, with what it had done. Were there two builders all the same, both would make the same files.
+    """
+    marker = folder.with_name(f".{folder.name}.building.json")
+    is_told = False
+    while not claim_marker(marker, {"corpus": folder.name}):
+        while owner_state(marker) == "alive":
+            if not is_told:
+                print(f"another process builds the corpus {folder.name}; waiting for it", file=sys.stderr, flush=True)
+                is_told = True
+            time.sleep(_WAIT_S)
     try:
-        return path.read_bytes().decode("utf-8").replace("\0", "")
-    except (OSError, UnicodeDecodeError):
-        return None
+        with _beating(marker):
+            built = _load(folder, config)
+            return built if built is not None else _build(config, source, folder)
+    finally:
+        marker.unlink(missing_ok=True)
 
 
-def _limit(documents: list[tuple[str, str]], max_bytes: int) -> list[tuple[str, str]]:
-    """Return documents of about `max_bytes` together, drawn by an order that knows nothing of the split."""
-    if max_bytes == 0:
-        return documents
-    kept: list[tuple[str, str]] = []
-    total = 0
-    for name, text in sorted(documents, key=lambda item: _hash_name(item[0], salt="limit:")):
-        total += len(text.encode())
-        if kept and total > max_bytes:
-            break
-        kept.append((name, text))
-    return kept
-
-
-def _tokenise(documents: Sequence[tuple[str, str]], tokenizer: Tokenizer) -> np.ndarray:
-    parts = [np.array([*tokenizer.encode(text), tokenizer.separator], dtype=np.uint16) for _, text in documents]
-    return np.concatenate(parts) if parts else np.empty(0, dtype=np.uint16)
-
-
-def _content_hash(documents: Sequence[tuple[str, str]], config: DataConfig) -> str:
-    digest = hashlib.sha256()
-    for name, text in sorted(documents):
-        digest.update(f"{split_of(name, config)}\0{name}\0{len(text)}\0".encode(errors="surrogateescape"))
-        digest.update(text.encode())
-    return digest.hexdigest()
-
-
-def _write(
-    folder: Path, contents: dict[str, Any], tokens: dict[str, np.ndarray], tokenizer: str, test: list[tuple[str, str]]
-) -> None:
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    for split, array in tokens.items():
-        np.save(temporary / f"{split}.npy", array)
-    (temporary / "tokenizer.json").write_text(tokenizer)
-    (temporary / "test.json").write_text(json.dumps(test))
-    contents["files"] = {path.name: _file_hash(path) for path in sorted(temporary.iterdir())}
-    manifest = {"contents": contents, "sha256": _contents_hash(contents)}
-    (temporary / "manifest.json").write_text(json.dumps(manifest, indent=1))
-    shutil.rmtree(folder, ignore_errors=True)
-    temporary.rename(folder)
+def _build(config: DataConfig, source: Source, folder: Path) -> Dataset | None:
+    _remove_abandoned(folder.parent)
+    is_damaged = folder.exists()
+    work = folder.with_name(f".{folder.name}.building")
+    try:
+        build_corpus(config, source, work)
+    except DataError as error:
+        if is_damaged:
+            raise DataError(f"the corpus in '{folder}' is damaged and cannot be built again: {error}") from error
+        raise
+    except OSError:
+        built = _load(folder, config)  # a second builder, taken for dead while it slept, was done before
+        if built is None:
+            raise
+        return built
+    if folder.exists():
+        folder.rename(folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.old"))
+    work.rename(folder)
+    _remove_abandoned(folder.parent)
+    return _load(folder, config)
 
 
 def _load(folder: Path, config: DataConfig) -> Dataset | None:
+    contents = load_manifest(folder, full=config.verify == "full")
+    if contents is None:
+        return None
     try:
-        manifest = json.loads((folder / "manifest.json").read_text())
-        contents = manifest["contents"]
-        if _contents_hash(contents) != manifest["sha256"]:
-            return None
-        if any(_file_hash(folder / name) != expected for name, expected in contents["files"].items()):
-            return None
-        arrays = {split: np.load(folder / f"{split}.npy") for split in _SPLITS}
+        dtype = np.dtype(contents["dtype"])
+        shards = contents["shards"]
         return Dataset(
             info=DataInfo(**contents["info"]),
+            train=open_tokens(folder, shards["train"], dtype),
+            validation=open_tokens(folder, shards["validation"], dtype),
+            test=open_tokens(folder, shards["test"], dtype),
             tokenizer=load_tokenizer(config.tokenizer, (folder / "tokenizer.json").read_text()),
             test_documents=tuple((name, text) for name, text in json.loads((folder / "test.json").read_text())),
             num_skipped_files=contents["num_skipped_files"],
-            **arrays,
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _contents_hash(contents: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
+@contextlib.contextmanager
+def _beating(marker: Path) -> Iterator[None]:
+    """Say now and then that this process lives, for those on other hosts that wait."""
+    done = threading.Event()
+
+    def beat() -> None:
+        while not done.wait(BEAT_S):
+            touch_marker(marker)
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
-def _file_hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _remove_abandoned(corpora: Path) -> None:
+    """Remove corpora that were replaced, and builds that nobody went on with for a week: their sources have changed."""
+    for old in corpora.glob(".*.old"):
+        shutil.rmtree(old, ignore_errors=True)
+    for work in corpora.glob(".*.building"):
+        with contextlib.suppress(OSError):
+            touched = max((path.stat().st_mtime for path in work.iterdir()), default=work.stat().st_mtime)
+            if time.time() - touched > _ABANDONED_S and owner_state(work.with_name(f"{work.name}.json")) != "alive":
+                shutil.rmtree(work, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Tokenizers: bytes, or a byte-level BPE trained on the training split only.
+"""Tokenizers: bytes, a byte-level BPE trained on the training split only, or the user's own (`file_tokenizer.py`).
 
 A separator token ends every document. It counts as one byte with both tokenizers, so a text has the same number of
 bytes whatever cuts it: bits per byte = nats summed over the target tokens / ln 2 / `token_num_bytes` summed over them.
@@ -30,6 +30,9 @@ class Tokenizer(Protocol):
     def encode(self, text: str) -> list[int]:
         """Return the ids of `text`."""
 
+    def encode_many(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Return the ids of each text, quicker than one by one."""
+
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of `ids`; a cut character becomes a replacement character."""
 
@@ -52,6 +55,10 @@ class ByteTokenizer:
         """Return the bytes of `text`."""
         return list(text.encode())
 
+    def encode_many(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Return the bytes of each text, uint8."""
+        return [np.frombuffer(text.encode(), dtype=np.uint8) for text in texts]
+
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of the bytes `ids`."""
         return bytes(ids).decode(errors="replace")
@@ -62,7 +69,7 @@ class ByteTokenizer:
 
     def to_published(self) -> str:
         """Return a BPE without merges whose ids are the bytes; the separator is byte 0 there too."""
-        vocab = {sign: byte for byte, sign in enumerate(_byte_signs())}
+        vocab = {sign: byte for byte, sign in enumerate(byte_signs())}
         core = tokenizers.Tokenizer(models.BPE(vocab, []))
         core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
         core.decoder = decoders.ByteLevel()
@@ -86,6 +93,10 @@ class BpeTokenizer:
         """Return the ids of `text`."""
         ids: list[int] = self._core.encode(text).ids
         return ids
+
+    def encode_many(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Return the ids of each text, uint32."""
+        return [np.array(coded.ids, dtype=np.uint32) for coded in self._core.encode_batch_fast(list(texts))]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of `ids`, separators left out."""
@@ -119,7 +130,7 @@ def train_tokenizer(kind: str, vocab_size: int, texts: Iterable[str]) -> Tokeniz
             )
         return ByteTokenizer()
     if kind != "bpe":
-        raise DataError(f"data.tokenizer is '{kind}'; it is byte or bpe.")
+        raise DataError(f"data.tokenizer is '{kind}'; it is byte, bpe or file.")
     if not BYTE_VOCAB_SIZE + 2 <= vocab_size <= 1 << 16:
         raise DataError(f"data.vocab_size is {vocab_size}; bpe takes {BYTE_VOCAB_SIZE + 2} to {1 << 16}.")
     core = tokenizers.Tokenizer(models.BPE())
@@ -133,11 +144,19 @@ def train_tokenizer(kind: str, vocab_size: int, texts: Iterable[str]) -> Tokeniz
 
 
 def load_tokenizer(kind: str, text: str) -> Tokenizer:
-    """Rebuild a tokenizer from `Tokenizer.to_json`."""
+    """Rebuild a tokenizer from `Tokenizer.to_json`.
+
+    Raises:
+        DataError: of the kind ``file``, text that is no tokenizer.
+    """
+    if kind == "file":
+        from harness.data.file_tokenizer import FileTokenizer  # noqa: PLC0415 - it builds on this module
+
+        return FileTokenizer(text)
     return ByteTokenizer() if kind == "byte" else BpeTokenizer(tokenizers.Tokenizer.from_str(text))
 
 
-def _byte_signs() -> list[str]:
+def byte_signs() -> list[str]:
     """Return the character that byte-level tokenizers write for each byte: itself where it can be seen (GPT-2)."""
     seen = {*range(33, 127), *range(161, 173), *range(174, 256)}
     unseen = [byte for byte in range(256) if byte not in seen]

@@ -11,12 +11,14 @@ from harness.analysis.comparison.load import JudgedStore, judge_content, load_co
 from harness.analysis.inference.detail import describe_inference
 from harness.analysis.inference.results import InferenceResult
 from harness.analysis.inference.summary import inference_verdicts_to_json
+from harness.analysis.sensitivity.results import Sensitivity
 from harness.analysis.sensitivity.study import estimate_sensitivity
 from harness.analysis.task_costs import measure_once
 from harness.core.collector import pause_collector
 from harness.core.errors import ConfigError
 from harness.core.store import write_text_atomically
 from harness.report import inference_page, matched_page
+from harness.report.estimates import estimate_all
 from harness.report.page.privacy import scrub_inputs
 from harness.report.page.render import PageOrigin
 from harness.report.sections.downloads import results_to_text
@@ -81,11 +83,17 @@ def render_judged(
             records, study, result, detail, verdicts, unreadable, held.traces, origin=origin
         )
         return BuiltReport(page=page, content=inference_verdicts_to_json(verdicts, result))
-    alternatives = estimate_sensitivity(held.records, held.study, result, judged.verdicts)
-    match, alternatives = scrub_inputs((result, alternatives), with_paths=with_paths)
+    (match,) = scrub_inputs((result,), with_paths=with_paths)
+
+    def estimate() -> Sensitivity:
+        found = estimate_sensitivity(held.records, held.study, result, judged.verdicts)
+        return scrub_inputs(found, with_paths=with_paths)
+
+    estimates = estimate_all(records, study, match, verdicts, estimate)
     page = matched_page.render_report(
-        records, study, match, verdicts, unreadable, held.traces, origin=origin, alternatives=alternatives
+        records, study, match, verdicts, unreadable, held.traces, origin=origin, estimates=estimates
     )
+    alternatives, _ = estimates.wait()
     return BuiltReport(page=page, content=verdicts_to_json(verdicts, match, alternatives))
 
 

@@ -9,15 +9,12 @@ from markupsafe import Markup
 
 from harness.analysis.claims import load_published, verdicts_to_json
 from harness.analysis.claims.projected import projected_rows
-from harness.analysis.inference.detail import describe_matched
 from harness.analysis.inference.results import InferenceDetail
-from harness.analysis.laws.matched import fit_matched
 from harness.analysis.results import MatchResult
-from harness.analysis.sensitivity.results import Sensitivity
-from harness.analysis.sensitivity.study import estimate_sensitivity
 from harness.analysis.verdicts import ClaimVerdict
 from harness.core.records import RunRecord
 from harness.core.study import StudyInfo
+from harness.report.estimates import Estimates, estimate_all
 from harness.report.page import numbers as n
 from harness.report.page.blocks import Section
 from harness.report.page.render import PageOrigin, PageParts, render_page
@@ -61,15 +58,15 @@ def render_report(  # noqa: PLR0917 - the parts of a page in the order that they
     traces: Mapping[str, Mapping[str, Any]],
     *,
     origin: PageOrigin | None = None,
-    alternatives: Sensitivity | None = None,
+    estimates: Estimates | None = None,
 ) -> str:
     """Return the page. A pure function: no clock, no order that depends on the caller, no disk but the package's own.
 
-    The package's own are the templates and the published claims. `alternatives` is the study's sensitivity where it is
-    known already.
+    The package's own are the templates and the published claims. `estimates` are worked
+    out here where they are not given.
     """
     origin = origin or PageOrigin()
-    alternatives = alternatives or estimate_sensitivity(records, study, match, verdicts)
+    estimates = estimates or estimate_all(records, study, match, verdicts)
     records = sorted(records, key=lambda record: record.run_id)
     return render_page(
         PageParts(
@@ -80,7 +77,7 @@ def render_report(  # noqa: PLR0917 - the parts of a page in the order that they
             overview=tuple(_overview(records, match, unreadable)),
             cards=tuple(answer.make_card(verdict, match) for verdict in verdicts),
             sections=tuple(
-                _sections(records, study, match, verdicts, unreadable, traces, alternatives, origin.records_sha256)
+                _sections(records, study, match, verdicts, unreadable, traces, estimates, origin.records_sha256)
             ),
             origin=origin,
         )
@@ -94,22 +91,24 @@ def _sections(  # noqa: PLR0917 - the same parts
     verdicts: Sequence[ClaimVerdict],
     unreadable: Sequence[str],
     traces: Mapping[str, Mapping[str, Any]],
-    alternatives: Sensitivity,
+    estimates: Estimates,
     records_sha256: str | None,
 ) -> list[Section]:
-    detail = describe_matched(records, match, study)
-    fitted = fit_matched(match)
-    return [
+    detail = estimates.detail
+    # what needs neither laws nor sensitivity comes first: of many runs they are worked out meanwhile
+    before_laws = [
         headline.headline_section(match, verdicts),
         frontier.flops_section(match),
         frontier.joules_section(match),
         headline.curve_section(match, verdicts),
         task_energy.tasks_section(match),
         *_inference_sections(match, detail),
-        laws.laws_section(fitted, match.points),
+    ]
+    before_published = [
         power.trace_section(records, traces, match.candidate_arm),
         expert_load.routing_section(records),
-        published.published_section(load_published(), match, projected_rows(), fitted),
+    ]
+    before_sensitivity = [
         quality_gate.quality_gate_section(match, detail),
         equality.budgets_section(match),
         equality.slices_section(match),
@@ -119,6 +118,14 @@ def _sections(  # noqa: PLR0917 - the same parts
         runs.runs_section(records, match),
         environment.sources_section(records),
         tuning.tuning_section(study),
+    ]
+    alternatives, fitted = estimates.wait()
+    return [
+        *before_laws,
+        laws.laws_section(fitted, match.points),
+        *before_published,
+        published.published_section(load_published(), match, projected_rows(), fitted),
+        *before_sensitivity,
         sensitivity.sensitivity_section(alternatives, verdicts),
         limits.limits_section(records, match),
         methods.methods_section(match, study),

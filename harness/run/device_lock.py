@@ -87,6 +87,14 @@ def describe_holder(name: str) -> str | None:
     return None
 
 
+def list_holders() -> list[str]:
+    """Return a line for each device of this machine on which a measured run of another process is under way."""
+    with contextlib.suppress(ConfigError):
+        names = sorted(path.stem for path in lock_folder().glob("*.lock"))
+        return [f"{name}: {holder}" for name in names if (holder := describe_holder(name)) is not None]
+    return []
+
+
 @contextmanager
 def _hold(name: str, run_id: str, fail: bool, on_wait: Callable[[str], None]) -> Iterator[None]:
     if name in _held:

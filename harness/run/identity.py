@@ -21,7 +21,7 @@ def identify(config: RunConfig) -> tuple[str, str]:
     Raises:
         HarnessError: a corpus, a model's folder or a file of questions that cannot be used.
     """
-    return identify_run(config, prepare_data(config.data).info.sha256 if needs_corpus(config) else "")
+    return identify_run(config, prepare_data(config.data).identity_sha256 if needs_corpus(config) else "")
 
 
 def identify_run(config: RunConfig, data_sha256: str) -> tuple[str, str]:

@@ -161,7 +161,7 @@ def _relay(
             last["busy"] = str(event.get("text"))
         elif kind == "waiting":
             print(f"isojoule: {escape_controls(str(event.get('text')))}", file=sys.stderr)
-        elif on_event is not None:
+        if on_event is not None:
             on_event(event)
 
 

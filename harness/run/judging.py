@@ -91,6 +91,7 @@ def _judge_quality(
         model,
         data.validation,
         data.tokenizer.token_num_bytes,
+        num_bytes_of_tokens=data.validation_bytes,
         context_length=config.train.context_length,
         batch_size=eval_batch_size,
         max_bytes=config.train.eval_bytes,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from harness.core.clock import utc_label
 from harness.core.config import RunConfig
 from harness.core.records import SCHEMA_VERSION, PlanPosition, RunRecord
 from harness.core.run_id import CONFIG_HASH_LENGTH, config_without_places
@@ -12,7 +13,7 @@ from harness.core.run_id import CONFIG_HASH_LENGTH, config_without_places
 def failed_record(config: RunConfig, run_id: str, started_utc: str, error: str) -> RunRecord:
     """Return a failed record; only the short hash inside `run_id` is known to a parent whose child died."""
     record = begin_record(config, run_id, run_id[-CONFIG_HASH_LENGTH:], started_utc)
-    return dataclasses.replace(record, status="failed", error=error)
+    return dataclasses.replace(record, status="failed", error=error, ended_utc=utc_label())
 
 
 def begin_record(config: RunConfig, run_id: str, config_hash: str, started_utc: str) -> RunRecord:

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import TypeAdapter
 
 from harness.core.clock import now_s
 from harness.core.config import RunConfig
 from harness.core.errors import RunFailedError
 from harness.core.records import EnergyReading, Finding, PathCost, WindowRecord, Work, worst_grade
+from harness.data.shards import Tokens
 from harness.flops.formulas import count_train_flops_per_token
 from harness.measure import Meter
 from harness.measure.totals import total_energy_j
@@ -71,7 +71,7 @@ class Pretrainer:
         self,
         config: RunConfig,
         model: Transformer,
-        tokens: np.ndarray,
+        tokens: Tokens,
         bytes_per_token: float,
         meter: Meter | RankMeter,
         forward: Forward | None = None,

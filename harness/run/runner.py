@@ -62,7 +62,7 @@ def execute(  # noqa: PLR0915 - the order of a run, in one place
     environment = describe_environment(device)
     emit({"event": "phase", "phase": "data"})
     data = _prepare_corpus(config, ranks)
-    run_id, config_hash = identify_run(config, data.info.sha256)
+    run_id, config_hash = identify_run(config, data.identity_sha256)
     asked = Asked() if config.role == "trunk" else build_asked(config.task, data.test_documents, data.tokenizer.encode)
     outcome = Outcome()
     samples = store.samples_dir(run_id)

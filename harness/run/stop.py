@@ -30,6 +30,8 @@ def install() -> None:
     """Take requests in this process from now on."""
     for number in STOP_SIGNALS:
         signal.signal(number, _on_signal)
+    # a scheduler's warning goes to every process of a job; the worker's parent answers it
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
 
 
 def requested() -> int | None:

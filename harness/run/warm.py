@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from harness.core.config import RunConfig
+from harness.core.model_config import HuggingFaceConfig
 from harness.run.worker import WARM_FLAG
 
 MAX_RUNS = 16
@@ -78,8 +79,8 @@ def end_warm() -> None:
 
 def _key(config: RunConfig) -> _Key:
     """Return what a process is made for: threads and devices are set up once, the environment is taken at birth."""
-    threads, kind = config.num_threads, (config.model.family, config.task.mode, config.train.compile)
-    return (config.device, threads, kind, Path.cwd(), tuple(sorted(os.environ.items())))
+    kind = (isinstance(config.model, HuggingFaceConfig), config.task.mode, config.train.compile)
+    return (config.device, config.num_threads, kind, Path.cwd(), tuple(sorted(os.environ.items())))
 
 
 atexit.register(end_warm)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
+import gc
 import json
 import os
 import shutil
@@ -59,6 +60,7 @@ def serve() -> int:
     from harness.run.cleaning import clean_up  # noqa: PLC0415
 
     keep_samplers(keep=True)
+    gc.freeze()  # what is imported stays: collecting after each run looks at what the run has made
     while line := sys.stdin.readline():
         order = json.loads(line)
         with Path(order["log"]).open("a", encoding="utf-8") as log:

@@ -13,6 +13,7 @@ from torch import Tensor
 from harness.core.errors import RunFailedError
 from harness.core.routing import RoutingStats
 from harness.data.batches import iterate_windows
+from harness.data.shards import Tokens
 from harness.models.transformer import Transformer
 from harness.train.load import summarise_routing
 from harness.train.micro import release_memory
@@ -37,24 +38,28 @@ class Evaluation:
 @torch.no_grad()
 def evaluate(
     model: Transformer,
-    tokens: np.ndarray,
+    tokens: Tokens,
     token_num_bytes: np.ndarray,
     *,
     context_length: int,
     batch_size: int,
     max_bytes: int,
+    num_bytes_of_tokens: int | None = None,
 ) -> Evaluation:
     """Return cross-entropy (no auxiliary loss) over non-overlapping windows up to `max_bytes`, in fp32.
 
     The estimate is total bits over total bytes; its standard error treats windows as the sampling unit (ratio
     estimator), since bytes inside one window are not independent. `batch_size` is halved where it does not fit.
+    `num_bytes_of_tokens` are those of all `tokens`, which need not be read to count them then.
 
     Raises:
         RunFailedError: one window alone does not fit the memory.
     """
     model.eval()
     device = model.embedding.weight.device
-    max_tokens = int(max_bytes * len(tokens) / max(1, int(token_num_bytes[tokens].sum())))
+    if num_bytes_of_tokens is None:
+        num_bytes_of_tokens = int(token_num_bytes[tokens].sum())
+    max_tokens = int(max_bytes * len(tokens) / max(1, num_bytes_of_tokens))
     windows = list(iterate_windows(tokens, context_length=context_length, max_tokens=max_tokens))
     bits: list[np.ndarray] = []
     num_bytes: list[np.ndarray] = []

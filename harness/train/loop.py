@@ -10,13 +10,13 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from harness.core.config import TrainConfig
 from harness.core.errors import RunFailedError
 from harness.data.batches import sample_batch
+from harness.data.shards import Tokens
 from harness.models.transformer import Transformer
 from harness.train.load import LoadCount
 from harness.train.micro import Forward, MicroBatch, accumulate, whole_batch
@@ -68,7 +68,7 @@ class Plan:
     """What does not: data, seed, precision (`autocast` dtype or None), the schedule's ends in steps."""
 
     train: TrainConfig
-    tokens: np.ndarray
+    tokens: Tokens
     seed: int
     device: torch.device
     autocast: torch.dtype | None

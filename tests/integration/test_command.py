@@ -11,7 +11,8 @@ import pytest
 from harness.cli.command import main
 
 VERBS = (
-    "run", "report", "match", "claims", "fit", "project", "tune", "model", "measure", "sensors", "doctor", "ls", "cp",
+    "run", "plan", "status", "report", "match", "claims", "fit", "project", "tune", "model", "measure", "sensors",
+    "doctor", "ls", "cp",
 )  # fmt: skip
 
 

@@ -143,7 +143,7 @@ def test_a_worker_killed_in_mid_run_is_a_failed_record_and_the_rest_goes_on(tmp_
     assert len(records) == 5
     assert any("SIGKILL" in (record.error or "") for record in failed)
     assert any(record.status == "finished" for record in records)
-    again = _run(*STUDY, cwd=tmp_path)
+    again = _run(*STUDY, "--retry-failed", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert {record.status for record in store.load_records()[0]} == {"finished"}
 

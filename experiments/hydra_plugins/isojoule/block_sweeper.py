@@ -1,22 +1,25 @@
 """Hydra sweeper of isojoule: trunks and branches in shuffled blocks; finished runs are skipped, failed ones passed by.
 
-Comma lists without cells give single runs, shuffled too. Any Hydra launcher carries the jobs; on this machine each job
-is launched by itself, so that the display and the next decision see its record.
+Comma lists without cells give single runs, shuffled too. Any Hydra launcher carries the jobs: in turn on this machine,
+in waves elsewhere (`harness.experiments.waves`). Several commands may share one study: a run is claimed by its marker.
 """
 
 from __future__ import annotations
 
-import itertools
-import random
 import shutil
 from collections.abc import Sequence
-from typing import Any
 
-from filelock import FileLock, Timeout
+from harness.experiments.combinations import has_comma_lists, plan_combinations
+from harness.experiments.compose import to_app_config
 from harness.experiments.inference import hide_places
-from harness.experiments.job import build_job, show_on
-from harness.experiments.study import StudyJob, is_settled, plan_study, promise_study, trunk_is_needed
-from hydra.core.override_parser.overrides_parser import OverridesParser
+from harness.experiments.job import show_on
+from harness.experiments.launchers import register_launchers
+from harness.experiments.promise import build_budget, promise_study
+from harness.experiments.schedule import Schedule, choices, outcome, plan_estimates
+from harness.experiments.schema import AppConfig
+from harness.experiments.study import plan_study
+from harness.experiments.study_job import StudyJob
+from harness.experiments.waves import Decision, launch_wave, run_in_waves, runs_at_once
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
@@ -24,11 +27,11 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from harness.core.clock import utc_label
-from harness.core.config import is_inference
-from harness.core.errors import ConfigError
+from harness.core.records import RunRecord
 from harness.core.store import Store
 from harness.run.outline import failed_record
 from harness.run.progress import StudyProgress
+from harness.run.schedule_file import ScheduleFile, save_schedule
 
 
 class BlockSweeper(Sweeper):
@@ -44,110 +47,96 @@ class BlockSweeper(Sweeper):
         """Take what Hydra hands over and make the configured launcher."""
         self.config = config
         self.hydra_context = hydra_context
+        register_launchers(config)
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the study that `arguments` describe."""
-        if _has_comma_lists(arguments, self.hydra_context):
-            self._sweep_singles(arguments)
+        is_one_job = not self.config.sweep.cells and runs_at_once(self.launcher)
+        if is_one_job or has_comma_lists(arguments, self.hydra_context.config_loader):
+            jobs = plan_combinations(self._compose, arguments, self.hydra_context.config_loader)
+            self._follow(jobs, to_app_config(self._compose(jobs[0].overrides)), "sweep")
             return
         jobs, app = plan_study(self._compose, arguments)
         store = Store(app.store)
-        lock = _lock(store)
-        try:
-            promise_study(store, app, jobs, " ".join(("isojoule run -m", *map(hide_places, arguments))))
-            with StudyProgress(app.study, len(jobs), sum(job.weight for job in jobs)) as display:
-                show_on(display)
-                self._run_all(jobs, store, display)
-        finally:
-            show_on(None)
-            lock.release()
+        promise_study(store, app, jobs, _command(arguments))
+        flops = {job.run_id: job.train_flops for job in jobs}
+        save_schedule(store.root, ScheduleFile(budget=build_budget(app.sweep), train_flops=flops))
+        self._follow(jobs, app, app.study)
 
-    def _run_all(self, jobs: Sequence[StudyJob], store: Store, display: StudyProgress) -> None:
-        for index, job in enumerate(jobs):
-            branches = [other for other in jobs if other.trunk_id == job.run_id]
-            is_trial = job.config.role == "single" and not is_inference(job.config)
-            settled = is_settled(store, job.run_id, is_trial=is_trial)
-            needed = trunk_is_needed(store, job, branches) if branches else not settled
-            if not needed:
-                display.skip(job.weight)
-            elif job.trunk_id is not None and not store.is_finished(job.trunk_id):
-                text = f"its trunk {job.trunk_id} failed; see that record"
-                record = failed_record(job.config, job.run_id, utc_label(), text)
-                store.write_failure(record)
-                display.end(record, 0.0)
-            else:
-                display.begin(job.run_id, job.weight)
-                self.launcher.launch([list(job.overrides)], initial_job_idx=index)
-            self._drop_checkpoints(jobs, job, store)
-
-    def _drop_checkpoints(self, jobs: Sequence[StudyJob], job: StudyJob, store: Store) -> None:
-        """Remove checkpoints that no run to come needs: those of a finished run, a trunk's after its last branch."""
-        if store.is_finished(job.run_id) and job.config.role != "trunk":
-            shutil.rmtree(store.checkpoint_dir(job.run_id), ignore_errors=True)
-        if store.is_finished(job.run_id) and job.trunk_id is not None:
-            siblings = [other for other in jobs if other.trunk_id == job.trunk_id]
-            if all(store.is_finished(other.run_id) for other in siblings):
-                shutil.rmtree(store.checkpoint_dir(job.trunk_id), ignore_errors=True)
-
-    def _sweep_singles(self, arguments: list[str]) -> None:
-        batch = _product(arguments, self.hydra_context)
-        random.Random(len(batch)).shuffle(batch)
-        if any(job.config.role != "single" for job in (build_job(self._compose(item)) for item in batch[:1])):
-            raise ConfigError("comma lists make single runs; this experiment lists cells of its own (sweep.cells).")
-        todo, seen = [], set()
-        for overrides in batch:
-            job = build_job(self._compose(overrides))
-            if job.store.record_path(job.run_id) in seen:
-                raise ConfigError(
-                    f"two of the combinations ask for the same run '{job.run_id}' (an address or a folder is no part "
-                    "of it); run them one by one, each with a study of its own (study=NAME)."
-                )
-            seen.add(job.store.record_path(job.run_id))
-            if not job.store.is_finished(job.run_id):
-                todo.append(overrides)
-        with StudyProgress("sweep", len(todo), len(todo)) as display:
+    def _follow(self, jobs: Sequence[StudyJob], app: AppConfig, title: str) -> None:
+        """Run the jobs in their order under a display, and leave for the command what became of them."""
+        schedule = Schedule(jobs, build_budget(app.sweep), plan_estimates(jobs), choices)
+        outcome.jobs = list(jobs)
+        with StudyProgress(title, len(jobs), sum(job.weight for job in jobs)) as display:
             show_on(display)
-            for index, overrides in enumerate(todo):
-                display.begin(" ".join(overrides[-2:]), 1)
-                self.launcher.launch([overrides], initial_job_idx=index)
-        show_on(None)
+            try:
+                self._run_all(jobs, schedule, display)
+            finally:
+                show_on(None)
+        outcome.stopped = schedule.stopped
+
+    def _run_all(self, jobs: Sequence[StudyJob], schedule: Schedule, display: StudyProgress) -> None:
+        places = {job.run_id: place for place, job in enumerate(jobs)}
+        at_once = runs_at_once(self.launcher)
+
+        def end(record: RunRecord, seconds: float) -> None:
+            job = jobs[places[record.run_id]]
+            display.begin(job.run_id, job.weight)
+            display.end(record, seconds)
+
+        def decide(job: StudyJob, ahead: set[str]) -> Decision:
+            if job.trunk_id in ahead:
+                return "wait"
+            action = schedule.decide(job)
+            if action in ("run", "stop"):
+                return action
+            if action == "leave":  # to another process, or until its interrupted trunk goes on
+                return "wait" if schedule.state(job) == "running" else "done"
+            if action == "fail":
+                record = failed_record(job.config, job.run_id, utc_label(), _trunk_failed(job))
+                job.store.write_failure(record)
+                end(record, 0.0)
+                schedule.note(job)
+            else:
+                display.skip(job.weight)
+            _drop_checkpoints(schedule, job)
+            return "done"
+
+        def launch(wave: list[StudyJob]) -> list[StudyJob]:
+            title = wave[0].run_id if len(wave) == 1 else f"{len(wave)} runs at once"
+            display.begin(title, sum(job.weight for job in wave))
+            elsewhere = launch_wave(self.launcher, wave, places[wave[0].run_id], end if at_once else None)
+            for job in wave:
+                schedule.note(job)
+                _drop_checkpoints(schedule, job)
+            return elsewhere
+
+        run_in_waves(jobs, decide, launch, at_once=at_once)
 
     def _compose(self, overrides: Sequence[str]) -> DictConfig:
         composed: DictConfig = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
         return composed
 
 
-def _lock(store: Store) -> FileLock:
-    store.root.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(store.root / ".lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise ConfigError(f"another isojoule is running the study in '{store.root}'; wait for it or stop it.") from None
-    return lock
+def _drop_checkpoints(schedule: Schedule, job: StudyJob) -> None:
+    """Remove checkpoints that no run to come needs: those of a finished run, a trunk's after its last branch."""
+    store = job.store
+    if not store.is_finished(job.run_id):
+        return
+    if job.config.role != "trunk":
+        shutil.rmtree(store.checkpoint_dir(job.run_id), ignore_errors=True)
+    if job.trunk_id is not None and all(store.is_finished(other.run_id) for other in schedule.siblings_of(job)):
+        shutil.rmtree(store.checkpoint_dir(job.trunk_id), ignore_errors=True)
 
 
-def _parse(arguments: Sequence[str], context: HydraContext) -> list[Any]:
-    parsed: list[Any] = OverridesParser.create(config_loader=context.config_loader).parse_overrides(list(arguments))
-    return parsed
+def _trunk_failed(job: StudyJob) -> str:
+    return f"its trunk {job.trunk_id} failed; see that record"
 
 
-def _has_comma_lists(arguments: Sequence[str], context: HydraContext) -> bool:
-    return any(override.is_sweep_override() for override in _parse(arguments, context))
-
-
-def _product(arguments: Sequence[str], context: HydraContext) -> list[list[str]]:
-    """Return one list of overrides for each combination of the comma lists."""
-    choices = []
-    for override in _parse(arguments, context):
-        key = override.get_key_element()
-        if not override.is_sweep_override():
-            choices.append([f"{key}={override.get_value_element_as_str()}"])
-        elif override.is_discrete_sweep():
-            choices.append([f"{key}={value}" for value in override.sweep_string_iterator()])
-        else:
-            raise ConfigError(f"'{key}' asks for a range that is not a list; write {key}=1,2,3.")
-    return [list(item) for item in itertools.product(*choices)]
+def _command(arguments: Sequence[str]) -> str:
+    """Return the command as the promise keeps it: without places, and without the budget, which may change."""
+    kept = [argument for argument in arguments if not argument.lstrip("+").startswith("sweep.budget")]
+    return " ".join(("isojoule run -m", *map(hide_places, kept)))

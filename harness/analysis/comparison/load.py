@@ -17,6 +17,7 @@ from harness.analysis.match import match_study
 from harness.analysis.results import MatchResult
 from harness.analysis.verdicts import ClaimSpec, ClaimVerdict
 from harness.core.answers import TaskResult
+from harness.core.beside import start_beside
 from harness.core.errors import ConfigError, RecordError, did_you_mean
 from harness.core.records import RunRecord
 from harness.core.store import Store
@@ -56,6 +57,7 @@ def load_content(root: Path) -> StoreContent:
     """
     require_store(root)
     store = Store(root)
+    hashed = start_beside(store.hash_records, store.count_records())
     unreadable: list[str] = []
     records: list[RunRecord] = []
     try:
@@ -82,7 +84,7 @@ def load_content(root: Path) -> StoreContent:
         study=study,
         answers=answers,
         traces=store.find_traces(record.run_id for record in records),
-        records_sha256=store.hash_records(),
+        records_sha256=hashed(),
     )
 
 

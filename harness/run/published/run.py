@@ -59,7 +59,7 @@ def execute_published(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
     device = prepare_device(config)
     emit({"event": "phase", "phase": "data"})
     data, text, asked = prepare_questions(written, model_config)
-    run_id, config_hash = identify_run(written, data.info.sha256 if data is not None else "")
+    run_id, config_hash = identify_run(written, data.identity_sha256 if data is not None else "")
     outcome = Outcome()
     samples = store.samples_dir(run_id)
     with WatchedMeter(config.measure, folder=samples) as meter:

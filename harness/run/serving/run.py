@@ -74,7 +74,7 @@ def execute_serving(config: RunConfig, store: Store, emit: Emit) -> RunRecord:
     model = _find_model(config.server)
     emit({"event": "phase", "phase": "data"})
     data = prepare_data(config.data) if needs_corpus(config) else None
-    data_sha256 = data.info.sha256 if data is not None else ""
+    data_sha256 = data.identity_sha256 if data is not None else ""
     run_id, config_hash = identify_run(config, data_sha256)
     suite = build_suite(config.task.kinds, data.test_documents if data is not None else ())
     planned = plan_requests(config, suite)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import pytest
 
-from harness.data.dedup import find_near_duplicates
+from harness.data import dedup
+from harness.data.dedup import compare_described, describe_text, find_near_duplicates
 
 
 def _shingles(text: str) -> set[tuple[str, ...]]:
@@ -47,3 +49,28 @@ def test_the_same_texts_go_as_by_comparing_all_pairs(similarity: float) -> None:
 def test_the_first_stays() -> None:
     """Of copies the one that comes first is kept, and texts shorter than a shingle count as wholes."""
     assert find_near_duplicates(["a b c", "x", "a b c", "", "x"], 0.8) == {2, 4}
+
+
+def test_only_texts_of_proposed_pairs_are_read_again() -> None:
+    """Of a hundred texts two share a band; a third one does too, but is ten times as long."""
+    rng = random.Random(1)
+    texts = [" ".join(f"w{rng.randrange(5000)}" for _ in range(200)) for _ in range(100)]
+    texts[70] = texts[20] + " end"
+    texts[90] = " ".join([texts[30], *(f"v{number}" for number in range(2000))])
+    described = [describe_text(text) for text in texts]
+    keys, counts = np.array([keys for keys, _ in described]), np.array([count for _, count in described])
+    keys[90] = keys[30]
+    read: list[int] = []
+    removed = compare_described(keys, counts, lambda index: read.append(index) or texts[index], 0.8)
+    assert removed == {70} == find_near_duplicates(texts, 0.8)
+    assert sorted(read) == [20, 70]
+
+
+def test_a_long_text_is_described_like_a_short_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Words come one by one from a text above the limit of a list; the result is the same."""
+    text = " ".join(f"word{number % 97}, and" for number in range(1000))
+    keys, count = describe_text(text)
+    monkeypatch.setattr(dedup, "_LONG", 10)
+    again, same_count = describe_text(text)
+    np.testing.assert_array_equal(again, keys)
+    assert same_count == count

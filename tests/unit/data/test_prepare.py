@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import random
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,28 +14,17 @@ import pytest
 
 from harness.core.config import DataConfig
 from harness.core.errors import DataError
-from harness.data import Dataset, prepare, prepare_data
-from harness.data.prepare import cache_root, split_of
-
-WORDS = [f"word{i:03d}" for i in range(400)]
-
-
-def _text(seed: int, num_words: int = 400) -> str:
-    rng = random.Random(seed)
-    return "\n".join(" ".join(rng.choices(WORDS, k=8)) for _ in range(num_words // 8)) + "\n"
+from harness.data import Dataset, build, prepare, prepare_data
+from harness.data.prepare import cache_root
+from harness.data.sources import split_of
+from tests.unit.data.words import write_corpus
 
 
 @pytest.fixture
 def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataConfig:
     """Eighty files of about 2.8 kB of random words, and a cache of its own."""
     monkeypatch.setenv("ISOJOULE_CACHE", str(tmp_path / "cache"))
-    for index in range(80):
-        path = tmp_path / "text" / f"{index % 4}" / f"{index:02d}.txt"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(_text(index))
-    return DataConfig(
-        corpus="text_files", globs=[f"{tmp_path}/text/**/*.txt"], validation_fraction=0.2, test_fraction=0.2
-    )
+    return write_corpus(tmp_path)
 
 
 def _cache_folder() -> Path:
@@ -146,6 +134,10 @@ def _flip_a_byte(path: Path) -> None:
     path.write_bytes(content)
 
 
+def _cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-2])
+
+
 def _raise_a_number(path: Path) -> None:
     manifest = json.loads(path.read_text())
     manifest["contents"]["info"]["train_bytes"] += 1
@@ -155,7 +147,8 @@ def _raise_a_number(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "damage"),
     [
-        ("train.npy", _flip_a_byte),
+        ("train-00000.bin", _flip_a_byte),
+        ("train-00000.bin", _cut_short),
         ("test.json", _flip_a_byte),
         ("tokenizer.json", Path.unlink),
         ("manifest.json", _raise_a_number),
@@ -174,7 +167,7 @@ def test_a_damaged_cache_is_rebuilt(corpus: DataConfig, name: str, damage: Calla
 def test_nothing_half_written_is_left(corpus: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     """A build that dies while writing leaves no entry; the next call builds it."""
     with monkeypatch.context() as patch:
-        patch.setattr(prepare, "_file_hash", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(build, "save_manifest", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             prepare_data(corpus)
     assert not [path for path in (cache_root() / "corpora").iterdir() if path.is_dir() and path.name[0] != "."]
@@ -201,7 +194,10 @@ def test_processes_that_start_together_build_once(corpus: DataConfig) -> None:
         ("validation_fraction", 0.0, "must both be above 0"),
         ("near_duplicate_similarity", 0.3, r"give 0\.5 to 1, or 0"),
         ("max_bytes", -1, r"data\.max_bytes is -1"),
-        ("tokenizer", "word", "it is byte or bpe"),
+        ("max_documents", -1, r"data\.max_documents is -1"),
+        ("num_workers", -1, r"give 1 or more"),
+        ("verify", "never", r"it is stamp .* or full"),
+        ("tokenizer", "word", "it is byte, bpe or file"),
         ("vocab_size", 1024, r"data\.tokenizer=bpe"),
     ],
 )

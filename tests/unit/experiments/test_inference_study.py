@@ -11,8 +11,10 @@ import pytest
 from harness.experiments.compose import compose_app
 from harness.experiments.inference import hide_places
 from harness.experiments.preflight import check_before_run
+from harness.experiments.promise import promise_study
 from harness.experiments.schema import register_schemas
-from harness.experiments.study import StudyJob, plan_study, promise_study
+from harness.experiments.study import plan_study
+from harness.experiments.study_job import StudyJob
 from hydra import compose, initialize_config_module
 
 from harness.core.errors import ConfigError, HarnessError

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import ConfigError, DeviceBusyError
-from harness.run.device_lock import CPU, describe_holder, hold_devices, lock_folder, name_gpu
+from harness.run.device_lock import CPU, describe_holder, hold_devices, list_holders, lock_folder, name_gpu
 
 HOLDER = (
     "import sys, time; from harness.run.device_lock import hold_devices\n"
@@ -36,10 +36,11 @@ def test_a_device_in_use_is_named_with_its_holder(holder: subprocess.Popen[str])
     said = describe_holder(CPU)
     assert said is not None
     assert f"process {holder.pid} with run a-run" in said
+    assert list_holders() == [f"cpu: {said}"]
     assert "\x1b" not in said, "another's text does not drive the terminal"
+    held = hold_devices([CPU], "mine", fail=True)
     with pytest.raises(DeviceBusyError, match=f"cpu is in use: process {holder.pid} .*lock=off"):
-        with hold_devices([CPU], "mine", fail=True):
-            pytest.fail("two hold it")
+        held.__enter__()
 
 
 def test_a_killed_holder_frees_the_device_and_who_waits_is_told_once(holder: subprocess.Popen[str]) -> None:

@@ -1,0 +1,1 @@
+"""What the machinery of studies costs, over the same training done bare."""

@@ -1,0 +1,106 @@
+"""Runs that cannot end well: each is one failed record with its reason, and the others go on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from harness.core.records import RunRecord
+from tests.faults.tiny_study import COMMAND, STUDY, TIMEOUT_S, read_essence, run, store_in
+
+pytestmark = pytest.mark.faults
+ONE_SEED = (*STUDY, "sweep.seeds=[0]")
+
+
+def _records(folder: Path) -> dict[str, list[RunRecord]]:
+    records, unreadable = store_in(folder).load_records()
+    assert unreadable == []
+    return {arm: [record for record in records if record.arm == arm] for arm in ("dense", "moe")}
+
+
+def _expect_one_arm_to_fail(folder: Path, done: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert done.returncode == 3, (done.returncode, done.stderr)
+    assert "Traceback" not in done.stderr
+    records = _records(folder)
+    assert {record.status for record in records["dense"]} == {"finished"}
+    trunks = [record for record in records["moe"] if record.role == "trunk"]
+    assert [record.status for record in trunks] == ["failed"]
+    assert any(word in (trunks[0].error or "") for word in words), trunks[0].error
+
+
+def _arm(setting: str) -> str:
+    cells = (
+        "{arm: dense, model: dense_s, tokens: [15360, 30720]}",
+        f"{{arm: moe, model: moe_s, tokens: [15360, 30720], overrides: ['{setting}']}}",
+    )
+    return f"sweep.cells=[{', '.join(cells)}]"
+
+
+def test_a_loss_that_is_not_finite_fails_its_run_alone(tmp_path: Path) -> None:
+    done = run(*ONE_SEED, _arm("train.learning_rate=1e30"), cwd=tmp_path)
+    _expect_one_arm_to_fail(tmp_path, done, "loss is nan", "loss is inf", "learning_rate")
+
+
+def test_a_model_that_does_not_fit_the_memory_fails_its_run_alone(tmp_path: Path) -> None:
+    done = run(*ONE_SEED, _arm("model.d_ff_expert=400000000"), cwd=tmp_path)
+    _expect_one_arm_to_fail(tmp_path, done, "memory", "killed by SIGKILL")
+
+
+@pytest.mark.parametrize("after", [0, 40])
+def test_a_sensor_that_dies_leaves_its_energy_unknown_and_the_run_finished(tmp_path: Path, after: int) -> None:
+    """An external meter that answers so many times, then fails: readings without a number and with a reason."""
+    meter = tmp_path / "meter.py"
+    meter.write_text(
+        "import pathlib, sys, time\n"
+        f"count = pathlib.Path({str(tmp_path / 'count')!r})\n"
+        "n = int(count.read_text()) if count.exists() else 0\n"
+        "count.write_text(str(n + 1))\n"
+        f"sys.exit(1) if n >= {after} + 3 else print(100.0)\n"
+    )
+    sensor = f"measure.sensor.external.command={sys.executable} {meter}"
+    done = run(*ONE_SEED, "measure.sensor.names=[external]", sensor, "measure.poll_interval_s=0.2", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    readings = [
+        reading
+        for records in _records(tmp_path).values()
+        for record in records
+        for window in record.windows
+        for reading in window.energy
+    ]
+    unknown = [reading for reading in readings if reading.energy_j is None]
+    assert unknown
+    assert all(reading.reason for reading in unknown)
+    assert all(reading.energy_j != 0 for reading in readings)
+
+
+def test_a_worker_that_hangs_is_ended_by_the_watchdog(undisturbed: Path, tmp_path: Path) -> None:
+    with subprocess.Popen(
+        (*COMMAND, *STUDY, "watchdog_s=8"), cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as command:
+        worker = _find_worker(command.pid)
+        time.sleep(4.0)
+        os.kill(worker.pid, signal.SIGSTOP)
+        _, stderr = command.communicate(timeout=TIMEOUT_S * 3)
+    assert command.returncode == 3, stderr
+    failed = [record for records in _records(tmp_path).values() for record in records if record.status == "failed"]
+    assert any("watchdog" in (record.error or "") for record in failed), [record.error for record in failed]
+    again = run(*STUDY, "--retry-failed", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert read_essence(store_in(tmp_path)) == read_essence(store_in(undisturbed))
+
+
+def _find_worker(pid: int) -> psutil.Process:
+    deadline = time.monotonic() + TIMEOUT_S
+    while time.monotonic() < deadline:
+        for child in psutil.Process(pid).children():
+            if "harness.run" in " ".join(child.cmdline()):
+                return child
+        time.sleep(0.05)
+    raise AssertionError("no worker was started")
