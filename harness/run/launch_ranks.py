@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import sys
@@ -22,6 +23,9 @@ from harness.core.records import RunRecord
 from harness.core.store import Store
 from harness.run import stop
 from harness.run.rank import ERRORS_VARIABLE, is_mistake, read_errors
+
+# Torch's launcher gives a rank that is to end 30 s before it kills it.
+_SURELY_LATER_S = 10.0
 
 
 def launch_ranks(job: dict[str, Any], config: RunConfig, store: Store) -> RunRecord:
@@ -73,24 +77,34 @@ def explain_failure(
 ) -> ConfigError | RunFailedError:
     """Return the error of the rank that failed first: one that was killed, else one that does not merely miss another.
 
-    `failures` are torch's, by rank, with ``exitcode``; `told` is what the ranks themselves have left.
+    `failures` are torch's, by rank, with ``exitcode`` and ``timestamp``; `told` is what the ranks themselves have left.
     """
     ranks = sorted(set(failures) | set(told))
     killed = [r for r in ranks if r in failures and failures[r].exitcode < 0 and r not in told]
-    # the launcher ends the ranks that are left with SIGTERM, so any other signal came from elsewhere
+    # the launcher ends the ranks that are left with SIGTERM, and those that do not go much later with SIGKILL
+    missed = min((told[r]["time_s"] for r in told if told[r]["lost"]), default=math.inf)
+    hung = [r for r in killed if failures[r].timestamp > missed + _SURELY_LATER_S]
+    killed = [r for r in killed if r not in hung]
     killed.sort(key=lambda r: failures[r].exitcode == -signal.SIGTERM)
     own = [r for r in ranks if r in told and not told[r]["lost"]]
-    mute = [r for r in ranks if r not in told and r not in killed]
+    mute = [r for r in ranks if r not in told and r not in killed and r not in hung]
     for rank in own:
         if is_mistake(dict(told[rank])):
             return ConfigError(told[rank]["text"])
-    first = next(iter([*own, *killed, *mute, *ranks]), 0)
-    where = f"rank {first} of {size}"
-    if first in killed:
-        name = signal.Signals(-failures[first].exitcode).name
-        cause = " (out of memory, or by hand)" if name == "SIGKILL" else ""
-        return RunFailedError(f"{where} was killed by {name}{cause}; the other ranks were ended with it")
-    if first in told:
-        return RunFailedError(f"{where} failed: {told[first]['text']}")
-    code = failures[first].exitcode if first in failures else None
-    return RunFailedError(f"{where} ended with exit code {code}; the log of the run says why")
+    first = next(iter([*own, *killed, *mute, *hung, *ranks]), 0)
+    return RunFailedError(f"rank {first} of {size} {_explain_end(first, failures, told, is_hung=first in hung)}")
+
+
+def _explain_end(
+    rank: int, failures: Mapping[int, Any], told: Mapping[int, Mapping[str, Any]], *, is_hung: bool
+) -> str:
+    if is_hung:
+        return "did not answer the others for parallel.timeout_s, and was ended"
+    if rank in told:
+        return f"failed: {told[rank]['text']}"
+    code = failures[rank].exitcode if rank in failures else None
+    if code is None or code >= 0:
+        return f"ended with exit code {code}; the log of the run says why"
+    name = signal.Signals(-code).name
+    cause = " (out of memory, or by hand)" if name == "SIGKILL" else ""
+    return f"was killed by {name}{cause}; the other ranks were ended with it"

@@ -202,7 +202,7 @@ class Pretrainer:
         if budget.target_loss is not None and self._bits_per_byte(progress.loss) <= budget.target_loss:
             return f"budget.target_loss {budget.target_loss:g} bits per byte (training loss) reached"
         if budget.joules is not None:
-            before_j = total_energy_j(spent.energy)
+            before_j = total_energy_j(spent.energy) if spent.energy else 0.0  # nothing was spent yet
             if now_j is not None and before_j is not None and now_j + before_j >= budget.joules:
                 return f"budget.joules {budget.joules:g} reached"
         return None

@@ -137,7 +137,7 @@ def _tell(text: str, exit_code: int, *, lost: bool) -> int:
     rank, folder = os.environ.get("RANK", "0"), os.environ.get(ERRORS_VARIABLE)
     print(f"rank {rank}: {text}", file=sys.stderr)
     if folder:
-        told = {"text": text, "exit_code": exit_code, "lost": lost}
+        told = {"text": text, "exit_code": exit_code, "lost": lost, "time_s": time.time()}
         write_text_atomically(Path(folder) / f"{rank}.json", json.dumps(told))
     return exit_code
 

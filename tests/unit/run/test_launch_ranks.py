@@ -12,12 +12,14 @@ from harness.core.errors import ConfigError, HarnessError, RunFailedError
 from harness.run.launch_ranks import explain_failure
 
 
-def explain(failures: dict[int, int], told: dict[int, dict[str, Any]]) -> HarnessError:
-    return explain_failure(4, {rank: SimpleNamespace(exitcode=code) for rank, code in failures.items()}, told)
+def explain(failures: dict[int, int], told: dict[int, dict[str, Any]], seen_s: int = 1000) -> HarnessError:
+    return explain_failure(
+        4, {rank: SimpleNamespace(exitcode=code, timestamp=seen_s) for rank, code in failures.items()}, told
+    )
 
 
 def tell(text: str, *, lost: bool = False, exit_code: int = 1) -> dict[str, Any]:
-    return {"text": text, "lost": lost, "exit_code": exit_code}
+    return {"text": text, "lost": lost, "exit_code": exit_code, "time_s": 1000.5}
 
 
 def test_a_killed_rank_is_named_and_not_those_that_lost_it() -> None:
@@ -40,3 +42,8 @@ def test_a_mistake_of_the_users_stays_one() -> None:
 @pytest.mark.parametrize("told", [{}, {2: tell("timed out", lost=True)}])
 def test_a_rank_that_says_nothing_is_named_by_its_exit_code(told: dict[int, dict[str, Any]]) -> None:
     assert "rank 1 of 4 ended with exit code 3" in str(explain({1: 3}, told))
+
+
+def test_a_rank_that_hung_until_the_launcher_killed_it_is_named() -> None:
+    error = explain({0: 1, 2: -signal.SIGKILL}, {0: tell("Timed out", lost=True)}, seen_s=1030)
+    assert str(error) == "rank 2 of 4 did not answer the others for parallel.timeout_s, and was ended"
