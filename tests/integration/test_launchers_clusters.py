@@ -128,7 +128,7 @@ def ray_cluster() -> Iterator[dict[str, str]]:
     env = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
     common = ("--num-cpus=1", "--object-store-memory=80000000")
     head = ("--head", f"--port={RAY_PORT}", "--include-dashboard=false", "--dashboard-agent-listen-port=20200")
-    head = (*head, "--ray-client-server-port=6400", "--min-worker-port=20000", "--max-worker-port=20049")
+    head = (*head, "--min-worker-port=20000", "--max-worker-port=20049")
     node = (f"--address=127.0.0.1:{RAY_PORT}", "--dashboard-agent-listen-port=20201")
     node = (*node, "--min-worker-port=20050", "--max-worker-port=20099")
     try:

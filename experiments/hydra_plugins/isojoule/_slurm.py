@@ -92,7 +92,9 @@ class _SubmititLauncher(RemoteLauncherParts, Launcher):
             submitted: Sequence[Any] = self._build_executor().submit_array([Resumable(job) for job in jobs])
         except (RuntimeError, OSError, NameError, ValueError, subprocess.SubprocessError) as error:
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            why = next((line for line in reversed(lines) if "error" in line.lower()), lines[-1] if lines else "")
+            why = next(
+                (line for line in reversed(lines) if "error" in line or "fatal" in line), lines[-1] if lines else ""
+            )
             raise ConfigError(f"nothing was submitted to {self.cluster}: {why}") from error
         return submitted
 
