@@ -48,7 +48,7 @@ def check_flops(  # noqa: PLR0917 - the runner calls it, once
     Each of several ranks traces its share of the step; the traced count is the sum.
     """
     spread = spread or Spread()
-    forward = spread.wrapped or model
+    forward = spread.entry(model)
     context = config.train.context_length
     num_tokens = tokens_per_step(config.train)
     traced, size, sums = 0, 0, []
@@ -86,7 +86,7 @@ def add_executed(flops: FlopCount, config: RunConfig, model: Transformer, traini
 
 def build_forward(config: RunConfig, model: Transformer, spread: Spread | None = None) -> Forward:
     """Return what training calls: the model, or its compiled form (compiled by the first call, in the warm-up)."""
-    plain = model if spread is None else spread.wrapped or model
+    plain = model if spread is None else spread.entry(model)
     forward: Forward = torch.compile(plain) if config.train.compile else plain
     return forward
 

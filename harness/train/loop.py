@@ -123,7 +123,7 @@ def _train_step(state: TrainState, plan: Plan) -> Tensor:
     inputs_BT = torch.from_numpy(ranks.share(inputs)).to(plan.device)
     targets_BT = torch.from_numpy(ranks.share(targets)).to(plan.device)
     micro = state.micro or whole_batch(train, ranks.size)
-    forward = state.forward or state.spread.wrapped or state.model
+    forward = state.spread.entry(state.model) if state.forward is None else state.forward
     sums = accumulate(state.model, forward, inputs_BT, targets_BT, plan.autocast, micro, state.spread)
     state.spread.clip_gradients(state.model, train.gradient_clip)
     state.optimizer.step()

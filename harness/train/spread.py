@@ -44,6 +44,10 @@ class Spread:
         """Whether no rank has all of the model."""
         return self.ranks.strategy in ("fsdp", "ep") and not self.ranks.is_alone
 
+    def entry(self, model: Transformer) -> nn.Module:
+        """Return what a training step calls: the wrapper around `model`, or itself."""
+        return model if self.wrapped is None else self.wrapped
+
     def part_of_step(self, *, is_last: bool) -> AbstractContextManager[Any]:
         """Return the context of a part's passes: under DDP gradients meet in the last part only."""
         return nullcontext() if self.wrapped is None or is_last else self.wrapped.no_sync()
