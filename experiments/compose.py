@@ -5,17 +5,22 @@ from __future__ import annotations
 import copy
 import dataclasses
 import re
+from pathlib import Path
 from typing import Any
 
+from harness.experiments.hostile import check_folder, first_line, refuse_targets, without_environment
 from harness.experiments.inference import name_size
 from harness.experiments.schema import AppConfig, register_schemas
 from hydra import compose, initialize_config_module
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError  # type: ignore[import-untyped, unused-ignore]
 
-from harness.core.config import RunConfig, validate_run
+from harness.core.config import RunConfig, config_to_dict, validate_run
 from harness.core.errors import ConfigError, did_you_mean
+from harness.core.plain_json import PlainJsonError
+from harness.core.settings_types import check_settings
 
 CONFIG_MODULE = "harness.conf"
 CONFIG_NAME = "run"
@@ -29,11 +34,17 @@ def compose_app(overrides: list[str], config_dir: str | None = None) -> AppConfi
     """
     register_schemas()
     extra = [f"hydra.searchpath=[file://{config_dir}]"] if config_dir else []
+    if config_dir:
+        check_folder(Path(config_dir))
     try:
         with initialize_config_module(CONFIG_MODULE, version_base="1.3"):
-            return to_app_config(compose(CONFIG_NAME, overrides=[*extra, *overrides]))
+            composed = compose(CONFIG_NAME, overrides=[*extra, *overrides], return_hydra_config=True)
+            refuse_targets(composed)
+            return to_app_config(composed)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(explain(error)) from error
+    except (YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"a configuration cannot be read: {first_line(error)}") from error
 
 
 def to_app_config(config: DictConfig) -> AppConfig:
@@ -46,7 +57,8 @@ def to_app_config(config: DictConfig) -> AppConfig:
     with open_dict(run_only):
         run_only.pop("hydra", None)
     try:
-        typed = OmegaConf.to_object(run_only)
+        with without_environment():
+            typed = OmegaConf.to_object(run_only)
     except OmegaConfBaseException as error:
         raise ConfigError(explain(error)) from error
     if not isinstance(typed, AppConfig):
@@ -57,6 +69,10 @@ def to_app_config(config: DictConfig) -> AppConfig:
 def to_run_config(app: AppConfig) -> RunConfig:
     """Return the run inside `app`, validated and, where it trains nothing, named after its model."""
     config = name_size(RunConfig(**{f.name: getattr(app, f.name) for f in dataclasses.fields(RunConfig)}))
+    try:
+        check_settings(config_to_dict(config), None, "configuration")
+    except PlainJsonError as error:
+        raise ConfigError(f"{error}.") from error
     validate_run(config)
     return config
 

@@ -75,5 +75,5 @@ def answers_from_jsonl(text: str, source: str) -> list[TaskResult]:
     # not splitlines: an answer may hold U+2028 and others that it takes for ends of lines
     lines = text.removesuffix("\n").split("\n") if text else []
     for number, line in enumerate(lines, start=1):
-        results.append(_READER.read(line, f"{source}, line {number} is no task result"))  # noqa: PERF401 - number
+        results.append(_READER.read(line, f"{source}, line {number} is no task result"))
     return results

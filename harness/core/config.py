@@ -6,6 +6,7 @@ Hydra composes these dataclasses (hence not frozen); `validate_run` checks what 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,8 @@ from harness.core.model_config import (
     RopeScaling,
     validate_model,
 )
+from harness.core.plain_json import PlainJsonError
+from harness.core.settings_types import check_settings
 from harness.core.task_config import (
     KindConfig,
     ServerConfig,
@@ -161,8 +164,31 @@ def config_to_dict(config: RunConfig) -> dict[str, Any]:
     return dataclasses.asdict(config)
 
 
+@functools.cache
+def known_settings() -> dict[str, Any]:
+    """Return every setting with its default, the models' of all families together."""
+    known = config_to_dict(RunConfig())
+    for kind in (MoEConfig, HuggingFaceConfig):
+        known["model"] = {**dataclasses.asdict(kind()), **known["model"]}
+    return known
+
+
 def config_from_dict(values: dict[str, Any]) -> RunConfig:
-    """Rebuild a configuration from `config_to_dict`; the model's type follows its ``family``."""
+    """Rebuild a configuration from `config_to_dict`; the model's type follows its ``family``.
+
+    Raises:
+        ConfigError: it lacks a part, holds an unknown setting, or one of another type.
+    """
+    try:
+        check_settings(values, known_settings(), "configuration", allow_null=False)
+        return _build_config(values)
+    except PlainJsonError as error:
+        raise ConfigError(f"{error}.") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ConfigError(f"this is no configuration of a run: {type(error).__name__}: {error}.") from error
+
+
+def _build_config(values: dict[str, Any]) -> RunConfig:
     fields = dict(values)
     data = dict(fields.pop("data"))
     kinds = {name: KindConfig(**kind) for name, kind in data.pop("kinds", {}).items()}
@@ -181,7 +207,13 @@ def config_from_dict(values: dict[str, Any]) -> RunConfig:
 
 
 def model_config_from_dict(values: dict[str, Any]) -> ModelConfig:
-    """Rebuild the model's part of a configuration from plain data; its type follows its experts."""
+    """Rebuild the model's part of a configuration from plain data; its type follows its experts.
+
+    Raises:
+        TypeError: it holds an unknown setting.
+        ValueError: a setting is of another type.
+    """
+    check_settings(values, known_settings()["model"], "model", allow_null=False)
     fields = dict(values)
     scaling = RopeScaling(**fields.pop("rope_scaling", {}))
     if fields.get("family") == HuggingFaceConfig.family:

@@ -6,17 +6,17 @@ every name. Grades: A hardware energy counter, B sampled hardware power, C model
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import ConfigDict, ValidationError
 
+from harness.core.config import known_settings
 from harness.core.errors import RecordError
 from harness.core.inference import ModelSource, Regime, ServingStats
 from harness.core.plain_json import PlainJsonError, check_file_name
-from harness.core.recorded_config import check_recorded_config
 from harness.core.routing import ExpertCoverage, RoutingStats, TaskRouting
+from harness.core.settings_types import check_settings
 from harness.core.strict import StrictReader, first_problem
 
 SCHEMA_VERSION = 3
@@ -382,7 +382,7 @@ def record_from_json(text: str | bytes, source: str) -> RunRecord:
         )
     try:
         check_file_name(record.run_id, "run_id")
-        check_recorded_config(record.config)
+        check_settings(record.config, known_settings(), "config")
     except PlainJsonError as error:
         raise RecordError(f"{source} is not a readable run record: {error}") from error
     return record

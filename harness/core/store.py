@@ -196,15 +196,16 @@ class Store:
         if not names:
             raise RecordError(f"no run records under '{self.root}'; give the folder of a study (it holds records/).")
         seen: dict[str, str] = {}
+        problems = [] if unreadable is None else unreadable
         for name in names:
             try:
                 record = read_record(self.root / "records" / name)
-                first = seen.setdefault(record.run_id, name)
-                if first != name:
-                    raise RecordError(f"{name} is not a readable run record: {first} holds the run '{record.run_id}'")
             except RecordError as error:
-                if unreadable is not None:
-                    unreadable.append(str(error))
+                problems.append(str(error))
+                continue
+            first = seen.setdefault(record.run_id, name)
+            if first != name:
+                problems.append(f"{name} is not a readable run record: {first} holds the run '{record.run_id}'")
                 continue
             yield record
 

@@ -23,6 +23,7 @@ from filelock import FileLock
 
 from harness.core.config import DataConfig
 from harness.core.errors import DataError
+from harness.core.plain_json import check_file_name, parse_json, read_bytes
 from harness.core.records import DataInfo
 from harness.data.corpus import SourceFile, list_files
 from harness.data.dedup import find_near_duplicates
@@ -218,10 +219,12 @@ def _write(
 
 def _load(folder: Path, config: DataConfig) -> Dataset | None:
     try:
-        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest = parse_json(read_bytes(folder / "manifest.json"))
         contents = manifest["contents"]
         if _contents_hash(contents) != manifest["sha256"]:
             return None
+        for name in contents["files"]:
+            check_file_name(name, "files")
         if any(_file_hash(folder / name) != expected for name, expected in contents["files"].items()):
             return None
         arrays = {split: np.load(folder / f"{split}.npy") for split in _SPLITS}
@@ -232,7 +235,7 @@ def _load(folder: Path, config: DataConfig) -> Dataset | None:
             num_skipped_files=contents["num_skipped_files"],
             **arrays,
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 

@@ -59,7 +59,11 @@ def read_csv(text: str, file: str) -> ServingResult:
     """
     metrics: dict[str, dict[str, Any]] = {}
     header: list[str] = []
-    for row in csv.reader(io.StringIO(text)):
+    try:
+        rows = list(csv.reader(io.StringIO(text)))
+    except csv.Error as error:
+        raise DataError(f"'{file}' is no readable CSV file: {error}.") from error
+    for row in rows:
         if not row or row[0] in {"Metric", "Endpoint"}:
             header = row if row and row[0] == "Metric" else []
             continue
