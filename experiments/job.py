@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from harness.experiments.compose import to_app_config, to_run_config
 from harness.experiments.served import resolve_served
+from harness.experiments.tracked import track_run
 from omegaconf import DictConfig
 
 from harness.core.config import RunConfig
@@ -49,7 +50,9 @@ def run_job(composed: DictConfig) -> None:
     job = build_job(composed)
     display = _display[-1] if _display else None
     began = time.monotonic()
-    record = run_isolated(job.config, job.run_id, job.store, display.on_event if display else None)
+    with track_run(list(composed.track), job.config, job.store) as tracked:
+        record = run_isolated(job.config, job.run_id, job.store, tracked.relay(display.on_event if display else None))
+        tracked.record = record
     ended.append(record)
     if display is not None:
         display.end(record, time.monotonic() - began)

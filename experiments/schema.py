@@ -85,11 +85,16 @@ class SweepConfig:
 
 @dataclass(kw_only=True)
 class AppConfig(RunConfig):
-    """What ``isojoule run`` composes: one run, the store it goes to, and the study where there is one."""
+    """What ``isojoule run`` composes: one run, the store it goes to, and the study where there is one.
+
+    `track` names trackers (``mlflow``, ``tensorboard``, ``wandb``) that ended runs are written to as well, under
+    ``tracking/`` of the store; no run depends on them, and no run id holds them.
+    """
 
     arm: str = "${arm_of:${model}}"
     store: str = "runs/${study}"
     sweep: SweepConfig = field(default_factory=SweepConfig)
+    track: list[str] = field(default_factory=list)
 
 
 def arm_of(model: Any) -> str:
