@@ -71,7 +71,7 @@ def first_line(error: BaseException) -> str:
 def _refuse_environment(*names: Any) -> Any:
     name = names[0] if names else ""
     raise ConfigError(
-        f"${{oc.env:{name}}} would put the environment into records; let the shell write it: key=\"${name}\""
+        f'${{oc.env:{name}}} would put the environment into records; let the shell write it: key="${name}"'
     )
 
 

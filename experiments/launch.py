@@ -17,7 +17,6 @@ from harness.core.errors import EXIT_OK, EXIT_RUN_FAILED, EXIT_SWEEP_INCOMPLETE,
 from harness.core.store import Store
 from harness.core.study import load_study
 from harness.core.terminal import escape_controls
-from harness.tracking.tracker import check_sinks
 
 
 def launch(arguments: list[str]) -> int:
@@ -30,7 +29,6 @@ def launch(arguments: list[str]) -> int:
     # Comma lists belong to the sweeper; the first of each shows whether the rest composes.
     first = [_first_choice(override) for override in overrides]
     app = compose_app(first, config_dir)
-    check_sinks(app.track)
     check_before_run(app, lambda more: compose_app([*first, *more], config_dir))
     multirun = multirun or bool(app.sweep.cells)
     _register_sweeper()

@@ -19,11 +19,12 @@ from harness.core.model_config import (
     validate_model,
 )
 from harness.core.plain_json import PlainJsonError
-from harness.core.settings_types import check_settings
+from harness.core.settings_types import check_settings, describe_settings
 from harness.core.task_config import (
     KindConfig,
     ServerConfig,
     TaskConfig,
+    kinds_from_dict,
     task_config_from_dict,
     validate_task,
 )
@@ -167,9 +168,9 @@ def config_to_dict(config: RunConfig) -> dict[str, Any]:
 @functools.cache
 def known_settings() -> dict[str, Any]:
     """Return every setting with its default, the models' of all families together."""
-    known = config_to_dict(RunConfig())
+    known = describe_settings(RunConfig())
     for kind in (MoEConfig, HuggingFaceConfig):
-        known["model"] = {**dataclasses.asdict(kind()), **known["model"]}
+        known["model"] = {**describe_settings(kind()), **known["model"]}
     return known
 
 
@@ -191,7 +192,7 @@ def config_from_dict(values: dict[str, Any]) -> RunConfig:
 def _build_config(values: dict[str, Any]) -> RunConfig:
     fields = dict(values)
     data = dict(fields.pop("data"))
-    kinds = {name: KindConfig(**kind) for name, kind in data.pop("kinds", {}).items()}
+    kinds = kinds_from_dict(data.pop("kinds", {}))
     model = dict(fields.pop("model"))
     train = dict(fields.pop("train"))
     measure = dict(fields.pop("measure"))
@@ -261,9 +262,11 @@ def validate_run(config: RunConfig) -> None:
         f"train.precision is '{train.precision}'; it is auto, fp32 or bf16.",
     )
     micro = train.micro_batch_size
-    divisors = [size for size in range(1, train.batch_size + 1) if train.batch_size % size == 0]
+    fits = micro == 0 or (micro > 0 and train.batch_size % micro == 0)
+    highest = 0 if fits else min(train.batch_size, 4096)  # what is shown; a batch may be given as any number
+    divisors = [size for size in range(1, highest + 1) if train.batch_size % size == 0]
     _require(
-        micro == 0 or micro in divisors,
+        fits,
         f"train.micro_batch_size is {micro}; give a divisor of train.batch_size ({', '.join(map(str, divisors))}), "
         "or 0 for the largest that fits.",
     )

@@ -8,7 +8,7 @@ import yaml  # type: ignore[import-untyped, unused-ignore]
 
 from harness.core.plain_json import PlainJsonError, check_depth
 
-MAX_YAML_CHARACTERS = 2**22
+MAX_YAML_CHARACTERS = 2**19
 MAX_NODES = 200_000
 
 

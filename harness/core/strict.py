@@ -18,7 +18,10 @@ from harness.core.errors import RecordError
 from harness.core.plain_json import MAX_INT, PlainJsonError, refuse_repeated_keys
 
 MAX_FLOAT = 1e120
-_NOT_NEGATIVE = re.compile(r"num_\w+|(\w+_)?(tokens|bytes|flops|params)|duration_s|seconds|stderr|coverage|vocab_size")
+_NOT_NEGATIVE = re.compile(
+    r"num_\w+|(\w+_)?(tokens|bytes|flops|params|total)|active\w*|embedding|\w+_per_(token|s)|amount|duration_s|seconds"
+    r"|stderr|coverage|vocab_size"
+)
 _NOT_WALKED = ("cls", "config", "metadata", "serialization", "ref", "default")
 
 T = TypeVar("T")

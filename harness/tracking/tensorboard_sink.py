@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from harness.tracking.sink import TrackedRun
+
+_PROTOCOL = "tensorboard.compat.proto"
+_WRITER = "tensorboard.summary.writer.event_file_writer"
 
 
 class TensorBoardSink:
     """Read it with ``tensorboard --logdir <store>/tracking/tensorboard``."""
 
     def __init__(self, folder: Path) -> None:
-        from tensorboard.compat.proto.event_pb2 import Event  # noqa: PLC0415 - only where asked for
-        from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata  # noqa: PLC0415
-        from tensorboard.compat.proto.tensor_pb2 import TensorProto  # noqa: PLC0415
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter  # noqa: PLC0415
-
+        events, summaries, tensors = (
+            import_module(f"{_PROTOCOL}.{name}_pb2") for name in ("event", "summary", "tensor")
+        )
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        self._event, self._summary, self._writer = Event, Summary, EventFileWriter
-        self._metadata, self._tensor = SummaryMetadata, TensorProto
+        self._writer: Any = import_module(_WRITER).EventFileWriter
+        self._event, self._summary, self._metadata = events.Event, summaries.Summary, summaries.SummaryMetadata
+        self._tensor: Any = tensors.TensorProto
 
     def write(self, run: TrackedRun) -> None:
         """Write one run as an event file of its own; an earlier try of the same run stays beside it."""

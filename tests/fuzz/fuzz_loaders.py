@@ -22,7 +22,8 @@ from typing import Any
 
 NASTY = [
     None, True, False, 0, -1, 1, 2**31, 2**63, -(2**63) - 1, 10**30, 10**400, 0.5, -0.0, 1e308, -1e308, 1e-320, "",
-    "../../x", "a/b", "..", ".", "\x00", "\x1b[31m", "\u202e", "\ud800", "\u2028", "x" * 70_000, "1", "NaN", "${oc.env:HOME}",
+    "../../x", "a/b", "..", ".", "\x00", "\x1b[31m", "\u202e", "\ud800", "\u2028", "x" * 70_000, "1", "NaN",
+    "${oc.env:HOME}",
     [], {}, [[]], [None], {"": {}}, {"_target_": "os.system"}, [[1, 2, 3]], float("nan"), float("inf"),
 ]  # fmt: skip
 
@@ -66,7 +67,7 @@ def change_bytes(rng: random.Random, data: bytes) -> bytes:
     return bytes(content)
 
 
-def _change_value(rng: random.Random, content: Any) -> Any:
+def _change_value(rng: random.Random, content: Any) -> Any:  # noqa: PLR0911 - one a change
     """Walk a random way down and change what stands at its end."""
     if isinstance(content, dict) and content and rng.random() < 0.85:
         name = rng.choice(list(content))
@@ -83,7 +84,9 @@ def _change_value(rng: random.Random, content: Any) -> Any:
             return content + content[: at + 1]
         return [*content[:at], _change_value(rng, content[at]), *content[at + 1 :]]
     if isinstance(content, int | float) and not isinstance(content, bool) and rng.random() < 0.4:
-        return rng.choice((-content, content * 1000, content + 1, 0 * content, content / 2 if abs(content) < 1e300 else 0.5))
+        return rng.choice(
+            (-content, content * 1000, content + 1, 0 * content, content / 2 if abs(content) < 1e300 else 0.5)
+        )
     return rng.choice(NASTY)
 
 
@@ -210,7 +213,7 @@ def main() -> int:
         else:
             engine = "atheris"
             with atheris.instrument_imports(include=["harness"]):
-                import tests.fuzz.loaders
+                pass
     from tests.fuzz.loaders import seeds
 
     fuzzer = Fuzzer(options.findings, options.seconds)

@@ -51,12 +51,14 @@ def run_loader(name: str, data: bytes, folder: Path) -> str | None:
     try:
         LOADERS[name](data, folder)
     except HarnessError as error:
-        text = str(error)
-        assert text.strip(), "an empty message"
-        assert len(text) <= MAX_MESSAGE, f"a message of {len(text)} characters"
-        assert error.exit_code == 2, f"exit code {error.exit_code}"
-        return text
-    return None
+        refusal = error
+    else:
+        return None
+    text = str(refusal)
+    assert text.strip(), "an empty message"
+    assert len(text) <= MAX_MESSAGE, f"a message of {len(text)} characters"
+    assert refusal.exit_code == 2, f"exit code {refusal.exit_code}"
+    return text
 
 
 def _record(data: bytes, folder: Path) -> None:
@@ -193,7 +195,7 @@ def empty(folder: Path) -> Path:
 
 ROOT = Path(__file__).parents[2]
 _QUICK = ROOT / "reports" / "2026-11_iso_loss_quick_cpu"
-GOOD_RECORD = min((_QUICK / "records").glob("*branch*.json"), default=min((_QUICK / "records").glob("*.json"))).read_bytes()
+GOOD_RECORD = min((_QUICK / "records").glob("*-moe-*.json")).read_bytes()
 
 
 def seeds() -> list[tuple[str, bytes]]:
@@ -239,7 +241,10 @@ _SHORT = [
     ("serving", files.AIPERF_CSV),
     ("measurement", json.dumps(files.measurement())),
     ("points", "params,tokens,loss,seed\n1e6,2e7,3.5,0\n2e6,2e7,3.2,0\n"),
-    ("questions", '{"prompt": "2 + 2 =", "answer": "4"}\n{"prompt": "a", "answer": "b", "choices": ["b", "c"]}\n'),
+    (
+        "questions",
+        '{"prompt": "2 + 2 =", "answer": "4"}\n{"prompt": "a", "answer": "b", "choices": ["b", "c"], "scoring": "choice"}\n',  # noqa: E501
+    ),
     ("profile", json.dumps(_PROFILE)),
     ("replay", "time_s,power_w\n0,10\n1,12\n2,9\n"),
 ]

@@ -166,7 +166,7 @@ def _read_latency(metrics: Metrics, name: str, note: str | None = None) -> Laten
     if found is None:
         return Latency(reason=f"no {name} in the file (it is told of streamed answers)")
     unit = found.get("unit")
-    if unit not in _UNITS_S:
+    if not isinstance(unit, str) or unit not in _UNITS_S:
         return Latency(reason=f"{name} has the unit '{unit}', which is no unit of time that is known")
     values = {"mean": found.get("avg"), **{p: found.get(p) for p in _STATS}}
     seconds = {key: _to_seconds(value, unit) for key, value in values.items()}
