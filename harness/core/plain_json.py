@@ -163,7 +163,7 @@ def _refuse_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse_constant(text: str) -> Any:
-    raise PlainJsonError(f"{text} is no number of JSON")
+    raise PlainJsonError(f"{text} is no finite number")
 
 
 def _int(text: str) -> int:
