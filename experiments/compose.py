@@ -6,8 +6,15 @@ import copy
 import dataclasses
 import re
 import warnings
+from pathlib import Path
 from typing import Any
 
+from harness.experiments.hostile import (
+    check_folder,
+    first_line,
+    refuse_targets,
+    without_environment,
+)
 from harness.experiments.inference import name_size
 from harness.experiments.launchers import EXTRA_OF_CONFIG, missing_extra
 from harness.experiments.schema import AppConfig, register_schemas
@@ -15,9 +22,13 @@ from hydra import compose, initialize_config_module
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError  # type: ignore[import-untyped, unused-ignore]
 
-from harness.core.config import RunConfig, validate_run
+from harness.core.config import RunConfig, config_to_dict, validate_run
 from harness.core.errors import ConfigError, did_you_mean
+from harness.core.plain_json import PlainJsonError
+from harness.core.settings_types import check_settings
+from harness.tracking.tracker import check_sinks
 
 CONFIG_MODULE = "harness.conf"
 CONFIG_NAME = "run"
@@ -33,11 +44,19 @@ def compose_app(overrides: list[str], config_dir: str | None = None) -> AppConfi
     """
     register_schemas()
     extra = [f"hydra.searchpath=[file://{config_dir}]"] if config_dir else []
+    if config_dir:
+        check_folder(Path(config_dir))
     try:
         with initialize_config_module(CONFIG_MODULE, version_base="1.3"):
-            return to_app_config(compose(CONFIG_NAME, overrides=[*extra, *overrides]))
+            composed = compose(CONFIG_NAME, overrides=[*extra, *overrides], return_hydra_config=True)
+            refuse_targets(composed)
+            app = to_app_config(composed)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(explain(error)) from error
+    except (YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"a configuration cannot be read: {first_line(error)}") from error
+    check_sinks(app.track)
+    return app
 
 
 def to_app_config(config: DictConfig) -> AppConfig:
@@ -49,8 +68,10 @@ def to_app_config(config: DictConfig) -> AppConfig:
     run_only = copy.deepcopy(config)
     with open_dict(run_only):
         run_only.pop("hydra", None)
+    _refuse_unknown(run_only)
     try:
-        typed = OmegaConf.to_object(run_only)
+        with without_environment():
+            typed = OmegaConf.to_object(run_only)
     except OmegaConfBaseException as error:
         raise ConfigError(explain(error)) from error
     if not isinstance(typed, AppConfig):
@@ -62,6 +83,10 @@ def to_run_config(app: AppConfig) -> RunConfig:
     """Return the run inside `app`, validated and, where it trains nothing, named after its model."""
     config = name_size(RunConfig(**{f.name: getattr(app, f.name) for f in dataclasses.fields(RunConfig)}))
     validate_run(config)
+    try:
+        check_settings(config_to_dict(config), None, "configuration")
+    except PlainJsonError as error:
+        raise ConfigError(f"{error}.") from error
     return config
 
 
@@ -87,6 +112,24 @@ def explain(error: Exception) -> str:
     cause = f" {error.__cause__}".splitlines()[0] if error.__cause__ and first.startswith("Error merging") else ""
     where = f" (at {full_key.group(1)})" if full_key else ""
     return f"{first}{cause}{where}"
+
+
+def _refuse_unknown(config: DictConfig, where: str = "") -> None:
+    """Check that no key was added (``+key=``) to a part whose keys are known: nothing would ever read it.
+
+    Raises:
+        ConfigError: one was; the message has the nearest known key.
+    """
+    kind = OmegaConf.get_type(config)
+    known = [field.name for field in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else None
+    for key in config:
+        if known is not None and key not in known:
+            raise ConfigError(
+                f"unknown key '{where}{key}'.{did_you_mean(str(key), known)} (isojoule ls shows the configs)"
+            )
+        child = config._get_node(key)
+        if isinstance(child, DictConfig) and not child._is_none() and not child._is_interpolation():
+            _refuse_unknown(child, f"{where}{key}.")
 
 
 def _keys_beside(error: Exception) -> tuple[str, list[str]]:

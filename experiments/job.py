@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from harness.experiments.compose import to_app_config, to_run_config
 from harness.experiments.served import resolve_served
+from harness.experiments.tracked import track_run
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -70,7 +71,10 @@ def run_job(composed: DictConfig) -> None:
     on_event = display.on_event if display else None
     again = not is_sweep or _lacks_checkpoints(job)
     try:
-        record = run_isolated(job.config, job.run_id, job.store, on_event, job.options, again=again)
+        with track_run(list(composed.track), job.config, job.store) as tracked:
+            event = tracked.relay(on_event)
+            record = run_isolated(job.config, job.run_id, job.store, event, job.options, again=again)
+            tracked.record = record
     except RunTakenError as error:
         if not is_sweep:
             raise

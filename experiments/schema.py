@@ -99,6 +99,8 @@ class AppConfig(RunConfig):
     """What ``isojoule run`` composes: one run, the store it goes to, and the study where there is one.
 
     `isolation`, `lock` and `watchdog_s` say how workers run (`harness.run.options`); no run id depends on them.
+    `track` names trackers (``mlflow``, ``tensorboard``, ``wandb``) that ended runs are written to as well, under
+    ``tracking/`` of the store; no run depends on them, and no run id holds them.
     """
 
     arm: str = "${arm_of:${model}}"
@@ -107,6 +109,7 @@ class AppConfig(RunConfig):
     lock: str = "wait"
     watchdog_s: float = 1800.0
     sweep: SweepConfig = field(default_factory=SweepConfig)
+    track: list[str] = field(default_factory=list)
 
 
 def arm_of(model: Any) -> str:

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict
 
-from harness.core.errors import RecordError
 from harness.core.records import Grade
+from harness.core.strict import StrictReader
 
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -57,12 +57,12 @@ class TaskResult:
     ended_bytes: int | None = None
 
 
-_ADAPTER: TypeAdapter[TaskResult] = TypeAdapter(TaskResult)
+_READER = StrictReader(TaskResult)
 
 
 def answers_to_jsonl(results: Iterable[TaskResult]) -> str:
     """Return one JSON object a line."""
-    return "".join(f"{_ADAPTER.dump_json(result).decode()}\n" for result in results)
+    return "".join(f"{_READER.adapter.dump_json(result).decode()}\n" for result in results)
 
 
 def answers_from_jsonl(text: str, source: str) -> list[TaskResult]:
@@ -75,10 +75,5 @@ def answers_from_jsonl(text: str, source: str) -> list[TaskResult]:
     # not splitlines: an answer may hold U+2028 and others that it takes for ends of lines
     lines = text.removesuffix("\n").split("\n") if text else []
     for number, line in enumerate(lines, start=1):
-        try:
-            results.append(_ADAPTER.validate_json(line))
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the line"
-            raise RecordError(f"{source}, line {number} is no task result: {where}: {first['msg']}") from error
+        results.append(_READER.read(line, f"{source}, line {number} is no task result"))
     return results

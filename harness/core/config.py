@@ -6,6 +6,7 @@ Hydra composes these dataclasses (hence not frozen); `validate_run` checks what 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,10 +19,13 @@ from harness.core.model_config import (
     validate_model,
 )
 from harness.core.parallel import ParallelConfig, validate_parallel
+from harness.core.plain_json import PlainJsonError
+from harness.core.settings_types import check_settings, describe_settings
 from harness.core.task_config import (
     KindConfig,
     ServerConfig,
     TaskConfig,
+    kinds_from_dict,
     task_config_from_dict,
     validate_task,
 )
@@ -181,11 +185,34 @@ def config_to_dict(config: RunConfig) -> dict[str, Any]:
     return dataclasses.asdict(config)
 
 
+@functools.cache
+def known_settings() -> dict[str, Any]:
+    """Return every setting with its default, the models' of all families together."""
+    known = describe_settings(RunConfig())
+    for kind in (MoEConfig, HuggingFaceConfig):
+        known["model"] = {**describe_settings(kind()), **known["model"]}
+    return known
+
+
 def config_from_dict(values: dict[str, Any]) -> RunConfig:
-    """Rebuild a configuration from `config_to_dict`; the model's type follows its ``family``."""
+    """Rebuild a configuration from `config_to_dict`; the model's type follows its ``family``.
+
+    Raises:
+        ConfigError: it lacks a part, holds an unknown setting, or one of another type.
+    """
+    try:
+        check_settings(values, known_settings(), "configuration", allow_null=False)
+        return _build_config(values)
+    except PlainJsonError as error:
+        raise ConfigError(f"{error}.") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ConfigError(f"this is no configuration of a run: {type(error).__name__}: {error}.") from error
+
+
+def _build_config(values: dict[str, Any]) -> RunConfig:
     fields = dict(values)
     data = dict(fields.pop("data"))
-    kinds = {name: KindConfig(**kind) for name, kind in data.pop("kinds", {}).items()}
+    kinds = kinds_from_dict(data.pop("kinds", {}))
     model = dict(fields.pop("model"))
     train = dict(fields.pop("train"))
     measure = dict(fields.pop("measure"))
@@ -202,7 +229,13 @@ def config_from_dict(values: dict[str, Any]) -> RunConfig:
 
 
 def model_config_from_dict(values: dict[str, Any]) -> ModelConfig:
-    """Rebuild the model's part of a configuration from plain data; its type follows its experts."""
+    """Rebuild the model's part of a configuration from plain data; its type follows its experts.
+
+    Raises:
+        TypeError: it holds an unknown setting.
+        ValueError: a setting is of another type.
+    """
+    check_settings(values, known_settings()["model"], "model", allow_null=False)
     fields = dict(values)
     scaling = RopeScaling(**fields.pop("rope_scaling", {}))
     if fields.get("family") == HuggingFaceConfig.family:
@@ -251,10 +284,12 @@ def validate_run(config: RunConfig) -> None:
     )
     validate_parallel(config.parallel, model, train.batch_size, compiled=train.compile)
     micro, share = train.micro_batch_size, train.batch_size // config.parallel.num_processes
-    divisors = [size for size in range(1, share + 1) if share % size == 0]
+    fits = micro == 0 or (micro > 0 and share % micro == 0)
+    highest = 0 if fits else min(share, 4096)  # what is shown; a batch may be given as any number
+    divisors = [size for size in range(1, highest + 1) if share % size == 0]
     of_one = "" if config.parallel.num_processes == 1 else " / parallel.num_processes"
     _require(
-        micro == 0 or micro in divisors,
+        fits,
         f"train.micro_batch_size is {micro}; give a divisor of train.batch_size{of_one} "
         f"({', '.join(map(str, divisors))}), or 0 for the largest that fits.",
     )

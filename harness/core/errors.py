@@ -11,12 +11,17 @@ EXIT_USER_MISTAKE = 2
 EXIT_SWEEP_INCOMPLETE = 3
 # Of a worker alone: its device is in use and it was not to wait (sysexits.h, EX_TEMPFAIL); nothing was written.
 EXIT_DEVICE_BUSY = 75
+MAX_MESSAGE_LENGTH = 2000
 
 
 class HarnessError(Exception):
     """Base of all errors whose message is meant for the user; `exit_code` is what the command returns."""
 
     exit_code = EXIT_USER_MISTAKE
+
+    def __str__(self) -> str:
+        text = super().__str__()  # a file from elsewhere may hold names of any length, and messages repeat them
+        return text if len(text) <= MAX_MESSAGE_LENGTH else f"{text[: MAX_MESSAGE_LENGTH - 3]}..."
 
 
 class ConfigError(HarnessError):

@@ -6,16 +6,19 @@ every name. Grades: A hardware energy counter, B sampled hardware power, C model
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, ValidationError
 
+from harness.core.config import known_settings
 from harness.core.errors import RecordError
 from harness.core.inference import ModelSource, Regime, ServingStats
 from harness.core.parallel import ParallelInfo
+from harness.core.plain_json import PlainJsonError, check_file_name
 from harness.core.routing import ExpertCoverage, RoutingStats, TaskRouting
+from harness.core.settings_types import check_settings
+from harness.core.strict import StrictReader, first_problem
 
 SCHEMA_VERSION = 3
 
@@ -361,41 +364,39 @@ class RunRecord:
         return tuple(w for w in self.windows if w.phase in phases)
 
 
-_ADAPTER: TypeAdapter[RunRecord] = TypeAdapter(RunRecord)
+_READER = StrictReader(RunRecord)
 
 
 def record_to_json(record: RunRecord) -> str:
     """Serialise a record; a NaN or infinity raises `RecordError` instead of becoming null."""
     try:
-        return _ADAPTER.dump_json(_ADAPTER.validate_python(dataclasses.asdict(record)), indent=1).decode()
+        return _READER.to_json(record, indent=1)
     except ValidationError as error:
-        raise RecordError(f"record '{record.run_id}' cannot be written: {_first_problem(error)}") from error
+        raise RecordError(f"record '{record.run_id}' cannot be written: {first_problem(error)}") from error
 
 
-def record_from_json(text: str, source: str) -> RunRecord:
+def record_from_json(text: str | bytes, source: str) -> RunRecord:
     """Read a record of this or an older schema version.
+
+    Its run id is the name of a file in one folder, so that no record leads out of its store.
 
     Raises:
         RecordError: not a record, or written by a newer isojoule; `source` names it in the message.
     """
-    try:
-        record = _ADAPTER.validate_json(text)
-    except ValidationError as error:
-        raise RecordError(f"{source} is not a readable run record: {_first_problem(error)}") from error
+    record = _READER.read(text, f"{source} is not a readable run record")
     if record.schema_version > SCHEMA_VERSION:
         raise RecordError(
             f"{source} has record schema {record.schema_version}, newer than this isojoule reads ({SCHEMA_VERSION}); "
             "install a newer isojoule."
         )
+    try:
+        check_file_name(record.run_id, "run_id")
+        check_settings(record.config, known_settings(), "config")
+    except PlainJsonError as error:
+        raise RecordError(f"{source} is not a readable run record: {error}") from error
     return record
 
 
 def worst_grade(*grades: Grade) -> Grade:
     """Return the least trustworthy of the grades: a sum or a ratio carries the worse grade of its parts."""
     return max(grades)
-
-
-def _first_problem(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(str(part) for part in first["loc"]) or "the file"
-    return f"{where}: {first['msg']}"

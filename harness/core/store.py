@@ -19,7 +19,17 @@ from harness.core.answers import TaskResult, answers_from_jsonl, answers_to_json
 from harness.core.collector import pause_collector
 from harness.core.errors import RecordError
 from harness.core.markers import describe_owner
+from harness.core.plain_json import (
+    PlainJsonError,
+    check_file_name,
+    parse_json,
+    read_bytes,
+    read_text,
+    why_unreadable,
+)
 from harness.core.records import RunRecord, record_from_json, record_to_json
+
+MAX_RECORD_BYTES = 2**26
 
 
 class Store:
@@ -28,39 +38,51 @@ class Store:
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
 
+    def _place(self, folder: str, run_id: str, ending: str = "") -> Path:
+        """Return a path inside the store.
+
+        Raises:
+            RecordError: `run_id` leads out of its folder.
+        """
+        try:
+            check_file_name(run_id, "run id")
+        except PlainJsonError as error:
+            raise RecordError(f"'{self.root}': {error}; a run id is part of file names.") from None
+        return self.root / folder / f"{run_id}{ending}"
+
     def record_path(self, run_id: str) -> Path:
         """Return where the record of `run_id` stands."""
-        return self.root / "records" / f"{run_id}.json"
+        return self._place("records", run_id, ".json")
 
     def trace_path(self, run_id: str) -> Path:
         """Return where the power trace of `run_id` stands."""
-        return self.root / "traces" / f"{run_id}.json"
+        return self._place("traces", run_id, ".json")
 
     def log_path(self, run_id: str) -> Path:
         """Return where the worker of `run_id` logs."""
-        return self.root / "logs" / f"{run_id}.log"
+        return self._place("logs", run_id, ".log")
 
     def samples_dir(self, run_id: str) -> Path:
         """Return a folder of this process for the samples of `run_id`; only a run that crashed leaves it behind."""
         owner = describe_owner()  # process ids of several hosts, or containers, may be the same
         place = hashlib.sha256(f"{owner.host}:{owner.boot_id}:{owner.pid_namespace}".encode()).hexdigest()[:8]
-        return self.root / "samples" / f"{run_id}-{place}-{owner.pid}"
+        return self._place("samples", run_id, f"-{place}-{owner.pid}")
 
     def marker_path(self, run_id: str) -> Path:
         """Return the start marker of `run_id`: it stands while the run is under way."""
-        return self.root / "started" / f"{run_id}.json"
+        return self._place("started", run_id, ".json")
 
     def checkpoint_dir(self, run_id: str) -> Path:
         """Return the folder of the checkpoints of `run_id`."""
-        return self.root / "checkpoints" / run_id
+        return self._place("checkpoints", run_id)
 
     def model_dir(self, run_id: str) -> Path:
         """Return the folder of the trained model of `run_id`, which is there where it was to be kept."""
-        return self.root / "models" / run_id
+        return self._place("models", run_id)
 
     def answers_path(self, run_id: str) -> Path:
         """Return where the answers of `run_id` stand, one task a line."""
-        return self.root / "answers" / f"{run_id}.jsonl"
+        return self._place("answers", run_id, ".jsonl")
 
     def write_answers(self, run_id: str, results: Iterable[TaskResult]) -> None:
         """Write the answers of a run, one task a line."""
@@ -73,9 +95,12 @@ class Store:
             RecordError: there is a file, and a line of it cannot be read.
         """
         path = self.answers_path(run_id)
-        if not path.exists():
+        try:
+            return answers_from_jsonl(read_text(path), str(path))
+        except FileNotFoundError:
             return []
-        return answers_from_jsonl(path.read_text(encoding="utf-8"), str(path))
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecordError(f"{path} is no file of answers: {why_unreadable(error)}") from error
 
     def write_record(self, record: RunRecord) -> Path:
         """Write `record` atomically and remove its start marker; return the path."""
@@ -107,9 +132,15 @@ class Store:
             RecordError: there is one, and it cannot be read.
         """
         path = self.record_path(run_id)
-        if not path.exists():
+        try:
+            record = record_from_json(read_bytes(path, MAX_RECORD_BYTES), str(path))
+        except FileNotFoundError:
             return None
-        return record_from_json(path.read_text(), str(path))
+        except OSError as error:
+            raise RecordError(f"{path} is not a readable run record: {why_unreadable(error)}") from error
+        if record.run_id != run_id:
+            raise RecordError(f"{path} is not a readable run record: it is of another run, '{record.run_id}'")
+        return record
 
     def hash_records(self) -> str | None:
         """Return the SHA-256 over the bytes of all record files in the order of their names.
@@ -143,10 +174,10 @@ class Store:
         """Return the power trace of `run_id`, or ``None`` when there is none that can be read."""
         path = self.trace_path(run_id)
         try:
-            trace: dict[str, Any] = json.loads(path.read_text())
+            trace = parse_json(read_bytes(path))
         except (OSError, ValueError):
             return None
-        return trace
+        return trace if isinstance(trace, dict) else None
 
     def find_traces(self, run_ids: Iterable[str]) -> StoredTraces:
         """Return the power traces that stand in the store for `run_ids`; each is read when it is asked for."""
@@ -157,23 +188,40 @@ class Store:
     def load_records(self) -> tuple[list[RunRecord], list[str]]:
         """Return all readable records sorted by run id, and one line for each file that cannot be read.
 
+        Of a store that may be large, take `iterate_records` where one record at a time will do.
+
         Raises:
             RecordError: the folder is not there or holds no record file at all.
         """
-        paths = sorted((self.root / "records").glob("*.json"))
-        if not paths:
-            raise RecordError(f"no run records under '{self.root}'; give the folder of a study (it holds records/).")
-        records, unreadable = [], []
+        unreadable: list[str] = []
         with pause_collector():  # it doubles the time of 10 000 records
-            for path in paths:
-                try:
-                    records.append(record_from_json(path.read_text(), path.name))
-                except RecordError as error:
-                    unreadable.append(str(error))
-                except (OSError, UnicodeDecodeError) as error:
-                    why = error.strerror if isinstance(error, OSError) else "it is no text"
-                    unreadable.append(f"{path.name} is not a readable run record: {why}")
+            records = list(self.iterate_records(unreadable))
         return records, unreadable
+
+    def iterate_records(self, unreadable: list[str] | None = None) -> Iterator[RunRecord]:
+        """Yield the readable records in the order of their file names, one in memory at a time.
+
+        `unreadable` gets one line for each file that cannot be read, or holds a run that an earlier file holds.
+
+        Raises:
+            RecordError: the folder is not there or holds no record file at all.
+        """
+        names = list_records(self.root)
+        if not names:
+            raise RecordError(f"no run records under '{self.root}'; give the folder of a study (it holds records/).")
+        seen: dict[str, str] = {}
+        problems = [] if unreadable is None else unreadable
+        for name in names:
+            try:
+                record = read_record(self.root / "records" / name)
+            except RecordError as error:
+                problems.append(str(error))
+                continue
+            first = seen.setdefault(record.run_id, name)
+            if first != name:
+                problems.append(f"{name} is not a readable run record: {first} holds the run '{record.run_id}'")
+                continue
+            yield record
 
 
 class StoredTraces(Mapping[str, Mapping[str, Any]]):
@@ -200,6 +248,33 @@ class StoredTraces(Mapping[str, Mapping[str, Any]]):
     def __len__(self) -> int:
         """Return how many traces there are."""
         return len(self._run_ids)
+
+
+def list_records(root: Path) -> list[str]:
+    """Return the names of the record files of the store at `root` in order, an empty list where there are none.
+
+    Raises:
+        RecordError: there is a folder of records, and it cannot be read.
+    """
+    try:
+        with os.scandir(root / "records") as entries:
+            return sorted(entry.name for entry in entries if entry.name.endswith(".json"))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise RecordError(f"the records under '{root}' cannot be read: {why_unreadable(error)}") from error
+
+
+def read_record(path: Path) -> RunRecord:
+    """Return the record in the file `path`, whatever it is called.
+
+    Raises:
+        RecordError: it cannot be read; the line begins with the file's name.
+    """
+    try:
+        return record_from_json(read_bytes(path, MAX_RECORD_BYTES), path.name)
+    except OSError as error:
+        raise RecordError(f"{path.name} is not a readable run record: {why_unreadable(error)}") from error
 
 
 def write_text_atomically(path: Path, text: str) -> None:

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict
 
 from harness.core.errors import RecordError
+from harness.core.plain_json import PlainJsonError, check_file_name, read_text, why_unreadable
 from harness.core.records import Grade
 from harness.core.store import write_text_atomically
+from harness.core.strict import StrictReader
 
 STUDY_FILE = "study.json"
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -118,12 +120,12 @@ class StudyInfo:
     purpose: Purpose = "comparison"
 
 
-_ADAPTER: TypeAdapter[StudyInfo] = TypeAdapter(StudyInfo)
+_READER = StrictReader(StudyInfo)
 
 
 def save_study(root: Path, study: StudyInfo) -> None:
     """Write the promise to the store at `root`."""
-    content = _ADAPTER.dump_python(study, mode="json")
+    content = _READER.adapter.dump_python(study, mode="json")
     for place, added in _ADDED_LATER.items():
         parts = content.get(place, []) if place else content
         for part in parts if isinstance(parts, list) else [parts]:
@@ -140,14 +142,17 @@ def load_study(root: Path) -> StudyInfo | None:
         RecordError: there is a study file, and it cannot be read.
     """
     path = root / STUDY_FILE
-    if not path.exists():
-        return None
+    what = f"{path} is not a readable study file"
     try:
-        return _ADAPTER.validate_json(path.read_text(encoding="utf-8"))
+        text = read_text(path)
+    except FileNotFoundError:
+        return None
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise RecordError(f"{path} is not a readable study file: {why}") from error
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise RecordError(f"{path} is not a readable study file: {where}: {first['msg']}") from error
+        raise RecordError(f"{what}: {why_unreadable(error)}") from error
+    study = _READER.read(text, what)
+    try:
+        for index, run in enumerate(study.runs):
+            check_file_name(run.run_id, f"runs.{index}.run_id")
+    except PlainJsonError as error:
+        raise RecordError(f"{what}: {error}") from error
+    return study

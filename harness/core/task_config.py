@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from harness.core.errors import ConfigError, did_you_mean
 from harness.core.model_config import name_model
+from harness.core.settings_types import check_settings, describe_settings
 
 MODES = ("engine", "server")
 APIS = ("completions", "chat")
@@ -119,10 +120,23 @@ class ServerConfig:
     max_e2e_s: float | None = None
 
 
+def kinds_from_dict(values: dict[str, Any]) -> dict[str, KindConfig]:
+    """Rebuild kinds of tasks by name from plain data.
+
+    Raises:
+        TypeError: one holds an unknown setting, or none at all.
+        ValueError: a setting is of another type.
+    """
+    known = describe_settings(KindConfig(name=""))
+    for name, kind in values.items():
+        check_settings(kind, known, f"kinds.{name}", allow_null=False)
+    return {name: KindConfig(**kind) for name, kind in values.items()}
+
+
 def task_config_from_dict(values: dict[str, Any]) -> TaskConfig:
     """Rebuild the task's part of a configuration from plain data."""
     fields = dict(values)
-    kinds = {name: KindConfig(**kind) for name, kind in fields.pop("kinds", {}).items()}
+    kinds = kinds_from_dict(fields.pop("kinds", {}))
     regimes = RegimeConfig(**fields.pop("regimes", {}))
     return TaskConfig(kinds=kinds, regimes=regimes, **fields)
 

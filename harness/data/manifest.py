@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from harness.core.plain_json import check_file_name, parse_json, read_bytes
 from harness.core.store import write_text_atomically
 from harness.data.parallel import ProgressOf
 from harness.data.shards import hash_file
@@ -36,7 +37,7 @@ def load_manifest(folder: Path, *, full: bool = False) -> dict[str, Any] | None:
     with `full`, is read and hashed.
     """
     try:
-        manifest = json.loads((folder / MANIFEST_NAME).read_text())
+        manifest = parse_json(read_bytes(folder / MANIFEST_NAME))
         contents: dict[str, Any] = manifest["contents"]
         if _hash_contents(contents) != manifest["sha256"] or contents["format_version"] != FORMAT_VERSION:
             return None
@@ -44,6 +45,7 @@ def load_manifest(folder: Path, *, full: bool = False) -> dict[str, Any] | None:
         stamps = {} if full else _load_stamp(folder)
         stale = {}
         for name, expected in files.items():
+            check_file_name(name, "files")
             stat = (folder / name).stat()
             if stat.st_size != expected["bytes"]:
                 return None

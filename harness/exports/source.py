@@ -8,8 +8,8 @@ from pathlib import Path
 
 from harness.core.answers import TaskResult
 from harness.core.errors import RecordError, did_you_mean
-from harness.core.records import RunRecord, record_from_json
-from harness.core.store import Store
+from harness.core.records import RunRecord
+from harness.core.store import Store, list_records, read_record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +23,7 @@ class ExportSource:
     def iterate_records(self) -> Iterator[RunRecord]:
         """Yield the records in the order of their run ids."""
         for path in self.paths:
-            yield record_from_json(path.read_text(encoding="utf-8"), path.name)
+            yield read_record(path)
 
     def load_answers(self, run_id: str) -> list[TaskResult]:
         """Return the answers of a run, an empty list where it kept none."""
@@ -39,14 +39,12 @@ def open_source(root: Path, run_id: str | None = None) -> ExportSource:
     store = Store(root)
     found: dict[str, Path] = {}
     unreadable: list[str] = []
-    for path in sorted((root / "records").glob("*.json")):
+    for name in list_records(root):
+        path = root / "records" / name
         try:
-            record = record_from_json(path.read_text(encoding="utf-8"), path.name)
-        except (RecordError, OSError, UnicodeDecodeError) as error:
+            record = read_record(path)
+        except RecordError as error:
             unreadable.append(f"left out: {error}")
-            continue
-        if Path(record.run_id).name != record.run_id or record.run_id in {"", ".."}:
-            unreadable.append(f"left out: '{path.name}' has a run id that is no file name: {record.run_id!r}")
             continue
         if record.run_id in found:
             raise RecordError(

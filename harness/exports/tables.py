@@ -105,13 +105,15 @@ def _write(path: Path, columns: Sequence[Column[Row]], groups: Iterable[Sequence
 def _gather(columns: Sequence[Column[Row]], groups: Iterable[Sequence[Row]]) -> Iterator[Any]:
     """Yield tables of whole groups, large enough to be worth a row group; a very large group comes in pieces."""
     kept: list[Any] = []
+    num_rows = num_bytes = 0
     for rows in groups:
         for begin in range(0, len(rows), ROWS_AT_ONCE):
-            kept.append(build_table(columns, rows[begin : begin + ROWS_AT_ONCE]))
-            num_rows, num_bytes = sum(table.num_rows for table in kept), sum(table.nbytes for table in kept)
+            table = build_table(columns, rows[begin : begin + ROWS_AT_ONCE])
+            kept.append(table)
+            num_rows, num_bytes = num_rows + table.num_rows, num_bytes + table.nbytes
             if num_rows >= ROWS_OF_A_GROUP or num_bytes >= BYTES_OF_A_GROUP:
                 yield pa.concat_tables(kept).combine_chunks()
-                kept = []
+                kept, num_rows, num_bytes = [], 0, 0
     if kept:
         yield pa.concat_tables(kept).combine_chunks()
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from harness.core.config import model_config_from_dict
 from harness.core.errors import ConfigError
 from harness.core.model_config import ModelConfig
+from harness.core.plain_json import parse_json, read_bytes
 from harness.models.shards import ShardReader, write_shards
 from harness.models.transformer import Transformer
 
@@ -80,7 +81,7 @@ def read_config(folder: Path) -> tuple[ModelConfig, dict[str, Any]]:
         ConfigError: the folder holds no model of ours.
     """
     try:
-        content = json.loads((folder / CONFIG_NAME).read_text())
+        content = parse_json(read_bytes(folder / CONFIG_NAME))
         if content["format"] != FORMAT_VERSION:
             raise ConfigError(f"'{folder}' has model format {content['format']}; this isojoule reads {FORMAT_VERSION}.")
         return model_config_from_dict(content["config"]), content["published"]

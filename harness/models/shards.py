@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from harness.core.errors import ConfigError
+from harness.core.plain_json import check_file_name, parse_json, read_bytes
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 
@@ -66,7 +67,12 @@ class ShardReader:
     def _find(self) -> dict[str, str]:
         index = self._folder / INDEX
         if index.is_file():
-            files: dict[str, str] = json.loads(index.read_text())["weight_map"]
+            try:
+                files: dict[str, str] = dict(parse_json(read_bytes(index))["weight_map"])
+                for file in files.values():
+                    check_file_name(file, "weight_map")
+            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+                raise ConfigError(f"'{index}' is no readable index of shards: {error}.") from error
             missing = sorted(file for file in set(files.values()) if not (self._folder / file).is_file())
             if missing:
                 raise ConfigError(f"'{self._folder}' lacks {missing[0]} ({len(missing)} of its shards are missing).")

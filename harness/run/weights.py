@@ -9,6 +9,7 @@ from pathlib import Path
 from harness.core.config import RunConfig, model_config_from_dict
 from harness.core.errors import ConfigError, did_you_mean
 from harness.core.model_config import ModelConfig
+from harness.core.plain_json import parse_json, read_bytes
 from harness.core.store import Store
 from harness.data import Dataset
 from harness.models.folder import CONFIG_NAME, StoredModel, open_model, save_model
@@ -93,7 +94,7 @@ def _config_of(store: Store, run_id: str) -> ModelConfig | None:
     """Return the model of a run from its record, or from its marker while it is under way; ``None`` without either."""
     for path in (store.record_path(run_id), store.marker_path(run_id)):
         try:
-            return model_config_from_dict(json.loads(path.read_text())["config"]["model"])
-        except (OSError, ValueError, KeyError, TypeError):
+            return model_config_from_dict(parse_json(read_bytes(path))["config"]["model"])
+        except (OSError, ValueError, KeyError, TypeError, ConfigError):
             continue
     return None

@@ -17,6 +17,7 @@ from pathlib import Path
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from harness.core.errors import HarnessError
+from harness.core.plain_json import read_bytes
 from harness.core.records import Finding, SensorInfo
 from harness.sensors.base import Sensor, SensorStatus, status_of
 
@@ -132,7 +133,7 @@ def load(uuid: str, driver_version: str | None) -> Calibration | None:
     """
     path = find_file(uuid)
     try:
-        text = path.read_bytes()
+        text = read_bytes(path)
     except FileNotFoundError:
         return None
     except OSError as error:

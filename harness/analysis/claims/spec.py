@@ -8,11 +8,11 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Any, TypeVar
 
-import yaml  # type: ignore[import-untyped, unused-ignore]
 from pydantic import TypeAdapter, ValidationError
 
 from harness.analysis.verdicts import ClaimSpec
 from harness.core.errors import ConfigError, did_you_mean
+from harness.core.plain_yaml import PlainYamlError, parse_yaml
 
 CLAIM_PACKAGE = "harness.conf"
 CLAIM_FOLDER = "claim"
@@ -76,9 +76,9 @@ def read_claim_files(folder: Traversable | None = None) -> Iterator[tuple[str, M
         if not file.name.endswith(".yaml"):
             continue
         try:
-            values = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except yaml.YAMLError as error:
-            raise ConfigError(f"claim file {file.name} is not YAML: {' '.join(str(error).split())}") from error
+            values = parse_yaml(file.read_text(encoding="utf-8"))
+        except (PlainYamlError, UnicodeDecodeError) as error:
+            raise ConfigError(f"claim file {file.name} is not YAML: {error}") from error
         if not isinstance(values, Mapping):
             raise ConfigError(
                 f"claim file {file.name}: it holds no 'key: value' lines; give at least id and statement."

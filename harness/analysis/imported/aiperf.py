@@ -59,7 +59,11 @@ def read_csv(text: str, file: str) -> ServingResult:
     """
     metrics: dict[str, dict[str, Any]] = {}
     header: list[str] = []
-    for row in csv.reader(io.StringIO(text)):
+    try:
+        rows = list(csv.reader(io.StringIO(text)))
+    except csv.Error as error:
+        raise DataError(f"'{file}' is no readable CSV file: {error}.") from error
+    for row in rows:
         if not row or row[0] in {"Metric", "Endpoint"}:
             header = row if row and row[0] == "Metric" else []
             continue
@@ -162,7 +166,7 @@ def _read_latency(metrics: Metrics, name: str, note: str | None = None) -> Laten
     if found is None:
         return Latency(reason=f"no {name} in the file (it is told of streamed answers)")
     unit = found.get("unit")
-    if unit not in _UNITS_S:
+    if not isinstance(unit, str) or unit not in _UNITS_S:
         return Latency(reason=f"{name} has the unit '{unit}', which is no unit of time that is known")
     values = {"mean": found.get("avg"), **{p: found.get(p) for p in _STATS}}
     seconds = {key: _to_seconds(value, unit) for key, value in values.items()}

@@ -13,6 +13,7 @@ from harness.analysis.imported.reading import load_json, load_serving_results
 from harness.analysis.imported.results import EnergyBeside, ImportedRow, ServingResult
 from harness.analysis.imported.values import divide, read_number
 from harness.core.errors import DataError
+from harness.core.plain_json import read_text
 from harness.core.records import EnergyReading
 from harness.core.units import format_digits
 
@@ -48,7 +49,7 @@ def load_measurement(path: Path) -> tuple[EnergySum, float]:
         DataError: the file cannot be read or is no such measurement.
     """
     try:
-        content = load_json(path.read_text(encoding="utf-8"))
+        content = load_json(read_text(path))
     except OSError as error:
         raise DataError(f"cannot read '{path}': {error.strerror}.") from error
     except ValueError as error:

@@ -10,6 +10,7 @@ from typing import Any
 from harness.analysis.imported import aiperf, guidellm, vllm
 from harness.analysis.imported.results import ServingResult
 from harness.core.errors import DataError
+from harness.core.plain_json import read_bytes
 
 _KNOWN = (
     "vLLM (vllm bench serve --save-result), GuideLLM (benchmarks.json) and AIPerf (profile_export_aiperf.json, .csv)"
@@ -34,7 +35,7 @@ def load_serving_results(path: Path) -> list[ServingResult]:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return read_bytes(path).decode("utf-8-sig")
     except OSError as error:
         raise DataError(f"cannot read '{path}': {error.strerror}.") from error
     except UnicodeDecodeError as error:

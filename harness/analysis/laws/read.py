@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from harness.analysis.laws.forms import FLOPS_PER_PARAM_TOKEN, LOSS_OF_COMPUTE, LOSS_OF_SIZE_AND_TOKENS, Form
 from harness.analysis.laws.points import LawPoints
 from harness.core.errors import RecordError, did_you_mean
+from harness.core.plain_json import read_bytes
 
 NUMBERS = ("params", "tokens", "flops", "loss")
 LABELS = ("family", "seed", "trunk")
@@ -85,7 +87,7 @@ def _read_rows(path: Path) -> tuple[list[str], list[_Row]]:
         what = "is a folder" if path.is_dir() else "does not exist"
         raise RecordError(f"'{path}' {what}; give a CSV file with the columns params, tokens (or flops) and loss.")
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with io.StringIO(read_bytes(path).decode("utf-8-sig"), newline="") as file:
             reader = csv.reader(file)
             lines = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml  # type: ignore[import-untyped, unused-ignore]
 from pydantic import BaseModel, ValidationError
 
+from harness.core import plain_json
 from harness.core.errors import ConfigError, did_you_mean
+from harness.core.plain_yaml import PlainYamlError, parse_yaml
 
 _PACKAGE = "harness.conf"
 _SUFFIX = ".yaml"
@@ -47,7 +47,7 @@ def read_text(path: Path) -> str:
         ConfigError: it cannot be read.
     """
     try:
-        return path.read_text(encoding="utf-8")
+        return plain_json.read_text(path)
     except FileNotFoundError as error:
         raise ConfigError(f"no such file: '{path}'.") from error
     except OSError as error:
@@ -59,17 +59,17 @@ def read_text(path: Path) -> str:
 def parse(text: str, source: str, model: type[Model]) -> Model:
     """Return the validated content of a YAML text; `source` names it in messages."""
     try:
-        content: Any = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{source} is no YAML: {' '.join(str(error).split())}.") from error
+        content = parse_yaml(text)
+    except PlainYamlError as error:
+        raise ConfigError(f"{source} is no YAML: {error}.") from error
     return validate(content, source, model)
 
 
 def parse_json(text: str, source: str, model: type[Model]) -> Model:
     """Return the validated content of a JSON text; `source` names it in messages."""
     try:
-        content: Any = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+        content = plain_json.parse_json(text)
+    except plain_json.PlainJsonError as error:
         raise ConfigError(f"{source} is no JSON: {error}.") from error
     return validate(content, source, model)
 

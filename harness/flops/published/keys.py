@@ -6,6 +6,10 @@ from typing import Any
 
 from harness.core.errors import ConfigError, did_you_mean
 
+# A file may say anything: each layer is an object here, and sizes are multiplied.
+MAX_LAYERS = 10_000
+MAX_COUNT = 10**12
+
 
 class Keys:
     """The keys of one config; `source` names the file in messages. A ``null`` reads like a missing key."""
@@ -47,6 +51,9 @@ class Keys:
             raise self.mistake(f"'{names[0]}' is {value!r}; a whole number is needed.")
         if value < least:
             raise self.mistake(f"'{names[0]}' is {value}; it must be at least {least}.")
+        most = MAX_LAYERS if "layer" in names[0] else MAX_COUNT
+        if value > most:
+            raise self.mistake(f"'{names[0]}' is {value}; it must be at most {most}.")
         return value
 
     def flag(self, name: str, *, default: bool) -> bool:

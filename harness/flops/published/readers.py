@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
 from harness.core.errors import ConfigError
+from harness.core.plain_json import PlainJsonError, parse_json, read_bytes
 from harness.core.registry import Registry
 from harness.flops.published.keys import Keys
 from harness.flops.published.parts import read_quantization
@@ -84,12 +84,12 @@ def _checked(shape: Shape, keys: Keys) -> Shape:
 
 def _load(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = parse_json(read_bytes(file))
     except FileNotFoundError as error:
         raise ConfigError(f"no such file: '{file}'; give a {_CONFIG_NAME} or a folder that holds one.") from error
     except OSError as error:
         raise ConfigError(f"cannot read '{file}': {error.strerror}.") from error
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except PlainJsonError as error:
         raise ConfigError(f"{file} is no JSON: {error}.") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{file} holds no JSON object; a {_CONFIG_NAME} is needed.")

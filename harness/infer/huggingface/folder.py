@@ -11,6 +11,7 @@ from typing import Any
 
 from harness.core.errors import ConfigError
 from harness.core.model_config import name_model
+from harness.core.plain_json import check_file_name, parse_json, read_bytes
 from harness.core.store import write_text_atomically
 from harness.data.prepare import cache_root
 
@@ -74,7 +75,7 @@ def find_hf_folder(place: str) -> HFFolder:
     if not file.is_file():
         raise ConfigError(f"'{place}' holds no {CONFIG_NAME}; give the folder of a Hugging Face model.")
     try:
-        config = json.loads(file.read_text(encoding="utf-8"))
+        config = parse_json(read_bytes(file))
     except (OSError, ValueError) as error:
         raise ConfigError(f"'{file}' cannot be read: {error}.") from error
     if not isinstance(config, dict):
@@ -115,7 +116,9 @@ def _find_weights(folder: Path) -> tuple[Path, ...]:
     if not name.endswith(".index.json"):
         return (folder / name,)
     try:
-        shards = sorted(set(json.loads((folder / name).read_text(encoding="utf-8"))["weight_map"].values()))
+        shards: list[str] = sorted(set(parse_json(read_bytes(folder / name))["weight_map"].values()))
+        for shard in shards:
+            check_file_name(shard, "weight_map")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"'{folder / name}' is no readable index of shards: {error}.") from error
     missing = [shard for shard in shards if not (folder / shard).is_file()]

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from harness.core.errors import ConfigError
 from harness.core.model_config import ModelConfig
+from harness.core.plain_json import parse_json, read_bytes
 from harness.models.build import count_params
 from harness.models.folder import COMPANIONS, MAX_SHARD_BYTES, StoredModel, make_empty, open_model, write_model
 from harness.models.huggingface.configs import FAMILIES, guess_family, to_model_config, to_published
@@ -148,7 +149,7 @@ def _shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text())
+        content = parse_json(read_bytes(path))
     except OSError:
         raise ConfigError(f"there is no '{path}'; give the folder of a Hugging Face checkpoint.") from None
     except ValueError as error:

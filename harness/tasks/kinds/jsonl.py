@@ -16,6 +16,7 @@ from typing import Any
 
 from harness.core.errors import ConfigError, did_you_mean
 from harness.core.options import build_options
+from harness.core.plain_json import read_bytes
 from harness.core.task_config import KindConfig
 from harness.data.exercises.catalog import require_version
 from harness.tasks.kinds.kind import Documents, Encode, Kind
@@ -95,7 +96,7 @@ def _read(kind: KindConfig, where: str) -> bytes:
     if not path:
         raise ConfigError(f"{where} needs your file: give {where}.options.path=FILE.jsonl.")
     try:
-        return Path(path).read_bytes()
+        return read_bytes(Path(path))
     except OSError as error:
         raise ConfigError(f"{where}.options.path '{path}' cannot be read: {error.strerror}.") from error
 

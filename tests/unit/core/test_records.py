@@ -25,6 +25,7 @@ from harness.core.records import (
 from harness.core.registry import Registry
 from harness.core.run_id import hash_config, make_run_id
 from harness.core.store import Store
+from harness.core.strict import MAX_FLOAT
 from harness.core.study import MatchRule, StudyInfo, load_study, save_study
 from harness.core.units import format_digits, format_duration, format_si
 
@@ -45,14 +46,14 @@ def _with_energy(energy_j: float | None) -> RunRecord:
     return dataclasses.replace(RECORD, windows=(window,))
 
 
-@given(st.one_of(st.none(), st.floats(allow_nan=False, allow_infinity=False)))
+@given(st.one_of(st.none(), st.floats(-MAX_FLOAT, MAX_FLOAT)))
 def test_a_record_survives_the_disk(energy_j: float | None) -> None:
     record = _with_energy(energy_j)
     assert record_from_json(record_to_json(record), "x") == record
 
 
-@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_nan_and_infinity_are_refused_not_turned_to_null(bad: float) -> None:
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1.1 * MAX_FLOAT])
+def test_nan_and_numbers_out_of_all_bounds_are_refused_not_turned_to_null(bad: float) -> None:
     with pytest.raises(RecordError, match="cannot be written"):
         record_to_json(_with_energy(bad))
 

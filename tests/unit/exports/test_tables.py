@@ -236,17 +236,17 @@ def test_rows_are_in_the_order_of_run_ids_whatever_the_files_are_called(store: P
 
 def test_only_one_run_is_in_memory_at_a_time(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
-    read, build = source.record_from_json, tables.build_table
+    read, build = source.read_record, tables.build_table
 
-    def note_read(text: str, name: str) -> RunRecord:
+    def note_read(path: Path) -> RunRecord:
         order.append("read")
-        return read(text, name)
+        return read(path)
 
     def note_build(columns: Any, rows: Any) -> Any:
         order.append("written")
         return build(columns, rows)
 
-    monkeypatch.setattr(source, "record_from_json", note_read)
+    monkeypatch.setattr(source, "read_record", note_read)
     monkeypatch.setattr(tables, "build_table", note_build)
     export_store(store, "parquet", tmp_path / "out")
     assert order[2:6] == ["read", "written", "read", "written"]

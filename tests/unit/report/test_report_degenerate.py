@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -174,15 +175,15 @@ def test_broken_answers_and_traces_are_left_out_and_named(tmp_path: Path, factor
 def test_a_file_that_may_not_be_read(tmp_path: Path, factory: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the permission a record, or the study file, is named with the reason."""
     make_trained(tmp_path, factory)
-    read = Path.read_text
+    open_file = os.open
     shut = min((tmp_path / "records").glob("*.json"))
 
-    def refuse(path: Path, *args: object, **kwargs: object) -> str:
+    def refuse(path: Path, *args: object, **kwargs: object) -> int:
         if path in (shut, tmp_path / STUDY_FILE):
             raise PermissionError(13, "Permission denied", str(path))
-        return read(path, *args, **kwargs)  # type: ignore[arg-type]
+        return open_file(path, *args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Path, "read_text", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     page = build_report(tmp_path, tmp_path / "report.html").read_bytes().decode()
     assert f"{shut.name} is not a readable run record: Permission denied" in page
     assert "study.json is not a readable study file: Permission denied" in page
