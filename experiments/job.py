@@ -86,12 +86,13 @@ def run_job(composed: DictConfig) -> None:
 
 
 def _lacks_checkpoints(job: Job) -> bool:
-    """Return whether a trunk must be made again although it may be finished: a checkpoint for a branch is not there."""
+    """Return whether a trunk must be made again although it may be finished: a checkpoint for a branch is missing or damaged."""
     from harness.train.checkpoint import checkpoint_path  # noqa: PLC0415 - brings torch in, only when needed
+    from harness.train.integrity import find_damage  # noqa: PLC0415 - the same
 
     root, train = job.store.checkpoint_dir(job.run_id), job.config.train
     return job.config.role == "trunk" and any(
-        not checkpoint_path(root, fork_step(train, tokens)).exists() for tokens in job.config.branch_tokens
+        find_damage(checkpoint_path(root, fork_step(train, tokens))) is not None for tokens in job.config.branch_tokens
     )
 
 

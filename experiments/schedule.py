@@ -197,11 +197,13 @@ def find_job_state(job: StudyJob) -> State | None:
 
 
 def lacks_checkpoint(trunk: StudyJob, branches: Sequence[StudyJob]) -> bool:
-    """Return whether a checkpoint of `trunk` that one of these `branches` starts from is not there."""
+    """Return whether a checkpoint of `trunk` that one of these `branches` starts from is not there, or damaged."""
     from harness.train.checkpoint import checkpoint_path  # noqa: PLC0415 - brings torch in, only when needed
+    from harness.train.integrity import find_damage  # noqa: PLC0415 - the same
 
     root = trunk.store.checkpoint_dir(trunk.run_id)
     return any(
-        not checkpoint_path(root, fork_step(branch.config.train, branch.config.train.budget.tokens)).exists()
+        find_damage(checkpoint_path(root, fork_step(branch.config.train, branch.config.train.budget.tokens)))
+        is not None
         for branch in branches
     )

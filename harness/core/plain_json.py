@@ -44,7 +44,9 @@ def read_bytes(path: Path, max_bytes: int = MAX_FILE_BYTES) -> bytes:
         if found.st_size > max_bytes:
             raise OSError(errno.EFBIG, f"it is longer than {max_bytes >> 20} MiB", str(path))
         # a file that grows meanwhile, or that says 0 as those of /proc do, is read up to the limit too
-        content = file.read(max_bytes + 1)
+        content = file.read(found.st_size + 1)  # a read of the limit would make room for all of it each time
+        if len(content) > found.st_size:
+            content += file.read(max_bytes + 1 - len(content))
     if len(content) > max_bytes:
         raise OSError(errno.EFBIG, f"it is longer than {max_bytes >> 20} MiB", str(path))
     return content

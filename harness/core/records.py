@@ -364,7 +364,7 @@ class RunRecord:
         return tuple(w for w in self.windows if w.phase in phases)
 
 
-_READER = StrictReader(RunRecord)
+_READER = StrictReader(RunRecord, unique_keys=False)
 
 
 def record_to_json(record: RunRecord) -> str:

@@ -28,10 +28,15 @@ T = TypeVar("T")
 
 
 class StrictReader(Generic[T]):
-    """Reads values of the dataclass `kind` from JSON; types are taken as they are, a text is no number."""
+    """Reads values of the dataclass `kind` from JSON; types are taken as they are, a text is no number.
 
-    def __init__(self, kind: type[T]) -> None:
+    A key that stands twice in an object is refused where `unique_keys`, which costs a second look at the whole text;
+    else the last one counts, as in other readers of JSON.
+    """
+
+    def __init__(self, kind: type[T], *, unique_keys: bool = True) -> None:
         self._kind = kind
+        self._unique_keys = unique_keys
 
     @functools.cached_property
     def adapter(self) -> TypeAdapter[T]:
@@ -56,11 +61,12 @@ class StrictReader(Generic[T]):
         """Return the value that `text` describes; `what` begins the message, such as ``a.json is no record``.
 
         Raises:
-            RecordError: it describes none, holds a number out of bounds, or a key twice.
+            RecordError: it describes none, holds a number out of bounds, or a key twice where that is refused.
         """
         try:
             value: T = self._validator.validate_json(text, strict=True)
-            refuse_repeated_keys(text)
+            if self._unique_keys:
+                refuse_repeated_keys(text)
         except ValidationError as error:
             raise RecordError(f"{what}: {first_problem(error)}") from error
         except PlainJsonError as error:
