@@ -8,10 +8,11 @@ QUICK := runs/iso_loss_quick
 STUDY := runs/iso_loss_cpu
 # Layers that import no torch are typed strictly.
 TYPED := harness/core harness/data harness/sensors harness/measure harness/serving harness/analysis harness/report \
-	harness/exports harness/flops/published harness/cli/model.py
+	harness/exports harness/flops/published harness/tracking harness/cli/model.py
 
 .DEFAULT_GOAL := help
-.PHONY: help report study test check bench bench-meter bench-models bench-models-gpu bench-report bench-stats
+.PHONY: help report study test check faults fuzz bench bench-meter bench-models bench-models-gpu bench-report bench-stats \
+	bench-study
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -35,7 +36,13 @@ check: $(VENV)/.installed-dev ## format, lint, types, layers
 	$(BIN)/mypy --strict $(TYPED)
 	$(BIN)/lint-imports
 
-bench: bench-meter bench-models bench-stats bench-report ## compare with peers, and the statistics with known truth
+faults: $(VENV)/.installed-dev ## real kills, full disks, broken files and clocks that jump, played on small studies: 40 minutes
+	$(BIN)/python -m pytest -q -s -m faults tests/faults
+
+fuzz: $(VENV)/.installed-dev ## ten minutes of hostile files through every loader
+	$(BIN)/python -m tests.fuzz.fuzz_loaders --seconds 600
+
+bench: bench-meter bench-models bench-stats bench-report bench-study ## compare with peers, and the statistics with known truth
 
 bench-models: $(VENV)/.installed-dev ## layers, training and decoding against transformers: 15 minutes
 	$(BIN)/python -m bench.models.run
@@ -48,6 +55,9 @@ bench-stats: $(VENV)/.installed-dev ## intervals, verdicts and fits against thou
 
 bench-report: $(VENV)/.installed-dev ## pages of 100 to 10000 runs: built, opened and sorted in Chromium: 10 minutes
 	$(BIN)/python -m bench.report.run
+
+bench-study: $(VENV)/.installed-dev ## what a run in a study costs over bare training: 5 minutes
+	$(BIN)/python -m bench.study.overhead --write
 
 bench-meter: $(VENV)/.installed-dev $(PEERS)/.installed ## the meter against zeus, codecarbon and carbontracker: 10 minutes
 	$(BIN)/python -m bench.meter.run

@@ -86,7 +86,7 @@ def run_job(composed: DictConfig) -> None:
 
 
 def _lacks_checkpoints(job: Job) -> bool:
-    """Return whether a trunk must be made again although it may be finished: a checkpoint for a branch is missing or damaged."""
+    """Return whether a trunk must be made again, finished or not: a checkpoint for a branch is missing or damaged."""
     from harness.train.checkpoint import checkpoint_path  # noqa: PLC0415 - brings torch in, only when needed
     from harness.train.integrity import find_damage  # noqa: PLC0415 - the same
 
