@@ -41,7 +41,7 @@ def _fails_in_one_line(capsys: pytest.CaptureFixture[str], *arguments: str) -> s
         ("model=moe_s model.router=mixtra", "unknown model.router"),
         ("device=tpu", "auto, cpu, cuda"),
         ("data=text_files", "data.globs"),
-        ("data.tokenizer=words", "byte or bpe"),
+        ("data.tokenizer=words", "byte, bpe or file"),
         ("task.version=99", "task.version"),
         ("measure.sensor.names=[wattmeter]", "wattmeter"),
         ("--fast", "--help"),
