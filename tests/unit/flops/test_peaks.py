@@ -7,7 +7,7 @@ import torch
 
 from harness.flops.peaks import _DEVICES, find_bandwidth, find_peak
 from harness.run import peak as peak_module
-from harness.run.peak import bandwidth_of, measure_bandwidth, measure_peak
+from harness.run.peak import measure_bandwidth, measure_peak
 
 
 @pytest.mark.parametrize(
@@ -92,6 +92,6 @@ def test_arrays_exceed_the_cache_and_respect_free_memory(monkeypatch: pytest.Mon
     monkeypatch.setattr(peak_module, "_cache_bytes", lambda: 1 << 23)
     monkeypatch.setattr(peak_module, "_MIN_BYTES", 1 << 20)
     monkeypatch.setattr(peak_module, "free_memory_bytes", lambda _: 1 << 33)
-    assert "32 MiB" in bandwidth_of(torch.device("cpu")).source
+    assert "32 MiB" in measure_bandwidth(torch.device("cpu")).source
     monkeypatch.setattr(peak_module, "free_memory_bytes", lambda _: 1 << 27)
-    assert "8 MiB" in bandwidth_of(torch.device("cpu")).source
+    assert "8 MiB" in measure_bandwidth(torch.device("cpu")).source

@@ -85,6 +85,8 @@ def test_broken_files_are_lines_and_the_rest_is_read(tmp_path: Path, text: str) 
 
 
 def test_a_huge_number_is_refused_and_not_added_up(tmp_path: Path) -> None:
-    windows = (make_window("pretrain", 0.0, 1e200),)
-    Store(tmp_path).write_record(make_run("a", windows))
+    path = Store(tmp_path).write_record(make_run("a", (make_window("pretrain", 0.0, 7.25),)))
+    text = path.read_text()
+    assert "7.25" in text
+    path.write_text(text.replace("7.25", "1e200"))
     assert load_figures(tmp_path)[0] == []
