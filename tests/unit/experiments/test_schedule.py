@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from harness.experiments.schedule import Choices, Schedule, find_job_state
 from harness.experiments.study_job import StudyJob
+from safetensors.numpy import save_file
 
 from harness.core.config import Budget, RunConfig, TrainConfig
 from harness.core.store import Store
 from harness.run.estimate import THIS_STORE, Estimator, Pool
 from harness.run.study_budget import StudyBudget
 from harness.train.checkpoint import checkpoint_path
+from harness.train.integrity import STATE, TENSORS, seal_state
 from harness.train.schedule import fork_step
 from tests.unit.run.study_factory import MACHINE, fail_run, make_run, make_window, mark_alive, mark_dead
 
@@ -50,9 +54,13 @@ def _finish(store: Store, *run_ids: str) -> None:
         store.write_record(make_run(run_id, WINDOWS))
 
 
-def _keep_checkpoint(job: StudyJob, trunk: str) -> None:
+def _keep_checkpoint(job: StudyJob, trunk: str) -> Path:
     step = fork_step(job.config.train, job.config.train.budget.tokens)
-    checkpoint_path(job.store.checkpoint_dir(trunk), step).mkdir(parents=True)
+    folder = checkpoint_path(job.store.checkpoint_dir(trunk), step)
+    folder.mkdir(parents=True)
+    save_file({"weight": np.zeros(2)}, folder / TENSORS)
+    (folder / STATE).write_text(json.dumps(seal_state({"step": step}, folder / TENSORS)))
+    return folder
 
 
 def test_a_study_started_again_skips_finished_leaves_failed_and_goes_on_with_interrupted_runs(store: Store) -> None:
@@ -111,8 +119,10 @@ def test_a_finished_trunk_comes_again_only_for_a_branch_to_come_that_lacks_its_c
     store.write_record(fail_run("b2"))
     assert _schedule(jobs).decide(jobs[0]) == "skip", "its failed branch is left as it is"
     assert _schedule(jobs, retry_failed=True).decide(jobs[0]) == "run"
-    _keep_checkpoint(jobs[2], "t")
+    kept = _keep_checkpoint(jobs[2], "t")
     assert _schedule(jobs, retry_failed=True).decide(jobs[0]) == "skip"
+    (kept / STATE).write_text("{")
+    assert _schedule(jobs, retry_failed=True).decide(jobs[0]) == "run", "what is kept is damaged"
 
 
 def test_stop_at_first_ends_the_study_at_the_first_failure_and_keep_going_does_not(store: Store) -> None:
