@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from harness.analysis.claims import load_claims
 from harness.core.config import is_inference
 from harness.core.errors import ConfigError
-from harness.core.records import Grade
+from harness.core.readings import Grade
 from harness.core.store import Store
 from harness.core.study import MatchRule, PlannedRun, Purpose, StudyInfo, TuningNote, load_study, save_study
 from harness.run.study_budget import StudyBudget, validate_budget

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from harness.analysis.results import Interval
 from harness.analysis.stats import NORMAL_95, Estimate, estimate_mean, floor_at_zero
-from harness.core.records import Domain, Grade
+from harness.core.readings import Domain, Grade
 
 # A value of one run or seed in joules, or the reason why it is unknown.
 Value = float | str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.core.records import Domain, EnergyReading, Grade, worst_grade
+from harness.core.readings import Domain, EnergyReading, Grade, worst_grade
 from harness.sensors.overlap import readings_to_sum
 
 

@@ -15,7 +15,7 @@ from harness.analysis.multipliers import Pair
 from harness.analysis.points import ENERGY_RESOURCES, cost_of
 from harness.analysis.results import BudgetGap, FrontierPoint, Resource
 from harness.analysis.stats import estimate_difference
-from harness.core.records import Grade, worst_grade
+from harness.core.readings import Grade, worst_grade
 
 SPENT: tuple[Resource, ...] = ("flops", "energy", "net_energy", "seconds", "tokens")
 

@@ -30,7 +30,8 @@ from harness.analysis.tasks import choose_runs, compare_kinds, compare_tasks
 from harness.analysis.tuning.search import refuse_tuning
 from harness.core.beside import start_beside
 from harness.core.errors import RecordError
-from harness.core.records import Finding, RunRecord, Severity
+from harness.core.readings import Finding, Severity
+from harness.core.records import RunRecord
 from harness.core.store import Store
 from harness.core.study import MatchRule, StudyInfo, load_study
 

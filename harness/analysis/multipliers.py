@@ -10,7 +10,7 @@ from harness.analysis.interpolation import estimate_decay
 from harness.analysis.points import ENERGY_RESOURCES
 from harness.analysis.results import FrontierPoint, Multiplier, Resource
 from harness.analysis.stats import LEVEL, Pairing, estimate_ratio_of
-from harness.core.records import Grade, worst_grade
+from harness.core.readings import Grade, worst_grade
 from harness.core.study import MatchRule
 
 # A cost is read off between two noisy losses, so its logarithm has heavier tails than the normal, and the arm whose

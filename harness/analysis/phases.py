@@ -13,7 +13,8 @@ from typing import Literal, Protocol
 
 from harness.analysis.boundary import select_boundary, sum_boundary
 from harness.core.inference import AnswerLength
-from harness.core.records import EnergyReading, WindowRecord
+from harness.core.readings import EnergyReading
+from harness.core.records import WindowRecord
 
 Field = Literal["energy_j", "net_j", "flops", "seconds", "num_input_tokens", "num_output_tokens"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from harness.core.records import Finding, Grade
+from harness.core.readings import Finding, Grade
 
 if TYPE_CHECKING:
     from harness.analysis.device_joules import ArmDevices, TaskJoules

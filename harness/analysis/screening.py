@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from harness.analysis.divergence import has_diverged
 from harness.analysis.results import FrontierPoint
-from harness.core.records import Finding, RunRecord
+from harness.core.readings import Finding
+from harness.core.records import RunRecord
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from harness.analysis.boundary import sum_boundary
 from harness.analysis.phases import Field, sum_phase
 from harness.core.inference import AnswerLength
-from harness.core.records import Grade, QualityReading, RunRecord, WindowRecord
+from harness.core.readings import Grade
+from harness.core.records import QualityReading, RunRecord, WindowRecord
 
 PHASES = ("prefill", "decode")
 SWEEP = "sweep"

@@ -23,7 +23,8 @@ from harness.analysis.energy_sum import add_up
 from harness.analysis.phases import Joules, sum_phase
 from harness.analysis.results import ArmTask, FrontierPoint
 from harness.analysis.task_costs import list_kinds, list_phases, measure_task, task_windows, weigh
-from harness.core.records import Domain, EnergyReading, Grade, RunRecord, WindowRecord, worst_grade
+from harness.core.readings import Domain, EnergyReading, Grade, worst_grade
+from harness.core.records import RunRecord, WindowRecord
 
 Device = tuple[Domain, int]
 SumReadings = Callable[[Sequence[EnergyReading]], Joules]

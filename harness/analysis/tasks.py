@@ -25,7 +25,8 @@ from harness.analysis.task_costs import (
     weigh,
 )
 from harness.analysis.task_devices import compare_joules
-from harness.core.records import Grade, RunRecord, worst_grade
+from harness.core.readings import Grade, worst_grade
+from harness.core.records import RunRecord
 
 METRICS: tuple[TaskMetric, ...] = (
     "energy_per_task",

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pydantic import ConfigDict
-
 from harness.analysis.results import Interval
-from harness.core.records import Grade
+from harness.core.readings import Grade
+from harness.core.strict import STRICT
 
 ClaimMetric = Literal[
     "training_flops",
@@ -28,7 +27,6 @@ ClaimMetric = Literal[
 Comparator = Literal["<=", "<", ">=", ">"]
 Tag = Literal["P", "S", "D"]
 VerdictWord = Literal["supported", "not supported at the tested scale", "inconclusive", "not measured"]
-_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +37,7 @@ class Selectors:
     the parameters of the runs) or the name of an arm. `boundary` lists the domains that the energy must cover.
     """
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     matched_by: Literal["any", "loss", "accuracy"] = "any"
     baseline: str = "any"
     candidate: str = "any"
@@ -54,7 +52,7 @@ class ClaimSpec:
     `tag` says where the statement is from: P primary, S secondary, D derived.
     """
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     id: str
     statement: str
     source: str

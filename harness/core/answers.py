@@ -6,12 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import ConfigDict
-
-from harness.core.records import Grade
-from harness.core.strict import StrictReader
-
-_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+from harness.core.readings import Grade
+from harness.core.strict import STRICT, StrictReader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +27,7 @@ class TaskResult:
     start of the run.
     """
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     kind: str
     index: int
     repetition: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.core.records import EnergyReading, Grade, worst_grade
+from harness.core.readings import EnergyReading, Grade, worst_grade
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

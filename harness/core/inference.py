@@ -8,9 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import ConfigDict
+from harness.core.strict import STRICT
 
-_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 AnswerLength = Literal["fixed", "free"]
 
 
@@ -24,7 +23,7 @@ class Regime:
     the latest.
     """
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     kind: str
     batch_size: int
     num_input_tokens: int | None
@@ -40,7 +39,7 @@ class ModelSource:
     order of their names. `precision` is that of the weights in memory. What a library does not say is ``None``.
     """
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     name: str
     architecture: str
     model_type: str
@@ -60,7 +59,7 @@ class ModelSource:
 class Percentiles:
     """Mean and percentiles of one latency in seconds over `n` requests (ITL: over gaps); ``None`` without any."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     n: int
     mean: float | None
     p50: float | None
@@ -84,7 +83,7 @@ class ServingStats:
     plan of arrivals).
     """
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     server_model: str
     api: str
     concurrency: int | None

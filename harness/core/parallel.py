@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pydantic import ConfigDict
-
 from harness.core.errors import ConfigError, did_you_mean
 from harness.core.model_config import HuggingFaceConfig, ModelConfig, MoEConfig
+from harness.core.strict import STRICT
 
 STRATEGIES = ("none", "ddp", "fsdp", "ep")
 
@@ -36,7 +35,7 @@ class ParallelInfo:
     held while training (``None``: not told). `micro_batch_size` is of one process.
     """
 
-    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
+    __pydantic_config__ = STRICT
     strategy: str
     world_size: int
     num_hosts: int

@@ -1,7 +1,7 @@
 """The run record: what one run was, what it measured, and how far each number can be trusted.
 
 A record is immutable, versioned JSON. Unknown is ``None`` with a reason beside it, never 0. SI units, and a unit in
-every name. Grades: A hardware energy counter, B sampled hardware power, C modelled (TDP, load), D assumed.
+every name.
 """
 
 from __future__ import annotations
@@ -9,99 +9,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from harness.core.config import known_settings
 from harness.core.errors import RecordError
 from harness.core.inference import ModelSource, Regime, ServingStats
 from harness.core.parallel import ParallelInfo
 from harness.core.plain_json import PlainJsonError, check_file_name
+from harness.core.provenance import BatchInfo, DataInfo, Environment, PlanPosition
+from harness.core.readings import EnergyReading, Finding, SensorInfo
 from harness.core.routing import ExpertCoverage, RoutingStats, TaskRouting
 from harness.core.settings_types import check_settings
-from harness.core.strict import StrictReader, first_problem
+from harness.core.strict import STRICT, StrictReader, first_problem
 
 SCHEMA_VERSION = 3
 
-Grade = Literal["A", "B", "C", "D"]
-Method = Literal["counter", "sampled", "modelled"]
-Domain = Literal["gpu", "cpu", "dram", "system"]
-Severity = Literal["info", "warning", "error"]
 Role = Literal["single", "trunk", "branch"]
-
-_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """Something a reader must know about a number; `code` is stable, `text` is for people."""
-
-    __pydantic_config__ = _STRICT
-    code: str
-    severity: Severity
-    text: str
-    value: float | None = None
-    limit: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SensorInfo:
-    """A sensor that was open during the run. Periods are measured or documented, else ``None``.
-
-    `update_period_s` is how often the quantity that gives the energy changes. The power beside it changes every
-    `power_period_s` and is the mean over the `power_window_s` before that; a window shorter than the period leaves the
-    sensor blind for the rest. `power_delay_s` is how long after that mean ended it is shown, where a calibration found
-    out; `calibrated_on` is the time (UTC) of the calibration that periods are taken from. `power_limit_w` is the most
-    that the device may draw for long. `gain_error` is the systematic error of every reading, relative (0.05: 5%); it is
-    never part of a window's `uncertainty_j`.
-    """
-
-    __pydantic_config__ = _STRICT
-    name: str
-    domain: Domain
-    device: str
-    device_index: int
-    method: Method
-    grade: Grade
-    update_period_s: float | None
-    source: str
-    simulated: bool = False
-    power_period_s: float | None = None
-    power_window_s: float | None = None
-    power_limit_w: float | None = None
-    gain_error: float | None = None
-    power_delay_s: float | None = None
-    calibrated_on: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnergyReading:
-    """Gross energy of one device and domain over one window (or a sum over windows), in joules.
-
-    `crosscheck_j` is the integral of sampled power beside a counter; `idle_w` the idle power that net energy subtracts;
-    `uncertainty_j` is the half-width of a 95% interval for what the window's edges (and a sensor's blind time) leave
-    open; the sensor's relative `gain_error` stands apart from it. `coverage` is the share of the window that samples
-    cover; `peak_power_w` the highest power that the sensor resolved. An unknown energy is ``None`` and `reason` says
-    why.
-    """
-
-    __pydantic_config__ = _STRICT
-    sensor: str
-    domain: Domain
-    device: str
-    device_index: int
-    energy_j: float | None
-    grade: Grade
-    method: Method
-    simulated: bool = False
-    crosscheck_j: float | None = None
-    net_energy_j: float | None = None
-    idle_w: float | None = None
-    uncertainty_j: float | None = None
-    num_samples: int = 0
-    coverage: float | None = None
-    reason: str | None = None
-    peak_power_w: float | None = None
-    gain_error: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +37,7 @@ class Work:
     ``None`` where a server does not tell the tokens of prompts.
     """
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     unit: str
     amount: float
     flops: float | None = None
@@ -137,7 +60,7 @@ class WindowRecord:
     in line completion on its own.
     """
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     phase: str
     repetition: int
     begin_s: float
@@ -157,7 +80,7 @@ class ParamCount:
     `active_non_embedding` leaves out the input embedding and an untied head.
     """
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     total: int
     active: int
     embedding: int
@@ -175,7 +98,7 @@ class FlopCount:
     share of choices that were dropped. Both are ``None`` for a dense model.
     """
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     forward_per_token: float
     train_per_token: float
     formula_version: int
@@ -194,7 +117,7 @@ class PathCost:
     `energy` holds one summed reading per device and domain, with the worst grade among its parts.
     """
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     tokens: int
     flops: float
     duration_s: float
@@ -211,7 +134,7 @@ class QualityReading:
     `chance` is what blind answers would reach: the best single answer to all examples, or one of the choices.
     """
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     metric: str
     value: float | None
     stderr: float | None
@@ -222,83 +145,6 @@ class QualityReading:
     data_sha256: str
     reason: str | None = None
     chance: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchInfo:
-    """How the work was cut to the device: none of it changes what a step learns from, `train.batch_size` sequences.
-
-    `precision` is that of the products in training (``fp32``, ``tf32``, ``bf16``). `micro_batch_size` sequences went
-    through the model at once and `micro_batch_source` says who chose so; the estimate and the memory that was free are
-    ``None`` where the configuration gave the size. `eval_batch_size` is ``None`` where nothing was evaluated, and
-    `reason` says why.
-    """
-
-    __pydantic_config__ = _STRICT
-    precision: str
-    micro_batch_size: int
-    micro_batch_source: str
-    estimated_bytes: int | None = None
-    free_bytes: int | None = None
-    eval_batch_size: int | None = None
-    reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Environment:
-    """Where the run ran; no host name, user name or path. `packages` maps a distribution to its version.
-
-    `isolation` is ``process`` (one of its own) or ``warm`` (other runs may have used it before); ``None``: not kept.
-    """
-
-    __pydantic_config__ = _STRICT
-    isojoule_version: str
-    python_version: str
-    os: str
-    cpu_model: str
-    num_cpus: int
-    memory_bytes: int
-    device: str
-    device_name: str
-    num_threads: int
-    determinism: str
-    packages: dict[str, str]
-    git_commit: str | None = None
-    git_dirty: bool | None = None
-    gpu_uuid: str | None = None
-    driver_version: str | None = None
-    isolation: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanPosition:
-    """Where in the shuffled plan the run stood; `order_seed` shuffled the trunks inside each block."""
-
-    __pydantic_config__ = _STRICT
-    block: int
-    index: int
-    order_seed: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataInfo:
-    """Which bytes the run learned and was judged on. `bytes_per_token` is of the validation split."""
-
-    __pydantic_config__ = _STRICT
-    corpus: str
-    sha256: str
-    tokenizer: str
-    tokenizer_sha256: str
-    vocab_size: int
-    num_files: int
-    num_duplicates_removed: int
-    train_bytes: int
-    train_tokens: int
-    validation_bytes: int
-    validation_tokens: int
-    test_bytes: int
-    test_tokens: int
-    bytes_per_token: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -314,7 +160,7 @@ class RunRecord:
     are sums over all devices, the peak memory is the largest.
     """
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     schema_version: int
     run_id: str
     study: str
@@ -395,8 +241,3 @@ def record_from_json(text: str | bytes, source: str) -> RunRecord:
     except PlainJsonError as error:
         raise RecordError(f"{source} is not a readable run record: {error}") from error
     return record
-
-
-def worst_grade(*grades: Grade) -> Grade:
-    """Return the least trustworthy of the grades: a sum or a ratio carries the worse grade of its parts."""
-    return max(grades)

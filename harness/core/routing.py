@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pydantic import ConfigDict
-
-_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+from harness.core.strict import STRICT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +18,7 @@ class RoutingStats:
     violation inside single steps, averaged over steps and layers: what is even over all may swing from step to step.
     """
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     load: tuple[tuple[float, ...], ...]
     max_violation: float
     mean_entropy: float
@@ -41,7 +39,7 @@ class TaskRouting:
     of `total_params`.
     """
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     kind: str
     load: tuple[tuple[float, ...], ...]
     mean_entropy: float
@@ -59,7 +57,7 @@ class ExpertCoverage:
     kinds.
     """
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     kind: str
     batch_size: int
     measured: float

@@ -11,12 +11,13 @@ import functools
 import re
 from typing import Any, Generic, TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 from pydantic_core import SchemaValidator, ValidationError
 
 from harness.core.errors import RecordError
 from harness.core.plain_json import MAX_INT, PlainJsonError, refuse_repeated_keys
 
+STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 MAX_FLOAT = 1e120
 _NOT_NEGATIVE = re.compile(
     r"num_\w+|(\w+_)?(tokens|bytes|flops|params|total)|active\w*|embedding|\w+_per_(token|s)|amount|duration_s|seconds"

@@ -10,16 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ConfigDict
-
 from harness.core.errors import RecordError
 from harness.core.plain_json import PlainJsonError, check_file_name, read_text, why_unreadable
-from harness.core.records import Grade
+from harness.core.readings import Grade
 from harness.core.store import write_text_atomically
-from harness.core.strict import StrictReader
+from harness.core.strict import STRICT, StrictReader
 
 STUDY_FILE = "study.json"
-_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 Purpose = Literal["comparison", "tuning", "inference"]
 # Fields that came after the first studies were published, by where they stand. At these values a file leaves them out,
 # so that a study that uses none of them is written to the same bytes as before.
@@ -44,7 +41,7 @@ class MatchRule:
     `margin_accuracy` of task accuracy (a share; ``None``: the study declared none, so nothing is called equivalent).
     """
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     rule: Literal["lowest_common", "middle_common", "fixed"] = "lowest_common"
     loss: float | None = None
     num_losses: int = 9
@@ -61,7 +58,7 @@ class TuningNote:
     where `batch_sizes` is empty. Every rate was tried with every batch.
     """
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     arm: str
     size: str
     learning_rates: tuple[float, ...]
@@ -86,7 +83,7 @@ class TuningNote:
 class PlannedRun:
     """One run of the plan, in order."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     run_id: str
     arm: str
     size: str
@@ -105,7 +102,7 @@ class StudyInfo:
     the repeats.
     """
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     study: str
     title: str
     command: str

@@ -19,7 +19,7 @@ import numpy as np
 
 from harness.core.config import DataConfig
 from harness.core.errors import DataError
-from harness.core.records import DataInfo
+from harness.core.provenance import DataInfo
 from harness.core.store import write_text_atomically
 from harness.data import dedup
 from harness.data.documents import SPLITS, Document, StoredDocuments, are_stored, hash_name, store_documents

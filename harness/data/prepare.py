@@ -26,7 +26,7 @@ import tokenizers
 from harness.core.config import DataConfig
 from harness.core.errors import DataError
 from harness.core.markers import BEAT_S, claim_marker, owner_state, touch_marker
-from harness.core.records import DataInfo
+from harness.core.provenance import DataInfo
 from harness.data.build import build_corpus
 from harness.data.file_tokenizer import find_tokenizer
 from harness.data.manifest import FORMAT_VERSION, load_manifest

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.analysis.energy_sum import EnergySum, sum_domain
-from harness.core.records import EnergyReading, RunRecord
+from harness.core.readings import EnergyReading
+from harness.core.records import RunRecord
 from harness.exports.files import write_json
 from harness.exports.inference import InferenceGroup, cost_per_task, group_windows
 from harness.exports.options import ExportOptions

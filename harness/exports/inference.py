@@ -16,7 +16,8 @@ from harness.analysis.phases import count_new_tokens, sum_phase
 from harness.analysis.pooling import read_config
 from harness.analysis.task_costs import find_accuracy
 from harness.core.inference import AnswerLength
-from harness.core.records import EnergyReading, RunRecord, WindowRecord
+from harness.core.readings import EnergyReading
+from harness.core.records import RunRecord, WindowRecord
 
 PHASES = ("prefill", "decode", "generate", "serve")
 # Kind, batch, tokens in and out, and length of answers.

@@ -15,7 +15,8 @@ from typing import Any
 
 from harness.analysis.boundary import select_boundary
 from harness.analysis.energy_sum import EnergySum, add_sums, add_up
-from harness.core.records import EnergyReading, RunRecord, WindowRecord
+from harness.core.readings import EnergyReading
+from harness.core.records import RunRecord, WindowRecord
 from harness.exports.files import write_json
 from harness.exports.inference import InferenceGroup, group_windows, sum_group
 from harness.exports.options import ExportOptions

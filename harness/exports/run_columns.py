@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, get_args
 
 from harness.analysis.energy_sum import EnergySum, sum_all, sum_domain
-from harness.core.records import Domain, QualityReading, RunRecord
+from harness.core.readings import Domain
+from harness.core.records import QualityReading, RunRecord
 from harness.exports.columns import Column, ColumnType
 
 DOMAINS: tuple[Domain, ...] = get_args(Domain)

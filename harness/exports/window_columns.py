@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.analysis.energy_sum import add_up
-from harness.core.records import EnergyReading, RunRecord, WindowRecord
+from harness.core.readings import EnergyReading
+from harness.core.records import RunRecord, WindowRecord
 from harness.exports.columns import Column, ColumnType
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from harness.core.records import Finding
+from harness.core.readings import Finding
 from harness.measure.meter import Meter
 from harness.measure.reading import mean_power_w
 from harness.measure.window import Window

@@ -15,7 +15,7 @@ from typing import Any
 from harness.core.clock import now_s
 from harness.core.config import MeasureConfig
 from harness.core.errors import ConfigError
-from harness.core.records import EnergyReading, Finding
+from harness.core.readings import EnergyReading, Finding
 from harness.measure.baseline import measure_idle
 from harness.measure.meter import Meter
 from harness.measure.totals import total_energy_j

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from harness.core.records import EnergyReading
+from harness.core.readings import EnergyReading
 from harness.core.units import format_digits
 from harness.measure.command import CommandEnergy, Stretch
 from harness.measure.totals import total_energy_j

@@ -15,7 +15,7 @@ import psutil
 
 from harness.core.clock import now_s
 from harness.core.config import MeasureConfig
-from harness.core.records import SensorInfo
+from harness.core.readings import SensorInfo
 from harness.measure.meter import Meter
 from harness.measure.poller import STARTUP_S
 from harness.measure.process import ProcessSampler

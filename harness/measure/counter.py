@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.core.records import Finding, SensorInfo
+from harness.core.readings import Finding, SensorInfo
 from harness.measure.edges import EdgeEnergy, combine_edges_j, energy_at
 from harness.measure.integrate import Integral, unknown
 from harness.measure.samples import FloatArray, RowArray, Samples

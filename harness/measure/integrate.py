@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.core.records import Finding
+from harness.core.readings import Finding
 from harness.measure.samples import FloatArray
 
 # A held value is believed for this many poll intervals; time after that is not covered.

@@ -14,7 +14,7 @@ import numpy as np
 
 from harness.core.clock import now_s
 from harness.core.config import MeasureConfig
-from harness.core.records import EnergyReading, Finding, SensorInfo
+from harness.core.readings import EnergyReading, Finding, SensorInfo
 from harness.measure import integrate
 from harness.measure.process import ProcessSampler
 from harness.measure.reading import mean_power_w, read_window, subtract_idle

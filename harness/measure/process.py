@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from harness.core.config import MeasureConfig
-from harness.core.records import SensorInfo
+from harness.core.readings import SensorInfo
 from harness.measure.prepared import SamplerProcess, leave_sampler, take_sampler
 from harness.measure.samplefile import SampleReader
 from harness.measure.sampler import StateSample

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from harness.core.records import EnergyReading, Finding, SensorInfo
+from harness.core.readings import EnergyReading, Finding, SensorInfo
 from harness.measure import integrate
 from harness.measure.counter import read_counter
 from harness.measure.integrate import Integral

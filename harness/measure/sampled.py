@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from harness.core.records import Finding, SensorInfo
+from harness.core.readings import Finding, SensorInfo
 from harness.measure.integrate import (
     MAX_HOLD_INTERVALS,
     Integral,

@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from harness.core.clock import now_s
-from harness.core.records import SensorInfo
+from harness.core.readings import SensorInfo
 from harness.measure.poller import DENSE_LIMIT_S, Poller, Signal
 from harness.measure.samples import Samples
 from harness.sensors.base import DeviceState, Sensor, SensorStatus

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from harness.core.records import Finding, SensorInfo
+from harness.core.readings import Finding, SensorInfo
 from harness.measure.sampler import StateSample
 
 # States are read about once a second, so one a little later still tells of a short window.

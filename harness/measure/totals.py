@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.core.records import EnergyReading, SensorInfo
+from harness.core.readings import EnergyReading, SensorInfo
 from harness.sensors.overlap import domains_to_sum, readings_to_sum
 
 

@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import Literal, Protocol, Self
 
 from harness.core.clock import now_s
-from harness.core.records import EnergyReading, Finding, WindowRecord, Work
+from harness.core.readings import EnergyReading, Finding
+from harness.core.records import WindowRecord, Work
 from harness.measure.sampler import Sampler
 from harness.measure.totals import total_energy_j
 

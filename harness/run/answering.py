@@ -17,7 +17,8 @@ from harness.core.config import RunConfig
 from harness.core.errors import RunFailedError
 from harness.core.inference import Regime
 from harness.core.model_config import MoEConfig
-from harness.core.records import Finding, QualityReading
+from harness.core.readings import Finding
+from harness.core.records import QualityReading
 from harness.core.task_config import KindConfig, TaskConfig
 from harness.data import Dataset
 from harness.measure import Meter

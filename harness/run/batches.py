@@ -10,7 +10,8 @@ from torch.distributed.tensor import DTensor
 
 from harness.core.config import RunConfig, TrainConfig
 from harness.core.model_config import ModelConfig, MoEConfig
-from harness.core.records import BatchInfo, Finding
+from harness.core.provenance import BatchInfo
+from harness.core.readings import Finding
 from harness.models.transformer import Transformer
 from harness.run.device import autocast_dtype, describe_precision, free_memory_bytes
 from harness.train.memory import Footprint, count_fitting, largest_divisor

@@ -11,7 +11,7 @@ import numpy as np
 import harness
 from harness.core.clock import now_s, utc_label
 from harness.core.errors import SensorError
-from harness.core.records import Finding, SensorInfo
+from harness.core.readings import Finding, SensorInfo
 from harness.measure.fit import IDLE, STEADY, TraceFit, fit_trace
 from harness.measure.loadplan import FULL_PLAN, QUICK_PLAN, Plan, lay_out
 from harness.measure.record import Recorder

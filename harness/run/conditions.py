@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from harness.core.records import Finding, RunRecord
+from harness.core.readings import Finding
+from harness.core.records import RunRecord
 
 _isolation: list[str] = []
 _noted: list[Finding] = []

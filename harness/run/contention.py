@@ -17,7 +17,7 @@ from typing import Any, Self
 import psutil
 
 from harness.core.clock import now_s
-from harness.core.records import Finding
+from harness.core.readings import Finding
 from harness.measure import Meter
 from harness.measure.window import Window
 

@@ -13,7 +13,7 @@ import psutil
 import torch
 
 import harness
-from harness.core.records import Environment
+from harness.core.provenance import Environment
 from harness.run.device import determinism_policy
 
 _PACKAGES = (

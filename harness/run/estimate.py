@@ -12,7 +12,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from harness.core.records import Grade, worst_grade
+from harness.core.readings import Grade, worst_grade
 from harness.run.run_figures import DeviceKey, RunFigures
 
 # A longer pause between two runs is no start of a process but an interruption.

@@ -6,7 +6,8 @@ import math
 
 from harness.core.config import RunConfig
 from harness.core.model_config import MoEConfig
-from harness.core.records import Finding, FlopCount, QualityReading
+from harness.core.readings import Finding
+from harness.core.records import FlopCount, QualityReading
 from harness.data import Dataset
 from harness.measure import Meter
 from harness.models.transformer import Transformer

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.core.errors import SensorError
-from harness.core.records import Domain, EnergyReading, SensorInfo
+from harness.core.readings import Domain, EnergyReading, SensorInfo
 
 _COMPONENTS: tuple[Domain, ...] = ("gpu", "cpu", "dram")
 

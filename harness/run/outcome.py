@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from harness.core.answers import TaskResult
-from harness.core.records import Finding, QualityReading, WindowRecord
+from harness.core.readings import Finding
+from harness.core.records import QualityReading, WindowRecord
 from harness.core.routing import ExpertCoverage, RoutingStats, TaskRouting
 
 

@@ -6,7 +6,8 @@ import dataclasses
 
 from harness.core.clock import utc_label
 from harness.core.config import RunConfig
-from harness.core.records import SCHEMA_VERSION, PlanPosition, RunRecord
+from harness.core.provenance import PlanPosition
+from harness.core.records import SCHEMA_VERSION, RunRecord
 from harness.core.run_id import CONFIG_HASH_LENGTH, config_without_places
 
 

@@ -16,7 +16,8 @@ from pydantic import TypeAdapter
 from harness.core.clock import now_s
 from harness.core.config import RunConfig
 from harness.core.errors import RunFailedError
-from harness.core.records import EnergyReading, Finding, PathCost, WindowRecord, Work, worst_grade
+from harness.core.readings import EnergyReading, Finding, worst_grade
+from harness.core.records import PathCost, WindowRecord, Work
 from harness.data.shards import Tokens
 from harness.flops.formulas import count_train_flops_per_token
 from harness.measure import Meter

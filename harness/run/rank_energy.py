@@ -19,7 +19,8 @@ from typing import Any, Self
 from harness.core.clock import now_s
 from harness.core.errors import HarnessError, SensorError
 from harness.core.markers import describe_owner
-from harness.core.records import EnergyReading, Finding, SensorInfo, WindowRecord, Work
+from harness.core.readings import EnergyReading, Finding, SensorInfo
+from harness.core.records import WindowRecord, Work
 from harness.measure import Meter
 from harness.measure.totals import total_energy_j
 from harness.measure.window import Window

@@ -16,7 +16,8 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from harness.core.collector import pause_collector
 from harness.core.errors import RecordError
-from harness.core.records import SCHEMA_VERSION, Domain, Grade, Method, SensorInfo, worst_grade
+from harness.core.readings import Domain, Grade, Method, SensorInfo, worst_grade
+from harness.core.records import SCHEMA_VERSION
 from harness.sensors.overlap import domains_to_sum
 
 _LOOSE = ConfigDict(extra="ignore", allow_inf_nan=False)

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from harness.core.errors import RecordError
 from harness.core.store import write_text_atomically
+from harness.core.strict import STRICT
 from harness.run.study_budget import StudyBudget
 
 SCHEDULE_FILE = "schedule.json"
@@ -22,7 +23,7 @@ SCHEDULE_FILE = "schedule.json"
 class ScheduleFile:
     """`train_flops` holds the training FLOPs of each run by formula, its own part alone."""
 
-    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
+    __pydantic_config__ = STRICT
     budget: StudyBudget = field(default_factory=StudyBudget)
     train_flops: dict[str, Annotated[float, Field(ge=0, le=1e30)]] = field(default_factory=dict)
 

@@ -11,7 +11,8 @@ import torch
 
 from harness.core.config import RunConfig
 from harness.core.parallel import ParallelInfo, expert_group_size
-from harness.core.records import Environment, Finding
+from harness.core.provenance import Environment
+from harness.core.readings import Finding
 from harness.data import Dataset
 from harness.models.transformer import Transformer
 from harness.run.contention import CpuAccount, WatchedMeter, read_account

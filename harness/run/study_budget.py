@@ -13,10 +13,9 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pydantic import ConfigDict
-
 from harness.core.errors import ConfigError
-from harness.core.records import Grade, worst_grade
+from harness.core.readings import Grade, worst_grade
+from harness.core.strict import STRICT
 from harness.core.units import format_duration, format_si
 from harness.run.estimate import Estimate
 from harness.run.run_figures import RunFigures
@@ -28,7 +27,7 @@ LIMITS = ("seconds", "joules", "flops")
 class StudyBudget:
     """The most that a study may spend; ``None`` is no limit. No part of what the study promises: it may be raised."""
 
-    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
+    __pydantic_config__ = STRICT
     seconds: float | None = None
     joules: float | None = None
     flops: float | None = None

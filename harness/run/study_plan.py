@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.core.records import Grade, worst_grade
+from harness.core.readings import Grade, worst_grade
 from harness.run.estimate import Estimate
 from harness.run.run_figures import DeviceKey, RunFigures
 from harness.run.run_states import STATES, State

@@ -10,7 +10,8 @@ import torch
 
 from harness.core.boundary import sum_boundary
 from harness.core.inference import Regime
-from harness.core.records import Finding, WindowRecord
+from harness.core.readings import Finding
+from harness.core.records import WindowRecord
 from harness.measure import Meter
 from harness.run.device import peak_memory_bytes, reset_peak_memory, synchroniser
 from harness.tasks.passes import WindowSlot

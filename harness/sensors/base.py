@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from harness.core.errors import SensorError
-from harness.core.records import Domain, Grade, Method, SensorInfo
+from harness.core.readings import Domain, Grade, Method, SensorInfo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

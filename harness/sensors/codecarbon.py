@@ -23,7 +23,7 @@ from typing import Any
 
 from harness.core.clock import now_s
 from harness.core.errors import SensorError
-from harness.core.records import Domain, SensorInfo
+from harness.core.readings import Domain, SensorInfo
 from harness.sensors.base import Sensor, SensorStatus, raise_unavailable, status_of
 
 READ_PERIOD_S = 0.5

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.core.config import SensorConfig
-from harness.core.records import SensorInfo
+from harness.core.readings import SensorInfo
 from harness.core.units import format_si
 from harness.sensors.base import SensorStatus
 from harness.sensors.discover import list_sensors, read_infos

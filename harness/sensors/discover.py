@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from harness.core.config import SensorConfig
 from harness.core.errors import SensorError
-from harness.core.records import Domain, SensorInfo
+from harness.core.readings import Domain, SensorInfo
 from harness.core.registry import Registry
 from harness.sensors.base import Backend, Sensor, SensorStatus
 from harness.sensors.profile import use_profiles

@@ -19,7 +19,7 @@ from typing import Any, cast, get_args
 from harness.core.clock import now_s
 from harness.core.config import ExternalMeterConfig, SensorConfig
 from harness.core.errors import ConfigError, HarnessError, SensorError, did_you_mean
-from harness.core.records import Domain, SensorInfo
+from harness.core.readings import Domain, SensorInfo
 from harness.sensors.base import Sensor, SensorStatus, status_of
 
 # Power and energy that are read within this time come from one answer.

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.core.errors import SensorError
-from harness.core.records import SensorInfo
+from harness.core.readings import SensorInfo
 from harness.sensors.base import DeviceState, Sensor, SensorStatus, raise_unavailable, status_of
 from harness.sensors.nvml_generations import Generation, Signal, find_generation
 from harness.sensors.nvml_state import NOT_OFFERED, ask, read_state

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.core.records import Domain, EnergyReading, SensorInfo
+from harness.core.readings import Domain, EnergyReading, SensorInfo
 
 _PSYS = "rapl"
 

@@ -14,16 +14,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from harness.core.errors import HarnessError
 from harness.core.plain_json import read_bytes
-from harness.core.records import Finding, SensorInfo
+from harness.core.readings import Finding, SensorInfo
+from harness.core.strict import STRICT
 from harness.sensors.base import Sensor, SensorStatus, status_of
 
 PROFILE_VERSION = 1
 AGAIN = "run: isojoule sensors --calibrate"
-_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class ProfileError(HarnessError):
@@ -37,7 +37,7 @@ class Fit:
     `half` is ``None`` where the data did not tell an interval.
     """
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     value: float | None
     half: float | None = None
     reason: str | None = None
@@ -51,7 +51,7 @@ class SignalFit:
     each load by name, the counter's energy divided by the integral of the signal.
     """
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     name: str
     period_s: Fit
     window_s: Fit
@@ -68,7 +68,7 @@ class Calibration:
     `idle_drift_w` is the idle power after the loads minus that before them. `findings` are what a reader must know.
     """
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     uuid: str
     device: str
     driver_version: str | None

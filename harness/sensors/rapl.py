@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.core.errors import SensorError
-from harness.core.records import Domain, SensorInfo
+from harness.core.readings import Domain, SensorInfo
 from harness.sensors.base import Sensor, SensorStatus, raise_unavailable, status_of
 
 DEFAULT_ROOT = Path("/sys/class/powercap")

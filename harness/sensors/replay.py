@@ -18,7 +18,7 @@ from pathlib import Path
 from harness.core.clock import now_s
 from harness.core.config import SensorConfig
 from harness.core.errors import ConfigError, HarnessError, SensorError
-from harness.core.records import SensorInfo
+from harness.core.readings import SensorInfo
 from harness.sensors.base import Sensor, SensorStatus, status_of
 
 _KEY = "measure.sensor.replay_file"

@@ -8,7 +8,7 @@ from typing import Literal
 
 from harness.core.clock import now_s
 from harness.core.errors import SensorError
-from harness.core.records import Domain, SensorInfo
+from harness.core.readings import Domain, SensorInfo
 from harness.sensors.base import DeviceState, Sensor, SensorStatus, status_of
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 from harness.core.answers import TaskResult
 from harness.core.inference import Regime
-from harness.core.records import Finding, QualityReading, worst_grade
+from harness.core.readings import Finding, worst_grade
+from harness.core.records import QualityReading
 from harness.tasks.engine import AnswerEngine
 from harness.tasks.line_completion import binomial_stderr
 from harness.tasks.passes import (

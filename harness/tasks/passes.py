@@ -16,7 +16,8 @@ from torch import Tensor
 
 from harness.core.clock import now_s
 from harness.core.inference import Regime
-from harness.core.records import Grade, Work
+from harness.core.readings import Grade
+from harness.core.records import Work
 from harness.tasks.engine import AnswerEngine, StepCost
 from harness.tasks.questions import Question, is_correct
 

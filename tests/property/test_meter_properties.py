@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from harness.core.records import SensorInfo
+from harness.core.readings import SensorInfo
 from harness.measure.counter import read_counter
 from harness.measure.integrate import Integral
 from harness.measure.sampled import read_power

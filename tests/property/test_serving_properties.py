@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.core.records import EnergyReading
+from harness.core.readings import EnergyReading
 from harness.run.serving.energy import share_energy
 from harness.serving.outcome import Outcome
 from harness.serving.protocol import Usage

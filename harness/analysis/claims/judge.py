@@ -16,7 +16,7 @@ from harness.analysis.claims.text import explain_verdict
 from harness.analysis.results import Check, Interval, MatchResult, Resource
 from harness.analysis.stats import invert_interval
 from harness.analysis.verdicts import ClaimSpec, ClaimVerdict, VerdictWord
-from harness.core.records import Grade
+from harness.core.readings import Grade
 
 MODELLED_GRADES: tuple[Grade, ...] = ("C", "D")
 FAMILIES = ("dense", "sparse")

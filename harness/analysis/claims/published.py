@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from importlib.resources.abc import Traversable
 from typing import Any, Literal
 
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import TypeAdapter
 
 from harness.analysis.claims.arithmetic import evaluate_formula, fill_formula, find_names
 from harness.analysis.claims.spec import PUBLISHED_KIND, read_claim_files, validate_fields
 from harness.analysis.verdicts import Tag
 from harness.core.errors import ConfigError
+from harness.core.strict import STRICT
 
 Axis = Literal[
     "training compute",
@@ -28,14 +29,13 @@ Axis = Literal[
     "quality",
 ]
 PressClaim = Literal["training", "per task", "none"]
-_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedInput:
     """One number that somebody published: `value` in `unit`, where it stands, and how near that is to its origin."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     value: float
     unit: str
     tag: Tag
@@ -52,7 +52,7 @@ class PublishedSpec:
     for every input that names none of its own.
     """
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     kind: Literal["published"]
     id: str
     statement: str

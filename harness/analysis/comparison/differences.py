@@ -18,7 +18,7 @@ from harness.analysis.points import RESOURCES
 from harness.analysis.results import FrontierPoint, Resource, TaskRatio
 from harness.analysis.stats import Estimate
 from harness.analysis.tasks import compare_tasks
-from harness.core.records import Grade, worst_grade
+from harness.core.readings import Grade, worst_grade
 from harness.core.study import MatchRule
 
 COUNTED: tuple[Resource, ...] = ("flops", "tokens")

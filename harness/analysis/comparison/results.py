@@ -8,7 +8,7 @@ from typing import Literal
 from harness.analysis.comparison.load import JudgedStore
 from harness.analysis.results import Interval, Multiplier
 from harness.analysis.stats import Estimate
-from harness.core.records import Grade
+from harness.core.readings import Grade
 
 Group = Literal["training", "task"]
 

@@ -8,7 +8,8 @@ from typing import Literal
 from harness.analysis.boundary import select_boundary
 from harness.analysis.multipliers import Pair
 from harness.analysis.results import Check
-from harness.core.records import EnergyReading, RunRecord
+from harness.core.readings import EnergyReading
+from harness.core.records import RunRecord
 
 INFERENCE_PHASES = ("prefill", "decode", "serve")
 MAX_LIMIT_DIFFERENCE = 0.005

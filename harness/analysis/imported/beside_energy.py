@@ -14,7 +14,7 @@ from harness.analysis.imported.results import EnergyBeside, ImportedRow, Serving
 from harness.analysis.imported.values import divide, read_number
 from harness.core.errors import DataError
 from harness.core.plain_json import read_text
-from harness.core.records import EnergyReading
+from harness.core.readings import EnergyReading
 from harness.core.units import format_digits
 
 SCHEMA_VERSION = 1

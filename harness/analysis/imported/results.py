@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from harness.core.records import Grade
+from harness.core.readings import Grade
 
 Tool = Literal["vllm", "guidellm", "aiperf"]
 

@@ -12,7 +12,8 @@ from harness.analysis.phases import count_new_tokens, sum_phase
 from harness.analysis.task_costs import find_accuracy, list_kinds, measure_task, task_windows
 from harness.core.answers import TaskResult
 from harness.core.inference import AnswerLength
-from harness.core.records import Grade, RunRecord, WindowRecord, worst_grade
+from harness.core.readings import Grade, worst_grade
+from harness.core.records import RunRecord, WindowRecord
 
 SERVE = "serve"
 SUITE = "suite"

@@ -22,7 +22,8 @@ from harness.analysis.pooling import INFERENCE_KEYS, require_poolable
 from harness.analysis.task_costs import find_accuracy, list_kinds
 from harness.core.answers import TaskResult
 from harness.core.inference import AnswerLength
-from harness.core.records import Finding, RunRecord
+from harness.core.readings import Finding
+from harness.core.records import RunRecord
 from harness.core.study import MatchRule, StudyInfo
 
 Answers = Mapping[str, Sequence[TaskResult]]

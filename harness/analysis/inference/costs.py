@@ -16,7 +16,8 @@ from harness.analysis.results import Interval
 from harness.analysis.stats import LEVEL, Estimate, estimate_mean, floor_at_zero, t_critical
 from harness.analysis.task_costs import SWEEP, find_accuracy
 from harness.core.inference import Regime
-from harness.core.records import Grade, RunRecord, WindowRecord, worst_grade
+from harness.core.readings import Grade, worst_grade
+from harness.core.records import RunRecord, WindowRecord
 
 METHOD = "t over repetitions"
 CORRECT_METHOD = "log-delta: t over repetitions, binomial error of the accuracy"

@@ -12,7 +12,7 @@ from harness.analysis.inference.answered import Answered
 from harness.analysis.inference.results import ArmCost
 from harness.analysis.results import Interval, TaskMetric, TaskRatio
 from harness.analysis.stats import NORMAL_95, Estimate, Pairing, estimate_mean, estimate_ratio_of, floor_at_zero
-from harness.core.records import Grade, worst_grade
+from harness.core.readings import Grade, worst_grade
 
 RATIO_METRICS: tuple[TaskMetric, ...] = (
     "energy_per_task",

@@ -9,7 +9,7 @@ from harness.analysis.device_joules import ArmDevices
 from harness.analysis.results import Check, Interval, TaskRatio
 from harness.analysis.stats import Estimate
 from harness.core.inference import Regime
-from harness.core.records import Finding, Grade
+from harness.core.readings import Finding, Grade
 
 Metric = Literal[
     "j_per_task",

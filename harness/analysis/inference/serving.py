@@ -12,7 +12,8 @@ from harness.analysis.phases import sum_phase
 from harness.analysis.stats import Estimate, estimate_mean, floor_at_zero
 from harness.core.answers import TaskResult
 from harness.core.inference import Percentiles, ServingStats
-from harness.core.records import Grade, RunRecord, WindowRecord, worst_grade
+from harness.core.readings import Grade, worst_grade
+from harness.core.records import RunRecord, WindowRecord
 from harness.core.units import format_si
 
 METHOD = "t over repeats"

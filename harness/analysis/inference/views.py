@@ -16,7 +16,8 @@ from harness.analysis.pooling import read_config
 from harness.analysis.stats import Estimate, Pairing, estimate_ratio_of
 from harness.analysis.task_costs import SWEEP
 from harness.core.inference import Regime
-from harness.core.records import Grade, RunRecord, worst_grade
+from harness.core.readings import Grade, worst_grade
+from harness.core.records import RunRecord
 
 AT_EQUAL_BATCH: tuple[Metric, ...] = (
     "j_per_output_token",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from harness.analysis.energy_sum import add_sums, sum_domain
 from harness.analysis.sensitivity.recompute import ChangeReadings, Readings, Recomputed, Study, recompute_energy
-from harness.core.records import Domain, EnergyReading
+from harness.core.readings import Domain, EnergyReading
 
 NO_IDLE = "the idle power of some reading is unknown"
 # The share of the measured idle energy that is taken off, and in words.

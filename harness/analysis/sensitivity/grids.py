@@ -13,7 +13,7 @@ from harness.analysis.points import cost_of
 from harness.analysis.results import FrontierPoint
 from harness.analysis.sensitivity.recompute import Study
 from harness.analysis.sensitivity.results import Emissions, Grid
-from harness.core.records import Grade, worst_grade
+from harness.core.readings import Grade, worst_grade
 from harness.sensors.carbon import CarbonIntensity, to_co2e_kg
 
 # 1.1: the best fleets' own figures; 1.58: the mean of the Uptime Institute's survey of data centres in 2023.

@@ -12,7 +12,8 @@ from harness.analysis.results import ArmTask, FrontierPoint, MatchResult, Multip
 from harness.analysis.task_devices import list_windows
 from harness.analysis.tasks import choose_runs, compare_tasks
 from harness.analysis.verdicts import ClaimVerdict
-from harness.core.records import EnergyReading, RunRecord
+from harness.core.readings import EnergyReading
+from harness.core.records import RunRecord
 from harness.core.study import MatchRule
 
 Readings = Sequence[EnergyReading]

@@ -7,7 +7,7 @@ from typing import Literal
 
 from harness.analysis.results import Interval
 from harness.analysis.verdicts import ClaimMetric, VerdictWord
-from harness.core.records import Grade
+from harness.core.readings import Grade
 
 Group = Literal["idle power", "energy boundary", "FLOP convention", "matched loss", "one seed less"]
 Change = Literal["yes", "no", "not judged"]

@@ -15,7 +15,8 @@ from harness.analysis.sensitivity.recompute import Recomputed, Study
 from harness.analysis.sensitivity.results import Change, ClaimChange, Distance, Group, Sensitivity, SensitivityRow
 from harness.analysis.stats import invert_interval
 from harness.analysis.verdicts import ClaimMetric, ClaimVerdict
-from harness.core.records import Grade, RunRecord
+from harness.core.readings import Grade
+from harness.core.records import RunRecord
 from harness.core.study import MatchRule, StudyInfo
 
 _TRAINING: dict[ClaimMetric, Resource] = {"training_flops": "flops", "training_energy": "energy"}

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from harness.analysis.results import Check
 from harness.analysis.tuning.results import Search, Trial
-from harness.core.records import Finding, Severity
+from harness.core.readings import Finding, Severity
 
 MAX_BUDGET_DIFFERENCE = 0.1
 

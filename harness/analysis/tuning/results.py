@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.analysis.results import Check, Interval
-from harness.core.records import Finding, Grade
+from harness.core.readings import Finding, Grade
 
 TrialState = Literal["finished", "diverged", "failed"]
 

@@ -18,7 +18,8 @@ from harness.analysis.stats import estimate_mean
 from harness.analysis.tuning.findings import check_equal_budgets, find_problems
 from harness.analysis.tuning.results import ArmChoice, Search, SearchCost, Trial, TrialState, TuningResult
 from harness.core.errors import RecordError
-from harness.core.records import Grade, RunRecord, worst_grade
+from harness.core.readings import Grade, worst_grade
+from harness.core.records import RunRecord
 from harness.core.store import Store
 from harness.core.study import StudyInfo, load_study
 

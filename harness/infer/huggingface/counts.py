@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.core.errors import ConfigError
-from harness.core.records import Finding, ParamCount
+from harness.core.readings import Finding
+from harness.core.records import ParamCount
 from harness.flops.published.count import ModelCount, count_model
 from harness.flops.published.readers import shape_from_config
 from harness.flops.published.shape import ExpertFeedForward, Shape

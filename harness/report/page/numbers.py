@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 
 from harness.analysis.results import Interval, Multiplier
 from harness.analysis.stats import Estimate
-from harness.core.records import Grade
+from harness.core.readings import Grade
 from harness.core.units import format_digits, format_duration, format_si
 from harness.report.page.sources import cite_runs
 

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from harness.analysis.results import Interval, MatchResult, Multiplier, TaskRatio
 from harness.analysis.verdicts import ClaimVerdict
-from harness.core.records import Grade
+from harness.core.readings import Grade
 from harness.core.units import format_digits
 from harness.report.page.numbers import energy_word
 from harness.report.plots import style

@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from harness.analysis.device_joules import ArmDevices, DeviceJoules, TaskJoules
 from harness.analysis.stats import Estimate
-from harness.core.records import Domain
+from harness.core.readings import Domain
 from harness.core.units import format_si
 from harness.report.page.numbers import energy_word, warning_word
 from harness.report.plots import style

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from harness.analysis.comparison.results import Difference, Group, Pooled, Side, SideRatio, StudyComparison
 from harness.analysis.results import Interval
-from harness.core.records import Grade
+from harness.core.readings import Grade
 from harness.core.units import format_digits
 from harness.report.page import numbers as n
 from harness.report.page.blocks import Cell, Figure, Section, Table, columns_of, text_columns

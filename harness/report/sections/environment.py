@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TypeVar
 
-from harness.core.records import DataInfo, Environment, RunRecord, SensorInfo
+from harness.core.provenance import DataInfo, Environment
+from harness.core.readings import SensorInfo
+from harness.core.records import RunRecord
 from harness.report.page import numbers as n
 from harness.report.page.blocks import Section, Table, text_columns
 from harness.report.page.numbers import GRADE_WORDS

@@ -8,7 +8,8 @@ from markupsafe import Markup
 
 from harness.analysis.inference.results import InferenceResult
 from harness.analysis.results import MatchResult
-from harness.core.records import Finding, RunRecord
+from harness.core.readings import Finding
+from harness.core.records import RunRecord
 from harness.core.study import StudyInfo
 from harness.report.page import numbers as n
 from harness.report.page.blocks import Cell, Section, Table, text_columns

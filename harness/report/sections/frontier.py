@@ -7,7 +7,7 @@ from collections.abc import Callable
 from markupsafe import Markup
 
 from harness.analysis.results import FrontierPoint, MatchResult
-from harness.core.records import Grade
+from harness.core.readings import Grade
 from harness.report.page import numbers as n
 from harness.report.page.blocks import Cell, Figure, Section, Table, columns_of
 from harness.report.plots.frontier_marks import Mark, Marks, gather_marks

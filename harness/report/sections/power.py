@@ -9,7 +9,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from harness.core.records import EnergyReading, RunRecord, WindowRecord
+from harness.core.readings import EnergyReading
+from harness.core.records import RunRecord, WindowRecord
 from harness.core.units import format_si
 from harness.report.page import numbers as n
 from harness.report.page.blocks import Cell, Figure, Section, Table, columns_of

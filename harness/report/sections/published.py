@@ -12,7 +12,7 @@ from harness.analysis.laws.matched import MatchedLaws
 from harness.analysis.laws.multiplier import LawMultiplier
 from harness.analysis.results import Interval, MatchResult, Resource, TaskMetric
 from harness.analysis.stats import invert_interval
-from harness.core.records import Grade
+from harness.core.readings import Grade
 from harness.core.units import format_digits
 from harness.report.page import numbers as n
 from harness.report.page.blocks import Cell, Column, Figure, Section, Table

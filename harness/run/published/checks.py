@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from harness.core.errors import ConfigError
-from harness.core.records import Finding, FlopCount
+from harness.core.readings import Finding
+from harness.core.records import FlopCount
 from harness.core.task_config import KindConfig, TaskConfig
 from harness.flops.formulas import CONVENTION, FORMULA_VERSION, TRAIN_FACTOR
 from harness.flops.published.count import count_forward_flops

@@ -11,7 +11,8 @@ import torch
 
 from harness.core.config import RunConfig
 from harness.core.model_config import MoEConfig
-from harness.core.records import Finding, ParamCount
+from harness.core.readings import Finding
+from harness.core.records import ParamCount
 from harness.core.routing import TaskRouting
 from harness.infer.huggingface.counts import names_experts
 from harness.infer.huggingface.engine import HuggingFaceEngine

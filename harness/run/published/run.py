@@ -17,7 +17,8 @@ from harness.core.clock import utc_label
 from harness.core.config import RunConfig, validate_run
 from harness.core.errors import ConfigError
 from harness.core.model_config import HuggingFaceConfig
-from harness.core.records import Environment, RunRecord, WindowRecord, Work
+from harness.core.provenance import Environment
+from harness.core.records import RunRecord, WindowRecord, Work
 from harness.core.store import Store
 from harness.core.task_config import KindConfig, TaskConfig
 from harness.data import Dataset, prepare_data

@@ -11,7 +11,8 @@ from typing import Literal
 
 from harness.core.boundary import select_boundary, sum_boundary
 from harness.core.config import RunConfig
-from harness.core.records import EnergyReading, Finding, Grade, SensorInfo, WindowRecord, Work
+from harness.core.readings import EnergyReading, Finding, Grade, SensorInfo
+from harness.core.records import WindowRecord, Work
 from harness.measure import Meter
 from harness.serving.load import LoadResult
 from harness.serving.outcome import Outcome

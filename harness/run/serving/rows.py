@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from harness.core.answers import TaskResult
-from harness.core.records import Finding, QualityReading
+from harness.core.readings import Finding
+from harness.core.records import QualityReading
 from harness.core.task_config import KindConfig
 from harness.run.serving.energy import EnergyShares
 from harness.run.serving.plan import PlannedRequest

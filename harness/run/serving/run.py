@@ -21,7 +21,9 @@ from harness.core.clock import now_s, utc_label
 from harness.core.config import RunConfig, validate_run
 from harness.core.errors import ConfigError
 from harness.core.inference import Regime
-from harness.core.records import Environment, Finding, RunRecord, SensorInfo, WindowRecord, Work
+from harness.core.provenance import Environment
+from harness.core.readings import Finding, SensorInfo
+from harness.core.records import RunRecord, WindowRecord, Work
 from harness.core.store import Store
 from harness.core.task_config import ServerConfig, count_places, hide_host, name_served
 from harness.data import prepare_data

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from harness.core.config import RunConfig
 from harness.core.inference import ServingStats
-from harness.core.records import Finding
+from harness.core.readings import Finding
 from harness.core.task_config import hide_host
 from harness.run.serving.plan import PlannedRequest
 from harness.serving.load import LoadResult

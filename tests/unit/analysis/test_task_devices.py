@@ -13,7 +13,8 @@ from harness.analysis.inference.compare import compare_inference
 from harness.analysis.match import match_study
 from harness.analysis.summary import verdicts_to_json
 from harness.analysis.task_devices import NO_IDLE, measure_devices
-from harness.core.records import EnergyReading, RunRecord, WindowRecord
+from harness.core.readings import EnergyReading
+from harness.core.records import RunRecord, WindowRecord
 from tests.unit.analysis.factory import make_record, make_records, make_study, reading
 from tests.unit.analysis.inference.factory import (
     KINDS,

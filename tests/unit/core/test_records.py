@@ -13,15 +13,8 @@ from hypothesis import strategies as st
 from harness.core.config import RunConfig, config_from_dict, config_to_dict, validate_run
 from harness.core.errors import ConfigError, RecordError, did_you_mean
 from harness.core.model_config import MoEConfig
-from harness.core.records import (
-    SCHEMA_VERSION,
-    EnergyReading,
-    RunRecord,
-    WindowRecord,
-    record_from_json,
-    record_to_json,
-    worst_grade,
-)
+from harness.core.readings import EnergyReading, worst_grade
+from harness.core.records import SCHEMA_VERSION, RunRecord, WindowRecord, record_from_json, record_to_json
 from harness.core.registry import Registry
 from harness.core.run_id import hash_config, make_run_id
 from harness.core.store import Store

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.core.records import EnergyReading
+from harness.core.readings import EnergyReading
 from harness.exports.formats import export_store
 from tests.unit.exports.factory import make_record, modelled, quality, reading, regime, window, write_store
 

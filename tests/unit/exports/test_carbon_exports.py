@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from harness.core.errors import ConfigError, RecordError
-from harness.core.records import EnergyReading
+from harness.core.readings import EnergyReading
 from harness.exports.formats import export_store
 from harness.exports.options import ExportOptions
 from harness.sensors.carbon import find_carbon_intensity

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.core.records import Method, SensorInfo
+from harness.core.readings import Method, SensorInfo
 from harness.measure import Meter
 from harness.measure.poller import DENSE_INTERVAL_S, DENSE_LIMIT_S, STARTUP_S
 from harness.measure.sampler import StateSample

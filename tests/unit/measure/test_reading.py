@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.core.records import EnergyReading, Finding
+from harness.core.readings import EnergyReading, Finding
 from harness.measure.reading import mean_power_w, read_window, subtract_idle
 from harness.measure.samples import Samples
 from harness.measure.ticks import Period, measure_period

@@ -13,7 +13,8 @@ import pytest
 from harness.analysis.comparison.compare import compare_studies
 from harness.analysis.comparison.load import JudgedStore, StoreContent, judge_content
 from harness.analysis.comparison.results import StudyComparison
-from harness.core.records import Grade, RunRecord
+from harness.core.readings import Grade
+from harness.core.records import RunRecord
 from harness.core.store import Store
 from harness.core.study import save_study
 from harness.report.compare_page import build_comparison, render_comparison

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
-from harness.core.records import Finding
+from harness.core.readings import Finding
 from harness.report.sections.environment import sources_section
 from harness.report.sections.findings import MAX_TEXTS, findings_section
 from harness.report.sections.power import trace_section

@@ -10,7 +10,7 @@ from harness.analysis.match import match_study
 from harness.analysis.sensitivity.results import Sensitivity
 from harness.analysis.sensitivity.study import estimate_sensitivity
 from harness.analysis.verdicts import ClaimVerdict
-from harness.core.records import Grade
+from harness.core.readings import Grade
 from harness.report.page.blocks import Section
 from harness.report.sections.sensitivity import sensitivity_section
 from tests.unit.analysis.factory import make_records, make_study

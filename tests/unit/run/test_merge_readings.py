@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from harness.core.errors import SensorError
-from harness.core.records import EnergyReading, SensorInfo
+from harness.core.readings import EnergyReading, SensorInfo
 from harness.measure.totals import total_energy_j
 from harness.run.merge_readings import HostReadings, check_same_sensors, merge_infos, merge_readings
 

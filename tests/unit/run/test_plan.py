@@ -7,7 +7,7 @@ import pytest
 from harness.core.config import TrainConfig
 from harness.core.errors import ConfigError
 from harness.core.model_config import ModelConfig
-from harness.core.records import EnergyReading
+from harness.core.readings import EnergyReading
 from harness.flops.formulas import count_train_flops_per_token
 from harness.run.plan import Cell, budgets_in_tokens, lay_out
 from harness.run.pretrain import sum_readings, total_energy_j

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import RecordError
-from harness.core.records import Finding
+from harness.core.readings import Finding
 from harness.core.store import Store
 from harness.run.run_figures import load_figures, read_figures
 from tests.unit.report.record_factory import energy

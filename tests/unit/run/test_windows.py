@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from harness.core.inference import Regime
-from harness.core.records import Method
+from harness.core.readings import Method
 from harness.core.task_config import RegimeConfig
 from harness.measure import meter, window
 from harness.run.windows import InferenceWindows, name_regime

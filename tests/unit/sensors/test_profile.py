@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.core.records import Finding
+from harness.core.readings import Finding
 from harness.sensors.profile import (
     Calibration,
     Fit,

@@ -11,7 +11,7 @@ import pytest
 
 from harness.core.config import ExternalMeterConfig, SensorConfig
 from harness.core.errors import ConfigError, SensorError
-from harness.core.records import Domain
+from harness.core.readings import Domain
 from harness.sensors import discover
 from harness.sensors.base import Sensor, SensorStatus, status_of
 from harness.sensors.synthetic import SyntheticSensor

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.core.config import ExternalMeterConfig, SensorConfig
-from harness.core.records import Domain, Method, SensorInfo
+from harness.core.readings import Domain, Method, SensorInfo
 from harness.sensors.base import SensorStatus, status_of
 from harness.sensors.describe import can_measure_energy, sensors_to_json, sensors_to_text
 from harness.sensors.overlap import domains_to_sum

@@ -11,7 +11,8 @@ import pytest
 
 from harness.core.config import RunConfig
 from harness.core.errors import ConfigError
-from harness.core.records import EnergyReading, PathCost, QualityReading, RunRecord
+from harness.core.readings import EnergyReading
+from harness.core.records import PathCost, QualityReading, RunRecord
 from harness.tracking import tracker as module
 from harness.tracking.metrics import collect_metrics, collect_params, collect_tags
 from harness.tracking.sink import MissingSinkError, TrackedRun

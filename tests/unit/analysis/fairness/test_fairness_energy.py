@@ -13,7 +13,8 @@ from harness.analysis.match import match_study
 from harness.analysis.multipliers import Pair, build_pair
 from harness.analysis.points import build_points
 from harness.analysis.verdicts import ClaimSpec
-from harness.core.records import Finding, RunRecord
+from harness.core.readings import Finding
+from harness.core.records import RunRecord
 from tests.unit.analysis.factory import make_records, make_study, reading, swap_path
 
 RECORDS = make_records(2.0)

@@ -10,7 +10,9 @@ import pytest
 
 from harness.analysis.fairness.recipe import check_optimiser, check_parents, check_sparse_settings
 from harness.analysis.match import match_study
-from harness.core.records import BatchInfo, Finding, RunRecord, Work
+from harness.core.provenance import BatchInfo
+from harness.core.readings import Finding
+from harness.core.records import RunRecord, Work
 from tests.unit.analysis.factory import make_record, make_records, make_study, swap_path, window
 
 RECORDS = make_records(2.0)

@@ -16,7 +16,8 @@ from harness.analysis.sensitivity.grids import GRIDS, PUES
 from harness.analysis.sensitivity.results import Sensitivity, SensitivityRow
 from harness.analysis.sensitivity.study import estimate_sensitivity
 from harness.analysis.verdicts import ClaimSpec
-from harness.core.records import EnergyReading, RunRecord
+from harness.core.readings import EnergyReading
+from harness.core.records import RunRecord
 from harness.core.store import Store
 from harness.core.study import load_study
 from tests.unit.analysis.factory import make_records, make_study, reading, swap_path
