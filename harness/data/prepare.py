@@ -33,7 +33,7 @@ from harness.data.manifest import FORMAT_VERSION, load_manifest
 from harness.data.mixture import validate_mixture
 from harness.data.shards import Tokens, hash_file, open_tokens, token_dtype
 from harness.data.sources import Source, open_source
-from harness.data.tokenizer import Tokenizer, load_tokenizer
+from harness.data.tokenizer import Tokenizer, check_learned, load_tokenizer
 
 MIN_SIMILARITY = 0.5
 _WAIT_S = 0.1
@@ -118,6 +118,8 @@ def _validate(config: DataConfig) -> None:
         raise DataError(f"data.num_workers is {config.num_workers}; give 1 or more, or 0 for one a core.")
     if config.verify not in ("stamp", "full"):
         raise DataError(f"data.verify is '{config.verify}'; it is stamp (sizes and times) or full (every byte).")
+    if config.tokenizer != "file":
+        check_learned(config.tokenizer, config.vocab_size)
 
 
 def _cache_key(config: DataConfig, source: Source) -> str:

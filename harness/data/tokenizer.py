@@ -116,23 +116,32 @@ class BpeTokenizer:
         return text
 
 
+def check_learned(kind: str, vocab_size: int) -> None:
+    """Refuse what `train_tokenizer` cannot make, before any text is read.
+
+    Raises:
+        DataError: an unknown kind, or a vocabulary size that the kind does not have.
+    """
+    if kind not in ("byte", "bpe"):
+        raise DataError(f"data.tokenizer is '{kind}'; it is byte, bpe or file.")
+    if kind == "byte" and vocab_size != BYTE_VOCAB_SIZE:
+        raise DataError(
+            f"data.vocab_size is {vocab_size}, but the byte tokenizer has {BYTE_VOCAB_SIZE}; "
+            f"give data.vocab_size={BYTE_VOCAB_SIZE} or data.tokenizer=bpe."
+        )
+    if kind == "bpe" and not BYTE_VOCAB_SIZE + 2 <= vocab_size <= 1 << 16:
+        raise DataError(f"data.vocab_size is {vocab_size}; bpe takes {BYTE_VOCAB_SIZE + 2} to {1 << 16}.")
+
+
 def train_tokenizer(kind: str, vocab_size: int, texts: Iterable[str]) -> Tokenizer:
     """Return the tokenizer `kind` (``byte`` or ``bpe``), learned from `texts` where it learns.
 
     Raises:
         DataError: an unknown kind, or a vocabulary size that the kind does not have.
     """
+    check_learned(kind, vocab_size)
     if kind == "byte":
-        if vocab_size != BYTE_VOCAB_SIZE:
-            raise DataError(
-                f"data.vocab_size is {vocab_size}, but the byte tokenizer has {BYTE_VOCAB_SIZE}; "
-                f"give data.vocab_size={BYTE_VOCAB_SIZE} or data.tokenizer=bpe."
-            )
         return ByteTokenizer()
-    if kind != "bpe":
-        raise DataError(f"data.tokenizer is '{kind}'; it is byte, bpe or file.")
-    if not BYTE_VOCAB_SIZE + 2 <= vocab_size <= 1 << 16:
-        raise DataError(f"data.vocab_size is {vocab_size}; bpe takes {BYTE_VOCAB_SIZE + 2} to {1 << 16}.")
     core = tokenizers.Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()

@@ -205,6 +205,7 @@ def test_values_out_of_range_are_refused_by_name(corpus: DataConfig, field: str,
     """Each message names the key and what would be right."""
     with pytest.raises(DataError, match=message):
         prepare_data(dataclasses.replace(corpus, **{field: value}))  # type: ignore[arg-type]
+    assert not (cache_root() / "corpora").exists(), "no text was read for it"
 
 
 def test_too_little_text_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
