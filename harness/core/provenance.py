@@ -11,7 +11,8 @@ from harness.core.strict import STRICT
 class Environment:
     """Where the run ran; no host name, user name or path. `packages` maps a distribution to its version.
 
-    `isolation` is ``process`` (one of its own) or ``warm`` (other runs may have used it before); ``None``: not kept.
+    `isolation` is ``process`` or ``spawn`` (a process of its own, forked or started anew) or ``warm`` (other runs may
+    have used it before); ``None``: not kept.
     """
 
     __pydantic_config__ = STRICT

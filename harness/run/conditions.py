@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 
 from harness.core.readings import Finding
 from harness.core.records import RunRecord
 
 _isolation: list[str] = []
+_commands: list[int] = []
 _noted: list[Finding] = []
 
 
-def begin_conditions(isolation: str | None = None) -> None:
-    """Forget the run before; `isolation` is what this one runs under."""
+def begin_conditions(isolation: str | None = None, command_pid: int | None = None) -> None:
+    """Forget the run before; `isolation` is what this one runs under, `command_pid` the process that shows progress."""
     _isolation[:] = [] if isolation is None else [isolation]
+    _commands[:] = [] if command_pid is None else [command_pid]
     _noted.clear()
+
+
+def watching_pids() -> tuple[int, ...]:
+    """Return the processes that watch over this one: its parent, and the command behind a parent that only forks."""
+    return tuple({os.getppid(), *_commands})
 
 
 def note(finding: Finding) -> None:

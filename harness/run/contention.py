@@ -1,7 +1,7 @@
 """Whether others used the machine's processors while a run was measured: from the kernel's accounts, at window edges.
 
 A `WatchedMeter` reads the accounts just outside each window, so that no window has the reading in it. Busy time of the
-machine that is not this process's, its children's or its parent's is others'; time that a hypervisor took is apart.
+machine that is not this process's, its children's or the command's is others'; time that a hypervisor took is apart.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from harness.core.clock import now_s
 from harness.core.readings import Finding
 from harness.measure import Meter
 from harness.measure.window import Window
+from harness.run.conditions import watching_pids
 
 # Of the busy time in measured work: above these a neighbour, or the host of a virtual machine, shaped the figures.
 MAX_OTHERS_SHARE = 0.05
@@ -84,7 +85,7 @@ class WatchedMeter(Meter):
 
     def __init__(self, *args: Any, read: ReadAccount | None = None, **more: Any) -> None:
         super().__init__(*args, **more)
-        self._read_account = read or (lambda: read_account(self._own_processes(), (os.getppid(),)))
+        self._read_account = read or (lambda: read_account(self._own_processes(), watching_pids()))
         self._own: tuple[int, ...] = ()
         self._looked_s = -math.inf
         self.cpu_use = CpuUse(os.cpu_count() or 1)
@@ -126,7 +127,7 @@ def read_account(own: Sequence[int], watching: Sequence[int] = (), proc: Path = 
     """Return the accounts now, ``None`` where the system has none.
 
     `own` are this run's processes, with their children that have ended; `watching` are those whose children are not
-    the run's: the parent, which shows progress.
+    the run's: the command, which shows progress.
     """
     try:
         first = (proc / "stat").read_text(encoding="utf-8").partition("\n")[0].split()

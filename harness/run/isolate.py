@@ -1,4 +1,4 @@
-"""A run in a process of its own, or a warm one: its death becomes a failed record, never the end of a study.
+"""A run in a process of its own, or in a warm one: its death becomes a failed record, never the end of a study.
 
 Whoever runs a run claims its marker first, so that two commands, or two hosts, on one store never run it at once.
 """
@@ -30,6 +30,8 @@ from harness.core.markers import Owner, claim_marker, describe_owner, load_marke
 from harness.core.records import RunRecord
 from harness.core.store import Store
 from harness.core.terminal import escape_controls
+from harness.run.forked import CAN_FORK, ForkedWorker, fork_worker
+from harness.run.kept_process import Worker
 from harness.run.options import WorkerOptions, validate_options
 from harness.run.outline import failed_record
 from harness.run.stop import STOP_SIGNALS
@@ -75,6 +77,8 @@ def run_isolated(
     """
     options = options or WorkerOptions()
     validate_options(options)
+    if options.isolation == "process" and not CAN_FORK:
+        options = dataclasses.replace(options, isolation="spawn")
     marker, started, claim = store.marker_path(run_id), utc_label(), uuid.uuid4().hex
     was_finished = store.is_finished(run_id)
     job: dict[str, Any] = {"run_id": run_id, "store": str(store.root.resolve()), "config": config_to_dict(config)}
@@ -113,16 +117,8 @@ def _run_worker(  # noqa: PLR0917 - one call
 ) -> _Ended:
     marker, log = store.marker_path(run_id), store.log_path(run_id)
     log.parent.mkdir(parents=True, exist_ok=True)
-    is_warm = options.isolation == "warm"
-    if is_warm:
-        warm = take_warm(config, log)
-        worker = warm.process
-        warm.order(marker, log)
-    else:
-        with log.open("a", encoding="utf-8") as log_file:
-            worker = subprocess.Popen(worker_command(marker), stdout=subprocess.PIPE, stderr=log_file, text=True)
-    owner = describe_owner(worker.pid)
-    last: dict[str, Any] = {}
+    worker = _start_worker(config, marker, log, options.isolation)
+    last: dict[str, Any] = {"owner": describe_owner(worker.pid)}
     try:
         with Supervisor(worker, marker, claim, options.watchdog_s) as supervisor:
             _relay(worker, supervisor, on_event, last)
@@ -132,16 +128,25 @@ def _run_worker(  # noqa: PLR0917 - one call
         worker.wait()
         raise
     finally:
-        if not is_warm and worker.stdout is not None:
+        if isinstance(worker, subprocess.Popen) and options.isolation != "warm" and worker.stdout is not None:
             worker.stdout.close()
-        if is_warm and last.get("code") != 0:  # what failed may have left anything behind
+        if options.isolation == "warm" and last.get("code") != 0:  # what failed may have left anything behind
             end_warm()
-    return _Ended(code, owner, supervisor.stop_number, supervisor.is_hung, supervisor.is_lost, last.get("busy"))
+    return _Ended(code, last["owner"], supervisor.stop_number, supervisor.is_hung, supervisor.is_lost, last.get("busy"))
 
 
-def _relay(
-    worker: subprocess.Popen[str], supervisor: Supervisor, on_event: OnEvent | None, last: dict[str, Any]
-) -> None:
+def _start_worker(config: RunConfig, marker: Path, log: Path, isolation: str) -> Worker:
+    if isolation == "warm":
+        warm = take_warm(config, log)
+        warm.order(marker, log)
+        return warm.process
+    if isolation == "process":
+        return fork_worker(marker, log)
+    with log.open("a", encoding="utf-8") as log_file:
+        return subprocess.Popen(worker_command(marker), stdout=subprocess.PIPE, stderr=log_file, text=True)
+
+
+def _relay(worker: Worker, supervisor: Supervisor, on_event: OnEvent | None, last: dict[str, Any]) -> None:
     """Pass events on until the worker ends, or says that its run has; `last` keeps what the end is judged by."""
     if worker.stdout is None:
         return
@@ -154,6 +159,10 @@ def _relay(
         if not isinstance(event, dict):
             continue
         kind = event.get("event")
+        if kind == "began" and isinstance(worker, ForkedWorker):
+            worker.begin(int(event["pid"]))
+            last["owner"] = describe_owner(worker.pid)
+            continue
         if kind == "ended":
             last["code"] = event.get("code", EXIT_RUN_FAILED)
             return

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 
 from harness.core.errors import ConfigError, did_you_mean
 
-ISOLATIONS = ("process", "warm")
+ISOLATIONS = ("process", "spawn", "warm")
 LOCK_MODES = ("wait", "fail", "off")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerOptions:
-    """`isolation`: a process for each run, or a warm one for several. `lock`: what to do while a device is in use.
+    """How workers run.
 
+    `isolation`: a process for each run, forked (``process``) from one that has done nothing but import where the system
+    allows it, or started anew (``spawn``); or a ``warm`` one for several. `lock`: what to do while a device is in use.
     `watchdog_s`: a worker from which nothing was heard for so long is stopped; 0 waits for ever.
     """
 

@@ -7,15 +7,20 @@ reaches the worker directly and once more through its parent.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from harness.core.errors import EXIT_RUN_FAILED
+
 SAME_REQUEST_S = 1.0
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_PR_SET_PDEATHSIG = 1
 
 
 class StopRun(SystemExit):
@@ -55,6 +60,17 @@ def leave_if_asked() -> None:
     number = requested()
     if number is not None and not _num_deferring[0]:
         raise StopRun(128 + number)
+
+
+def die_with_parent(parent_pid: int | None) -> None:
+    """Ask Linux to end this process when its parent dies, so that no orphan disturbs later measurements.
+
+    A parent that died before it was asked sends no signal any more: then this process is another one's child already.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if parent_pid is not None and os.getppid() != parent_pid:
+        sys.exit(EXIT_RUN_FAILED)
 
 
 def _on_signal(number: int, _: FrameType | None) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import subprocess
 import threading
 import time
 from pathlib import Path
@@ -12,6 +11,7 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 from harness.core.markers import BEAT_S, load_marker, touch_marker
+from harness.run.kept_process import Worker
 from harness.run.stop import STOP_SIGNALS
 
 # How long a worker that was asked to stop may take: a step and its checkpoint.
@@ -30,7 +30,7 @@ class Supervisor:
         is_lost: the marker was taken over by another process, and the worker ended for it.
     """
 
-    def __init__(self, worker: subprocess.Popen[str], marker: Path, claim: str, watchdog_s: float) -> None:
+    def __init__(self, worker: Worker, marker: Path, claim: str, watchdog_s: float) -> None:
         self._worker = worker
         self._marker = marker
         self._claim = claim

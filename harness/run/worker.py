@@ -3,16 +3,14 @@
 The job file is the run's start marker: ``{"run_id", "store", "config", "options", "parent_pid"}``. Progress goes to
 standard output as JSON lines, everything else to standard error. Exit code 0: the record says finished; 1: a failed
 record was written; 75: its device is in use, nothing was written; 128 + n: stopped by signal n, nothing was written,
-training left a checkpoint. With ``--warm`` the process takes one job after another from standard input (`serve`).
+training left a checkpoint. With ``--warm`` or ``--fork`` the process takes one job after another from standard input,
+and does it itself or in a fork (`harness.run.serve`).
 """
 
 from __future__ import annotations
 
-import ctypes
 import faulthandler
-import gc
 import json
-import os
 import shutil
 import signal
 import sys
@@ -27,15 +25,14 @@ from harness.core.errors import EXIT_DEVICE_BUSY, EXIT_OK, EXIT_RUN_FAILED, Devi
 from harness.core.parallel import is_parallel
 from harness.core.records import RunRecord
 from harness.core.store import Store
-from harness.measure.prepared import keep_samplers, prepare_sampler
+from harness.measure.prepared import prepare_sampler
 from harness.run import stop
 from harness.run.conditions import begin_conditions, note_unlocked
 from harness.run.device_lock import hold_devices
 from harness.run.options import WorkerOptions
 from harness.run.outline import failed_record
 
-WARM_FLAG = "--warm"
-_PR_SET_PDEATHSIG = 1
+WARM_FLAG, FORK_FLAG = "--warm", "--fork"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -43,40 +40,22 @@ def main(arguments: Sequence[str]) -> int:
     stop.install()
     if hasattr(signal, "SIGUSR1"):  # the watchdog asks with it where a hung process is
         faulthandler.register(signal.SIGUSR1, all_threads=True)
-    if arguments[0] == WARM_FLAG:
-        _die_with_parent(None)
-        return serve()
+    if arguments[0] in (WARM_FLAG, FORK_FLAG):
+        stop.die_with_parent(None)
+        from harness.run.serve import serve_forks, serve_warm  # noqa: PLC0415 - brings torch in
+
+        return (serve_warm if arguments[0] == WARM_FLAG else serve_forks)(run_job, emit)
     job = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
-    _die_with_parent(job.get("parent_pid"))
+    stop.die_with_parent(job.get("parent_pid"))
     return run_job(job)
-
-
-def serve() -> int:
-    """Take jobs from standard input, a line ``{"job": FILE, "log": FILE}`` each, until it ends.
-
-    After each a line ``{"event": "ended", "code": CODE}`` goes to standard output.
-    """
-    import harness.run.runner  # noqa: F401, PLC0415 - brings torch in, before the first job is timed
-    from harness.run.cleaning import clean_up  # noqa: PLC0415
-
-    keep_samplers(keep=True)
-    gc.freeze()  # what is imported stays: collecting after each run looks at what the run has made
-    while line := sys.stdin.readline():
-        order = json.loads(line)
-        with Path(order["log"]).open("a", encoding="utf-8") as log:
-            os.dup2(log.fileno(), sys.stderr.fileno())
-        code = run_job(json.loads(Path(order["job"]).read_text(encoding="utf-8")))
-        emit({"event": "ended", "code": code})
-        clean_up()
-    return EXIT_OK
 
 
 def run_job(job: dict[str, Any]) -> int:
     """Run one job; return its code."""
     config, options = config_from_dict(job["config"]), WorkerOptions(**job.get("options", {}))
     store, run_id, started = Store(job["store"]), str(job["run_id"]), utc_label()
-    begin_conditions(options.isolation)
-    if options.isolation == "process" and config.task.mode == "engine" and not is_parallel(config.parallel):
+    begin_conditions(options.isolation, job.get("parent_pid"))
+    if options.isolation != "warm" and config.task.mode == "engine" and not is_parallel(config.parallel):
         prepare_sampler(config.measure)  # it opens its sensors while torch is imported
     try:
         record = _execute(config, options, store, job)
@@ -130,17 +109,6 @@ def _execute(config: RunConfig, options: WorkerOptions, store: Store, job: dict[
 def _fail(config: RunConfig, store: Store, run_id: str, started: str, text: str) -> int:
     store.write_failure(failed_record(config, run_id, started, text))
     return EXIT_RUN_FAILED
-
-
-def _die_with_parent(parent_pid: int | None) -> None:
-    """Ask Linux to end this process when its parent dies, so that no orphan disturbs later measurements.
-
-    A parent that died before it was asked sends no signal any more: then this process is another one's child already.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if parent_pid is not None and os.getppid() != parent_pid:
-        sys.exit(EXIT_RUN_FAILED)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,9 @@ import psutil
 import pytest
 
 from harness.core.records import RunRecord
+from harness.core.store import Store
 from tests.faults.tiny_study import COMMAND, STUDY, TIMEOUT_S, read_essence, run, store_in
+from tests.workers import workers_of
 
 pytestmark = pytest.mark.faults
 ONE_SEED = (*STUDY, "sweep.seeds=[0]")
@@ -84,23 +86,22 @@ def test_a_worker_that_hangs_is_ended_by_the_watchdog(undisturbed: Path, tmp_pat
     with subprocess.Popen(
         (*COMMAND, *STUDY, "watchdog_s=8"), cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as command:
-        worker = _find_worker(command.pid)
-        time.sleep(4.0)
+        worker = _find_worker(store_in(tmp_path))
         os.kill(worker.pid, signal.SIGSTOP)
         _, stderr = command.communicate(timeout=TIMEOUT_S * 3)
     assert command.returncode == 3, stderr
     failed = [record for records in _records(tmp_path).values() for record in records if record.status == "failed"]
-    assert any("nothing was heard from it" in (record.error or "") for record in failed), [record.error for record in failed]
+    errors = [record.error or "" for record in failed]
+    assert any("nothing was heard from it" in error for error in errors), errors
     again = run(*STUDY, "--retry-failed", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert read_essence(store_in(tmp_path)) == read_essence(store_in(undisturbed))
 
 
-def _find_worker(pid: int) -> psutil.Process:
+def _find_worker(store: Store) -> psutil.Process:
     deadline = time.monotonic() + TIMEOUT_S
     while time.monotonic() < deadline:
-        for child in psutil.Process(pid).children():
-            if "harness.run" in " ".join(child.cmdline()):
-                return child
+        for worker in workers_of(store):
+            return worker
         time.sleep(0.05)
     raise AssertionError("no worker was started")

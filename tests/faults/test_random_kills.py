@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from tests.faults.tiny_study import COMMAND, STUDY, check_store, read_essence, read_flop_verdicts, store_in
+from tests.workers import is_fork_server
 
 pytestmark = pytest.mark.faults
 NUM_KILLS = int(os.environ.get("ISOJOULE_FAULT_KILLS", "200"))
@@ -88,11 +89,11 @@ def _wait_where_it_ends(command: subprocess.Popen[bytes], tally: Tally) -> None:
 
 
 def _kill_one(pid: int, rng: random.Random, tally: Tally) -> bool:
-    """Send a random signal to a random process of the study: the command, its worker or a sampler."""
+    """Send a random signal to a random process of the study: the command, its fork server, worker or sampler."""
     try:
         command = psutil.Process(pid)
         processes = [command, *command.children(recursive=True)]
-        chosen = rng.choice(processes)
+        chosen = rng.choice([process for process in processes if process.status() != psutil.STATUS_ZOMBIE])
         kind = _kind_of(chosen, pid)
         number = rng.choice(SIGNALS)
         os.kill(chosen.pid, number)
@@ -109,4 +110,6 @@ def _kind_of(process: psutil.Process, command_pid: int) -> str:
         return "command"
     if "harness.measure" in words:
         return "sampler"
+    if is_fork_server(process):
+        return "fork server"
     return "worker" if "harness.run" in words else "other"

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from harness.core.store import Store
+from tests.workers import workers_of
 
 COMMAND = (sys.executable, "-c", "import sys; from harness.cli.command import main; sys.exit(main())")
 CELLS = "sweep.cells=[{arm: dense, model: dense_s, tokens: %s}, {arm: moe, model: moe_s, tokens: %s}]"
@@ -92,20 +93,6 @@ def wait_for(what: str, look: Callable[[], Any]) -> Any:
             return found
         time.sleep(0.05)
     return pytest.fail(f"waited in vain for {what}")
-
-
-def workers_of(store: Store, part: str) -> list[psutil.Process]:
-    """Return the workers of this store whose run id holds `part`."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            words = process.cmdline()
-            job = Path(process.cwd()) / words[-1] if "harness.run.worker" in words else None
-        except (psutil.Error, IndexError):
-            continue
-        if job is not None and job.is_relative_to(store.root) and part in job.name:
-            found.append(process)
-    return found
 
 
 def wait_until_it_trains(store: Store, part: str) -> psutil.Process:

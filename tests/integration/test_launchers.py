@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from harness.core.store import Store
-from tests.integration.launching import essence, finish, start, store_in, study, wait_for, workers_of
+from tests.integration.launching import essence, finish, start, store_in, study, wait_for
 from tests.tools import require_module
+from tests.workers import command_of, workers_of
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def test_a_worker_and_a_job_killed_under_submitit_are_one_failed_record_each(tmp
     (worker,) = wait_for("the worker of a trunk", lambda: workers_of(store, "dense-s-trunk"))
     worker.send_signal(signal.SIGKILL)
     (other,) = wait_for("the worker of the other trunk", lambda: workers_of(store, "moe-s-trunk"))
-    other.parent().send_signal(signal.SIGKILL)
+    command_of(other).send_signal(signal.SIGKILL)
     code, told = finish(command)
     assert code == 3, told
     by_arm = {record.arm: record for record in store.load_records()[0] if record.role == "trunk"}

@@ -26,9 +26,9 @@ from tests.integration.launching import (
     study,
     wait_for,
     wait_until_it_trains,
-    workers_of,
 )
 from tests.tools import require_module, require_tool
+from tests.workers import command_of, workers_of
 
 pytestmark = pytest.mark.skipif(
     os.environ.get(CLUSTERS_VARIABLE) != "1", reason=f"starts Slurm and Ray: {CLUSTERS_VARIABLE}=1 asks for it"
@@ -153,7 +153,7 @@ def test_a_task_killed_in_ray_is_one_failed_record_never_a_second_try_and_the_re
 ) -> None:
     command = start(tmp_path, *study(LONG), "hydra/launcher=ray", env=ray_cluster)
     store = store_in(tmp_path)
-    task = wait_until_it_trains(store, "dense-s-trunk").parent()
+    task = command_of(wait_until_it_trains(store, "dense-s-trunk"))
     assert "ray::" in task.cmdline()[0]
     task.send_signal(signal.SIGKILL)
     code, told = finish(command)

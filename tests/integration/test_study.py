@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import pytest
 
 from harness.core.store import Store
 from harness.core.study import load_study
+from tests.workers import workers_of
 
 COMMAND = (sys.executable, "-c", "import sys; from harness.cli.command import main; sys.exit(main())")
 STUDY = (
@@ -116,11 +116,11 @@ def test_killed_half_way_and_started_again_gives_the_same_records(finished: Stor
         command.send_signal(signal.SIGKILL)
     # a worker that was just starting sees that its parent is gone once its interpreter is up
     deadline = time.monotonic() + 10.0
-    while _workers_of(store) and time.monotonic() < deadline:
+    while workers_of(store) and time.monotonic() < deadline:
         time.sleep(0.05)
     early = {path.name: path.stat().st_mtime_ns for path in (store.root / "records").glob("*.json")}
     assert 2 <= len(early) < 5
-    assert _workers_of(store) == []
+    assert workers_of(store) == []
     done = _run(*STUDY, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     after = {path.name: path.stat().st_mtime_ns for path in (store.root / "records").glob("*.json")}
@@ -134,9 +134,9 @@ def test_a_worker_killed_in_mid_run_is_a_failed_record_and_the_rest_goes_on(tmp_
     ) as command:
         store = Store(tmp_path / "runs" / "smoke")
         deadline = time.monotonic() + TIMEOUT_S
-        while not (workers := _workers_of(store)) and time.monotonic() < deadline:
+        while not (workers := workers_of(store)) and time.monotonic() < deadline:
             time.sleep(0.05)
-        os.kill(workers[0], signal.SIGKILL)
+        workers[0].kill()
         assert command.wait(TIMEOUT_S) == 3
     records, _ = store.load_records()
     failed = [record for record in records if record.status == "failed"]
@@ -188,25 +188,3 @@ def test_a_budget_in_flops_sets_the_length_of_the_schedule(tmp_path: Path) -> No
     assert record.path is not None
     assert record.path.flops == pytest.approx(1e10, rel=0.1)
     assert record.arm == "moe", "a single run is of its model's family"
-
-
-def _workers_of(store: Store) -> list[int]:
-    """Process ids of live workers of this store."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (folder / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        job = next((Path(os.fsdecode(part)) for part in command if part.endswith(b".json")), None)
-        if job is not None and b"harness.run.worker" in command and _is_of(job, folder, store):
-            found.append(int(folder.name))
-    return found
-
-
-def _is_of(job: Path, process: Path, store: Store) -> bool:
-    try:
-        cwd = (process / "cwd").readlink()
-    except OSError:
-        return False
-    return (cwd / job).parent.parent == store.root

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import time
 from pathlib import Path
@@ -14,7 +12,8 @@ import pytest
 
 from harness.core.store import Store
 from harness.core.study import load_study
-from tests.integration.test_study import COMMAND, TIMEOUT_S, _run, _workers_of
+from tests.integration.test_study import COMMAND, TIMEOUT_S, _run
+from tests.workers import workers_of
 
 STUDY = (
     "experiment=smoke",
@@ -95,9 +94,9 @@ def test_the_first_failure_stops_it_failed_runs_stay_and_come_again_when_asked(
         text=True,
     ) as command:
         deadline = time.monotonic() + TIMEOUT_S
-        while not (workers := _workers_of(store)) and time.monotonic() < deadline:
+        while not (workers := workers_of(store)) and time.monotonic() < deadline:
             time.sleep(0.05)
-        os.kill(workers[0], signal.SIGKILL)
+        workers[0].kill()
         _, said = command.communicate(timeout=TIMEOUT_S)
     assert command.returncode == 3
     trunk, branch = (run["run_id"] for run in planned["runs"][2:])

@@ -22,12 +22,13 @@ from harness.run.progress import StudyProgress
 
 CONFIG = RunConfig()
 RUN_ID = "adhoc-dense-s-1M-s0-00000000"
+SPAWN = WorkerOptions(isolation="spawn")
 
 
 def _run(store: Store, monkeypatch: pytest.MonkeyPatch, script: str) -> RunRecord:
     """Run with a worker that does what the Python `script` says."""
     monkeypatch.setattr(isolate, "worker_command", lambda marker: (sys.executable, "-c", script, str(marker)))
-    return isolate.run_isolated(CONFIG, RUN_ID, store)
+    return isolate.run_isolated(CONFIG, RUN_ID, store, options=SPAWN)
 
 
 def test_a_worker_that_is_killed_is_not_told_by_the_record_of_an_earlier_try(
@@ -121,7 +122,7 @@ def test_a_signal_to_the_parent_goes_on_to_the_worker_and_leaves_an_interrupted_
     )
     monkeypatch.setattr(isolate, "worker_command", lambda marker: (sys.executable, "-c", script, str(marker)))
     with pytest.raises(RunInterruptedError, match="goes on from there") as stopped:
-        isolate.run_isolated(CONFIG, RUN_ID, store, lambda _: signal.raise_signal(number))
+        isolate.run_isolated(CONFIG, RUN_ID, store, lambda _: signal.raise_signal(number), SPAWN)
     assert stopped.value.exit_code == code
     assert owner_state(store.marker_path(RUN_ID)) == "dead"
     assert not store.record_path(RUN_ID).exists()
@@ -136,7 +137,7 @@ def test_a_worker_that_does_not_stop_is_killed_in_the_end(tmp_path: Path, monkey
     )
     monkeypatch.setattr(isolate, "worker_command", lambda marker: (sys.executable, "-c", script, str(marker)))
     with pytest.raises(RunInterruptedError):
-        isolate.run_isolated(CONFIG, RUN_ID, Store(tmp_path), lambda _: signal.raise_signal(signal.SIGTERM))
+        isolate.run_isolated(CONFIG, RUN_ID, Store(tmp_path), lambda _: signal.raise_signal(signal.SIGTERM), SPAWN)
     assert owner_state(Store(tmp_path).marker_path(RUN_ID)) == "dead"
 
 
@@ -161,7 +162,7 @@ def test_a_hung_worker_is_ended_and_its_record_shows_where_it_hung(
     monkeypatch.setattr("harness.run.supervise._HUNG_GRACE_S", 0.2)
     monkeypatch.setattr(isolate, "worker_command", lambda marker: (sys.executable, "-c", script, str(marker)))
     store = Store(tmp_path)
-    record = isolate.run_isolated(CONFIG, RUN_ID, store, options=WorkerOptions(watchdog_s=1.0))
+    record = isolate.run_isolated(CONFIG, RUN_ID, store, options=WorkerOptions(isolation="spawn", watchdog_s=1.0))
     assert record.status == "failed"
     assert "nothing was heard from it for 1 s (watchdog_s)" in (record.error or "")
     assert "waits_for_ever" in (record.error or "")
@@ -180,7 +181,7 @@ def test_a_worker_whose_marker_another_took_over_is_ended(tmp_path: Path, monkey
         assert claim_marker(store.marker_path(RUN_ID), {"claim": "another's"})
 
     with pytest.raises(RunTakenError):
-        isolate.run_isolated(CONFIG, RUN_ID, store, take_over)
+        isolate.run_isolated(CONFIG, RUN_ID, store, take_over, SPAWN)
     assert (load_marker(store.marker_path(RUN_ID)) or {})["claim"] == "another's"
 
 

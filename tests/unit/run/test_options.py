@@ -13,7 +13,7 @@ from harness.run.options import WorkerOptions, validate_options
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"isolation": "warn"}, r"isolation is 'warn'; it is process or warm. Did you mean 'warm'\?"),
+        ({"isolation": "warn"}, r"isolation is 'warn'; it is process or spawn or warm. Did you mean 'warm'\?"),
         ({"lock": "never"}, "lock is 'never'; it is wait or fail or off"),
         ({"watchdog_s": -1.0}, "watchdog_s is -1.0; give seconds above 0"),
         ({"watchdog_s": float("nan")}, "watchdog_s is nan"),
