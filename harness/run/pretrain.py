@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import shutil
 import signal
@@ -11,12 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from harness.core.clock import now_s
 from harness.core.config import RunConfig
 from harness.core.errors import RunFailedError
-from harness.core.readings import EnergyReading, Finding, worst_grade
+from harness.core.readings import Finding
 from harness.core.records import PathCost, WindowRecord, Work
 from harness.data.shards import Tokens
 from harness.flops.formulas import count_train_flops_per_token
@@ -26,6 +23,7 @@ from harness.models.transformer import Transformer
 from harness.run import stop
 from harness.run.device import autocast_dtype, peak_memory_bytes, synchroniser
 from harness.run.rank_energy import RankMeter
+from harness.run.spent import Spent, pack_spent, sum_readings, unpack_path, unpack_spent
 from harness.train.checkpoint import (
     checkpoint_path,
     drop_checkpoints,
@@ -41,9 +39,6 @@ from harness.train.ranks import ALONE
 from harness.train.schedule import count_steps, fork_step, tokens_per_step
 from harness.train.spread import Spread
 
-_WINDOWS: TypeAdapter[list[WindowRecord]] = TypeAdapter(list[WindowRecord])
-_PATH: TypeAdapter[PathCost] = TypeAdapter(PathCost)
-_FINDINGS: TypeAdapter[list[Finding]] = TypeAdapter(list[Finding])
 # Periodic checkpoints that stay: with two, one that a crash or a disk has damaged is not the last.
 KEPT_CHECKPOINTS = 2
 
@@ -217,14 +212,8 @@ class Pretrainer:
         return nats_per_token / math.log(2) / self.bytes_per_token
 
     def _save(self, root: Path, keep: set[int]) -> None:
-        extra = {
-            "windows": _WINDOWS.dump_python(self.windows, mode="json"),
-            "prefix": _PATH.dump_python(self.prefix, mode="json") if self.prefix else None,
-            "path": _PATH.dump_python(self.path(), mode="json"),
-            "findings": _FINDINGS.dump_python(self.findings, mode="json"),
-            "stopped": self.stopped,
-        }
-        save_checkpoint(root, self.state, extra)
+        spent = Spent(self.prefix, self.windows, self.findings, self.stopped)
+        save_checkpoint(root, self.state, pack_spent(spent, self.path()))
         if self.ranks.is_main:
             drop_checkpoints(root, keep, newest=KEPT_CHECKPOINTS)
 
@@ -232,11 +221,9 @@ class Pretrainer:
         found = find_last_good(own, needed_steps) if self.ranks.is_main else (None, [])
         latest, damaged = self.ranks.from_main(found)
         if latest is not None:
-            extra = load_checkpoint(latest, self.state)
-            self.windows = _WINDOWS.validate_python(extra["windows"])
-            self.prefix = _PATH.validate_python(extra["prefix"]) if extra["prefix"] else None
-            self.findings = _FINDINGS.validate_python(extra.get("findings", []))
-            self.stopped = extra.get("stopped", False)
+            spent = unpack_spent(load_checkpoint(latest, self.state), latest)
+            self.windows, self.prefix = spent.windows, spent.prefix
+            self.findings, self.stopped = spent.findings, spent.stopped
             self.findings.append(
                 Finding(
                     code="resumed",
@@ -247,8 +234,7 @@ class Pretrainer:
             )
         elif trunk is not None:
             fork = checkpoint_path(trunk, self.plan.decay_from or 0)
-            extra = self._load_fork(fork)
-            self.prefix = _PATH.validate_python(extra["path"])
+            self.prefix = unpack_path(self._load_fork(fork), fork)
         self.findings.extend(
             Finding(code="checkpoint_damaged", severity="warning", text=f"{text}; it was passed over")
             for text in damaged
@@ -265,33 +251,3 @@ class Pretrainer:
             f"checkpoint '{path.name}' of the trunk '{path.parent.name}' cannot be used: {damage}; the same command "
             "with --retry-failed makes it again."
         )
-
-
-def sum_readings(readings: list[EnergyReading]) -> tuple[EnergyReading, ...]:
-    """Add up readings over windows, one sum per sensor, device and domain; one unknown part makes a sum unknown."""
-    groups: dict[tuple[str, str, int], list[EnergyReading]] = {}
-    for reading in readings:
-        groups.setdefault((reading.sensor, reading.domain, reading.device_index), []).append(reading)
-    return tuple(_sum_group(group) for group in groups.values())
-
-
-def _sum_group(group: list[EnergyReading]) -> EnergyReading:
-    def total(name: str) -> float | None:
-        values = [getattr(reading, name) for reading in group]
-        return None if any(value is None for value in values) else sum(values)
-
-    coverages = [reading.coverage for reading in group if reading.coverage is not None]
-    reasons = [reading.reason for reading in group if reading.reason]
-    return dataclasses.replace(
-        group[0],
-        energy_j=total("energy_j"),
-        crosscheck_j=total("crosscheck_j"),
-        net_energy_j=total("net_energy_j"),
-        uncertainty_j=total("uncertainty_j"),
-        num_samples=sum(reading.num_samples for reading in group),
-        coverage=min(coverages, default=None),
-        simulated=any(reading.simulated for reading in group),
-        grade=worst_grade(*(reading.grade for reading in group)),
-        reason=reasons[0] if reasons else None,
-        peak_power_w=max((reading.peak_power_w for reading in group if reading.peak_power_w is not None), default=None),
-    )

@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from harness.core.config import model_config_from_dict
 from harness.core.errors import ConfigError, RunFailedError
 from harness.core.model_config import ModelConfig
+from harness.core.plain_json import parse_json, read_bytes
 from harness.core.store import write_text_atomically
 from harness.models.folder import StoredModel
 from harness.models.shards import ShardReader
@@ -109,12 +110,19 @@ def load_checkpoint(path: Path, state: TrainState) -> dict[str, Any]:
             load_whole(path / _TENSORS, state.model, state.optimizer, state.spread)
         else:
             _load_whole(path, state)
+        return _fill(state, saved)
     except (OSError, ValueError, SafetensorError, RuntimeError) as error:
         raise RunFailedError(f"{where}: {error}") from error
+    except (LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        what = f"{type(error).__name__}: {error}"
+        raise RunFailedError(f"{where}: {_STATE} holds something else than a state ({what}).") from error
+
+
+def _fill(state: TrainState, saved: dict[str, Any]) -> dict[str, Any]:
+    ranks, device = state.spread.ranks, state.model.embedding.weight.device
     state.step = saved["step"]
     state.losses = [(int(tokens), float(loss)) for tokens, loss in saved["losses"]]
     rows = saved.get("expert_rows")
-    device = state.model.embedding.weight.device
     state.expert_rows = None if rows is None else torch.tensor(rows, device=device)
     state.load = _load_from_json(saved["load"], device) if saved.get("load") is not None else None
     by_rank = saved.get("pending_by_rank", ())
@@ -151,7 +159,7 @@ def open_checkpoint(path: Path, config: ModelConfig | None = None) -> StoredMode
         ConfigError: there is no whole checkpoint there, or nobody says of which model.
     """
     try:
-        saved = json.loads((path / _STATE).read_text())
+        saved = parse_json(read_bytes(path / _STATE))
         config = model_config_from_dict(saved["model"]) if "model" in saved else config
     except (OSError, ValueError, TypeError) as error:
         raise ConfigError(f"checkpoint '{path}' cannot be read: {error}.") from error

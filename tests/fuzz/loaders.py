@@ -12,6 +12,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+from safetensors.numpy import save_file
+
 from harness.analysis.claims.spec import read_claim_files
 from harness.analysis.imported.beside_energy import load_measurement
 from harness.analysis.imported.reading import load_serving_results
@@ -32,9 +35,14 @@ from harness.exports.formats import export_store
 from harness.flops.published.count import count_model
 from harness.flops.published.readers import read_shape
 from harness.infer.huggingface.folder import find_hf_folder
+from harness.models.folder import read_config
+from harness.run.study_status import read_status
+from harness.run.study_status_text import status_to_json, status_to_text
 from harness.sensors import profile
 from harness.sensors.replay import read_trace
 from harness.tasks.kinds.jsonl import build_questions
+from harness.train.checkpoint import find_last_good, open_checkpoint
+from harness.train.integrity import STATE, TENSORS
 from tests.unit.analysis.imported import files
 
 Loader = Callable[[bytes, Path], None]
@@ -158,6 +166,37 @@ def _replay(data: bytes, folder: Path) -> None:
     read_trace(_write(folder / "trace.csv", data))
 
 
+def _checkpoint(data: bytes, folder: Path) -> None:
+    _write(folder / "step-00000001" / STATE, data)
+    save_file({"model.embedding.weight": np.zeros((256, 8), np.float32)}, folder / "step-00000001" / TENSORS)
+    find_last_good(folder)
+    _write(folder / "step-00000001" / STATE, data)
+    if (folder / "step-00000001" / TENSORS).is_file():  # a damaged one was removed
+        open_checkpoint(folder / "step-00000001")
+
+
+def _model(data: bytes, folder: Path) -> None:
+    read_config(_write(folder / "model.json", data).parent)
+
+
+def _status(data: bytes, folder: Path) -> None:
+    """Take the file as one record of a study, and tell how that study stands."""
+    _write(folder / "records" / "a.json", data)
+    _write(folder / "records" / "b.json", GOOD_RECORD)
+    _write(folder / "study.json", GOOD_STUDY)
+    status = read_status(folder)
+    json.dumps(status_to_json(status), allow_nan=False)
+    status_to_text(status)
+
+
+def _schedule(data: bytes, folder: Path) -> None:
+    _write(folder / "schedule.json", data)
+    _write(folder / "records" / "b.json", GOOD_RECORD)
+    _write(folder / "study.json", GOOD_STUDY)
+    status = read_status(folder)
+    json.dumps(status_to_json(status), allow_nan=False)
+
+
 LOADERS: dict[str, Loader] = {
     "record": _record,
     "study": _study,
@@ -176,6 +215,10 @@ LOADERS: dict[str, Loader] = {
     "questions": _questions,
     "profile": _profile,
     "replay": _replay,
+    "checkpoint": _checkpoint,
+    "model": _model,
+    "schedule": _schedule,
+    "status": _status,
     "store": _store,
 }
 
@@ -196,6 +239,7 @@ def empty(folder: Path) -> Path:
 ROOT = Path(__file__).parents[2]
 _QUICK = ROOT / "reports" / "2026-11_iso_loss_quick_cpu"
 GOOD_RECORD = min((_QUICK / "records").glob("*-moe-*.json")).read_bytes()
+GOOD_STUDY = (_QUICK / "study.json").read_bytes()
 
 
 def seeds() -> list[tuple[str, bytes]]:
@@ -204,7 +248,9 @@ def seeds() -> list[tuple[str, bytes]]:
     found: list[tuple[str, bytes]] = []
     for report in reports:
         records = sorted((report / "records").glob("*.json"))
-        found += [(name, path.read_bytes()) for path in (records[0], records[-1]) for name in ("record", "store")]
+        found += [
+            (name, path.read_bytes()) for path in (records[0], records[-1]) for name in ("record", "status", "store")
+        ]
         found.append(("study", (report / "study.json").read_bytes()))
         found.append(("trace", min((report / "traces").glob("*.json")).read_bytes()))
         found.append(("job", json.dumps(json.loads(records[0].read_bytes())["config"]).encode()))
@@ -221,6 +267,12 @@ _ANSWER = {
     "energy_j": 0.5, "energy_grade": "A", "energy_share": "equal", "seconds": 0.1,
 }  # fmt: skip
 _FIT = {"value": 0.1}
+_MODEL = {"vocab_size": 256, "d_model": 8, "num_layers": 1, "num_heads": 2, "num_kv_heads": 1, "d_ff": 8}
+_STATE = {
+    "step": 1, "losses": [[64, 5.5]], "expert_rows": [[1, 2]], "micro_batch_size": 4, "model": _MODEL,
+    "load": {"load": [[0.5, 0.5]], "violation": [0.0], "num_steps": 1}, "pending": [5.5],
+    "extra": {"windows": [], "prefix": None, "path": None, "findings": [], "stopped": False},
+}  # fmt: skip
 _PROFILE = {
     "schema_version": profile.PROFILE_VERSION, "uuid": "GPU-1", "device": "d", "driver_version": "1",
     "date": "2026-11-01", "harness_version": "0.1.0", "quick": True, "read_interval_s": 0.001,
@@ -246,5 +298,8 @@ _SHORT = [
         '{"prompt": "2 + 2 =", "answer": "4"}\n{"prompt": "a", "answer": "b", "choices": ["b", "c"], "scoring": "choice"}\n',  # noqa: E501
     ),
     ("profile", json.dumps(_PROFILE)),
+    ("checkpoint", json.dumps(_STATE)),
+    ("model", json.dumps({"format": 1, "config": _MODEL, "published": {}})),
+    ("schedule", json.dumps({"budget": {"seconds": 3.0, "joules": None, "flops": 1e12}, "train_flops": {"a": 1e9}})),
     ("replay", "time_s,power_w\n0,10\n1,12\n2,9\n"),
 ]

@@ -9,8 +9,9 @@ from harness.core.errors import ConfigError
 from harness.core.model_config import ModelConfig
 from harness.core.readings import EnergyReading
 from harness.flops.formulas import count_train_flops_per_token
+from harness.measure.totals import total_energy_j
 from harness.run.plan import Cell, budgets_in_tokens, lay_out
-from harness.run.pretrain import sum_readings, total_energy_j
+from harness.run.spent import sum_readings
 
 CELLS = [Cell(arm, f"{arm}_{size}", None, (1, 2, 3)) for arm in ("dense", "moe") for size in "sml"]
 

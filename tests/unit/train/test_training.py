@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,9 @@ from harness.core.model_config import ModelConfig, MoEConfig
 from harness.models import build_model
 from harness.train.checkpoint import drop_checkpoints, latest_checkpoint, load_checkpoint, save_checkpoint
 from harness.train.evaluate import evaluate
+from harness.train.integrity import STATE, TENSORS, seal_state
 from harness.train.loop import Plan, Progress, TrainState, train_steps
+from harness.train.micro import MicroBatch
 from harness.train.optim import build_optimizer
 from harness.train.schedule import count_steps, fork_step, learning_rate_at
 
@@ -137,6 +140,34 @@ def test_a_torn_checkpoint_is_not_taken(tmp_path: Path) -> None:
     (good / "tensors.safetensors").write_bytes(b"cut short")
     with pytest.raises(RunFailedError, match="cannot be used"):
         load_checkpoint(good, state)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"step": None}, "something else than a state"),
+        ({"losses": [[1]]}, "cannot be used"),
+        ({"losses": 3}, "something else than a state"),
+        ({"pending": {"a": 1}}, "something else than a state"),
+        ({"load": {"load": []}}, "something else than a state"),
+        ({"micro_batch_size": 0}, "something else than a state"),
+        ({"expert_rows": "x"}, "cannot be used"),
+    ],
+)
+def test_a_state_of_other_types_is_refused_in_one_line(tmp_path: Path, change: dict[str, Any], words: str) -> None:
+    """Whoever can write a checkpoint can write its hash too."""
+    state, plan = _begin(MODELS[0])
+    state.micro = MicroBatch(4, 4, "test")
+    train_steps(state, plan, 2)
+    path = save_checkpoint(tmp_path, state, {})
+    saved = {**json.loads((path / STATE).read_text()), **change}
+    del saved["state_sha256"]
+    if change.get("step", 1) is None:
+        del saved["step"]
+    (path / STATE).write_text(json.dumps(seal_state(saved, path / TENSORS)))
+    with pytest.raises(RunFailedError, match=words) as refused:
+        load_checkpoint(path, state)
+    assert "\n" not in str(refused.value)
 
 
 def test_checkpoints_hold_no_pickle_and_old_ones_go(tmp_path: Path) -> None:
