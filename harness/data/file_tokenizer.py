@@ -13,7 +13,7 @@ import tokenizers
 
 from harness.core.config import DataConfig
 from harness.core.errors import DataError
-from harness.data.tokenizer import SEPARATOR_NAME, byte_signs
+from harness.data.tokenizer import SEPARATOR_NAME, LibraryTokenizer, byte_signs
 
 # What published tokenizers call the end of a document, the first that is there.
 _SEPARATORS = (SEPARATOR_NAME, "<|end_of_text|>", "<eos>", "</s>", "<|eot_id|>", "[SEP]")
@@ -22,7 +22,7 @@ _BYTE_TOKEN = re.compile(r"<0x[0-9A-Fa-f]{2}>")
 _MAX_LOST = 0.01
 
 
-class FileTokenizer:
+class FileTokenizer(LibraryTokenizer):
     """Ids as the file gives them, without the special tokens that it would put around a text.
 
     Special tokens that stand in a text are text. The separator is the file's own end of a document, or one more token.
@@ -47,8 +47,7 @@ class FileTokenizer:
                 )
             core.add_special_tokens([SEPARATOR_NAME])
             known = core.get_vocab(with_added_tokens=True)
-        self._core = core
-        self.separator = int(next(known[name] for name in _SEPARATORS if name in known))
+        super().__init__(core, int(next(known[name] for name in _SEPARATORS if name in known)))
         self.vocab_size = max(known.values()) + 1
         self.token_num_bytes = _count_token_bytes(json.loads(core.to_str()), known, self.vocab_size)
         self.token_num_bytes[self.separator] = 1
@@ -62,16 +61,6 @@ class FileTokenizer:
         """Return the ids of each text, uint32."""
         coded = self._core.encode_batch_fast(list(texts), add_special_tokens=False)
         return [np.array(one.ids, dtype=np.uint32) for one in coded]
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """Return the text of `ids`, separators left out."""
-        text: str = self._core.decode([int(i) for i in ids if i != self.separator], skip_special_tokens=False)
-        return text
-
-    def to_json(self) -> str:
-        """Return the file with the separator in it."""
-        text: str = self._core.to_str()
-        return text
 
     def to_published(self) -> str:
         """Return the file with the separator in it: other programs read it as it is."""

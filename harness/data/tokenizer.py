@@ -77,12 +77,29 @@ class ByteTokenizer:
         return text
 
 
-class BpeTokenizer:
+class LibraryTokenizer:
+    """What a tokenizer of the `tokenizers` library, learned or read from a file, gives back."""
+
+    def __init__(self, core: tokenizers.Tokenizer, separator: int) -> None:
+        self._core = core
+        self.separator = separator
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of `ids`, separators left out."""
+        text: str = self._core.decode([int(i) for i in ids if i != self.separator], skip_special_tokens=False)
+        return text
+
+    def to_json(self) -> str:
+        """Return the merges and vocabulary as the `tokenizers` library writes them."""
+        text: str = self._core.to_str()
+        return text
+
+
+class BpeTokenizer(LibraryTokenizer):
     """Byte-level BPE; the last id is the separator and stands for no text."""
 
     def __init__(self, core: tokenizers.Tokenizer) -> None:
-        self._core = core
-        self.separator = core.get_vocab_size()
+        super().__init__(core, core.get_vocab_size())
         self.vocab_size = self.separator + 1
         lengths = np.ones(self.vocab_size, dtype=np.int64)
         for token, index in core.get_vocab().items():
@@ -97,16 +114,6 @@ class BpeTokenizer:
     def encode_many(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Return the ids of each text, uint32."""
         return [np.array(coded.ids, dtype=np.uint32) for coded in self._core.encode_batch_fast(list(texts))]
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """Return the text of `ids`, separators left out."""
-        text: str = self._core.decode([int(i) for i in ids if i != self.separator], skip_special_tokens=False)
-        return text
-
-    def to_json(self) -> str:
-        """Return the merges and vocabulary as the `tokenizers` library writes them."""
-        text: str = self._core.to_str()
-        return text
 
     def to_published(self) -> str:
         """Return the merges and vocabulary with the separator as a special token."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from harness.core.errors import SensorError
 from harness.core.readings import Domain, EnergyReading, SensorInfo
 
 _COMPONENTS: tuple[Domain, ...] = ("gpu", "cpu", "dram")
+_OfDevice = TypeVar("_OfDevice", EnergyReading, SensorInfo)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,39 +47,31 @@ def check_same_sensors(infos: Sequence[Sequence[SensorInfo]]) -> None:
 def merge_readings(hosts: Sequence[HostReadings]) -> tuple[EnergyReading, ...]:
     """Return the readings of all hosts, each device once, with indices that are distinct within a sensor and domain."""
     taken: set[tuple[str, Domain, int]] = set()
-    seen: set[tuple[int, str, Domain, str]] = set()
-    merged: list[EnergyReading] = []
-    for found in hosts:
-        for reading in found.readings:
-            key = _identify(found.host, reading.sensor, reading.domain, reading.device, reading.device_index)
-            if not _counts(found, reading.domain, reading.device_index) or key in seen:
-                continue
-            seen.add(key)
-            index = _free_index(taken, reading.sensor, reading.domain, reading.device_index)
-            merged.append(dataclasses.replace(reading, device_index=index))
-    merged.extend(_blind(hosts, merged, taken))
-    return tuple(merged)
+    merged = [
+        dataclasses.replace(reading, device_index=index)
+        for reading, index in _number(((found, r, r.sensor) for found in hosts for r in found.readings), taken)
+    ]
+    return (*merged, *_blind(hosts, merged, taken))
 
 
 def merge_infos(hosts: Sequence[HostReadings]) -> tuple[SensorInfo, ...]:
     """Return the sensors of all hosts that count, numbered as their readings are."""
-    taken: set[tuple[str, Domain, int]] = set()
+    numbered = _number(((found, info, info.name) for found in hosts for info in found.infos), set())
+    return tuple(dataclasses.replace(info, device_index=index) for info, index in numbered)
+
+
+def _number(
+    items: Iterable[tuple[HostReadings, _OfDevice, str]], taken: set[tuple[str, Domain, int]]
+) -> Iterator[tuple[_OfDevice, int]]:
+    """Yield what counts of each device once, with a free index; an item comes with its host and its sensor."""
     seen: set[tuple[int, str, Domain, str]] = set()
-    merged: list[SensorInfo] = []
-    for found in hosts:
-        for info in found.infos:
-            key = _identify(found.host, info.name, info.domain, info.device, info.device_index)
-            if not _counts(found, info.domain, info.device_index) or key in seen:
-                continue
+    for found, item, sensor in items:
+        # a GPU is what its UUID says, which stands in its name; else a device is its number on its host
+        device = item.device if "(GPU-" in item.device else f"{item.device} {item.device_index}"
+        key = (found.host, sensor, item.domain, device)
+        if _counts(found, item.domain, item.device_index) and key not in seen:
             seen.add(key)
-            index = _free_index(taken, info.name, info.domain, info.device_index)
-            merged.append(dataclasses.replace(info, device_index=index))
-    return tuple(merged)
-
-
-def _identify(host: int, sensor: str, domain: Domain, device: str, index: int) -> tuple[int, str, Domain, str]:
-    """Return what a device is: a GPU by its UUID, which stands in its name, else by its number on its host."""
-    return (host, sensor, domain, device if "(GPU-" in device else f"{device} {index}")
+            yield item, _free_index(taken, sensor, item.domain, item.device_index)
 
 
 def _counts(found: HostReadings, domain: Domain, index: int) -> bool:
