@@ -15,13 +15,16 @@ from pathlib import Path
 import psutil
 import pytest
 
+from harness.core.store import Store
 from tests.faults.tiny_study import COMMAND, STUDY, check_store, read_essence, read_flop_verdicts, store_in
-from tests.workers import is_fork_server
+from tests.workers import is_fork_server, workers_of
 
 pytestmark = pytest.mark.faults
 NUM_KILLS = int(os.environ.get("ISOJOULE_FAULT_KILLS", "200"))
 SEED = int(os.environ.get("ISOJOULE_FAULT_SEED", "20261126"))
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+# Most kills wait until a worker is at work, so that the study gets on; the others hit starts as well.
+WHILE_WORKING = 0.8
 LONGEST_WAIT_S = 6.0
 ENDS_WITHIN_S = 120.0
 
@@ -69,6 +72,8 @@ def _disturb(folder: Path, rng: random.Random, tally: Tally) -> None:
         ):
             tally.num_starts += 1
             while command.poll() is None and tally.num_kills < NUM_KILLS:
+                if rng.random() < WHILE_WORKING:
+                    _wait_for_a_worker(command, store_in(folder))
                 time.sleep(rng.uniform(0.0, LONGEST_WAIT_S))
                 if command.poll() is None and _kill_one(command.pid, rng, tally):
                     _wait_where_it_ends(command, tally)
@@ -79,6 +84,11 @@ def _disturb(folder: Path, rng: random.Random, tally: Tally) -> None:
         finished = now
         if code == 0:
             return
+
+
+def _wait_for_a_worker(command: subprocess.Popen[bytes], store: Store) -> None:
+    while command.poll() is None and not workers_of(store):
+        time.sleep(0.1)
 
 
 def _wait_where_it_ends(command: subprocess.Popen[bytes], tally: Tally) -> None:
