@@ -17,8 +17,7 @@ def workers_of(store: Store, part: str = "") -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            is_worker = _MODULE in process.cmdline() and not is_fork_server(process)
-            log = Path(f"/proc/{process.pid}/fd/2").readlink() if is_worker else None
+            log = Path(f"/proc/{process.pid}/fd/2").readlink() if is_worker(process) else None
         except (psutil.Error, OSError):
             continue
         if log is not None and log.is_relative_to(store.root.resolve()) and part in log.name:
@@ -26,8 +25,17 @@ def workers_of(store: Store, part: str = "") -> list[psutil.Process]:
     return found
 
 
+def is_worker(process: psutil.Process) -> bool:
+    """Return whether `process` makes a run: forks have their server's command line, and so have their samplers."""
+    words = process.cmdline()
+    if _MODULE not in words or FORK_FLAG not in words:
+        return _MODULE in words
+    parent = process.parent()
+    return parent is not None and is_fork_server(parent)
+
+
 def is_fork_server(process: psutil.Process) -> bool:
-    """Return whether `process` is what workers are forked from: they have its command line, and it for a parent."""
+    """Return whether `process` is what workers are forked from: their command line, and a parent that has another."""
     parent = process.parent()
     return FORK_FLAG in process.cmdline() and (parent is None or FORK_FLAG not in parent.cmdline())
 

@@ -1,7 +1,8 @@
 """The sampler's process as its parent sees it: launched before it is needed, and kept from one meter to the next.
 
-Opening sensors takes a second or two (codecarbon's tables). A worker launches its sampler first and imports torch
-meanwhile; a warm worker keeps it. While it waits it is blocked on its standard input and reads no sensor.
+Opening sensors takes a second or two (codecarbon's tables). A worker that is started anew launches its sampler first
+and imports torch meanwhile, a forked one forks it before it does anything else, and a warm one keeps it. While it waits
+it is blocked on its standard input and reads no sensor.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import harness
 from harness.core.config import MeasureConfig
 from harness.core.errors import ConfigError, SensorError
+from harness.measure.forked_sampler import ForkedProcess
 
 PARK = b"P"
 _STOP_TIMEOUT_S = 5.0
@@ -31,19 +33,11 @@ _keeps: list[bool] = [False]
 class SamplerProcess:
     """A child that has been told its sensors; `open` waits until it has them, `begin` lets it poll."""
 
-    def __init__(self, config: MeasureConfig) -> None:
+    def __init__(self, config: MeasureConfig, *, fork: bool = False) -> None:
         self.key = _key(config)
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         self._opened: dict[str, Any] | None = None
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "harness.measure.child"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            env={**os.environ, "PYTHONPATH": search_path()},
-            start_new_session=True,
-            bufsize=0,
-        )
+        self.process: subprocess.Popen[bytes] | ForkedProcess = _fork(self._log) if fork else _spawn(self._log)
         assert self.process.stdin is not None  # noqa: S101 - as asked for above
         self.mark_fd = self.process.stdin.fileno()
         self._send({"sensor": dataclasses.asdict(config.sensor), "poll_interval_s": config.poll_interval_s})
@@ -110,11 +104,14 @@ class SamplerProcess:
         return answer
 
 
-def prepare_sampler(config: MeasureConfig) -> None:
-    """Launch the sampler of a meter to come with `config`, unless one is waiting."""
+def prepare_sampler(config: MeasureConfig, *, fork: bool = False) -> None:
+    """Launch the sampler of a meter to come with `config`, unless one is waiting.
+
+    With `fork` it is a fork of this process, which must have no threads yet, in place of a new interpreter.
+    """
     if not any(sampler.key == _key(config) and sampler.process.poll() is None for sampler in _prepared):
         end_prepared()
-        _prepared.append(SamplerProcess(config))
+        _prepared.append(SamplerProcess(config, fork=fork))
 
 
 def keep_samplers(*, keep: bool) -> None:
@@ -147,7 +144,25 @@ def end_prepared() -> None:
         _prepared.pop().end()
 
 
-def end_process(process: subprocess.Popen[bytes]) -> None:
+def _spawn(log: IO[bytes]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "harness.measure.child"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        env={**os.environ, "PYTHONPATH": search_path()},
+        start_new_session=True,
+        bufsize=0,
+    )
+
+
+def _fork(log: IO[bytes]) -> ForkedProcess:
+    from harness.measure import child  # noqa: PLC0415 - which imports this module
+
+    return ForkedProcess(child.main, log)
+
+
+def end_process(process: subprocess.Popen[bytes] | ForkedProcess) -> None:
     """Close the standard input of a child, which ends it, and wait; one that does not end is killed."""
     if process.stdin is not None:
         with contextlib.suppress(OSError):

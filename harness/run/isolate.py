@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,8 @@ from harness.run.warm import end_warm, take_warm
 LOG_TAIL_LINES = 15
 HUNG_TAIL_LINES = 60
 OnEvent = Callable[[dict[str, Any]], None]
+# Peak rates that workers have measured, handed to the next: all runs of a command are held against the same.
+_rates: list[dict[str, Any]] = []
 
 
 @dataclasses.dataclass(slots=True)
@@ -83,6 +85,7 @@ def run_isolated(
     was_finished = store.is_finished(run_id)
     job: dict[str, Any] = {"run_id": run_id, "store": str(store.root.resolve()), "config": config_to_dict(config)}
     job |= {"options": dataclasses.asdict(options), "parent_pid": os.getpid(), "started_utc": started, "claim": claim}
+    job["rates"] = list(_rates)
     if not claim_marker(marker, job):
         raise RunTakenError(_explain_taken(run_id, marker))
     try:
@@ -148,30 +151,34 @@ def _start_worker(config: RunConfig, marker: Path, log: Path, isolation: str) ->
 
 def _relay(worker: Worker, supervisor: Supervisor, on_event: OnEvent | None, last: dict[str, Any]) -> None:
     """Pass events on until the worker ends, or says that its run has; `last` keeps what the end is judged by."""
-    if worker.stdout is None:
-        return
-    while line := worker.stdout.readline():
+    for event in _events(worker, supervisor):
+        kind = event.get("event")
+        if kind == "began" and isinstance(worker, ForkedWorker):
+            worker.begin(int(event["pid"]))
+            last["owner"] = describe_owner(worker.pid)
+        elif kind == "rates":
+            _rates[:] = event["rates"]
+        elif kind == "ended":
+            last["code"] = event.get("code", EXIT_RUN_FAILED)
+            return
+        else:
+            if kind == "busy":
+                last["busy"] = str(event.get("text"))
+            elif kind == "waiting":
+                print(f"isojoule: {escape_controls(str(event.get('text')))}", file=sys.stderr)
+            if on_event is not None:
+                on_event(event)
+
+
+def _events(worker: Worker, supervisor: Supervisor) -> Iterator[dict[str, Any]]:
+    while worker.stdout is not None and (line := worker.stdout.readline()):
         supervisor.heard()
         try:
             event = json.loads(line)
         except (ValueError, RecursionError):
             continue
-        if not isinstance(event, dict):
-            continue
-        kind = event.get("event")
-        if kind == "began" and isinstance(worker, ForkedWorker):
-            worker.begin(int(event["pid"]))
-            last["owner"] = describe_owner(worker.pid)
-            continue
-        if kind == "ended":
-            last["code"] = event.get("code", EXIT_RUN_FAILED)
-            return
-        if kind == "busy":
-            last["busy"] = str(event.get("text"))
-        elif kind == "waiting":
-            print(f"isojoule: {escape_controls(str(event.get('text')))}", file=sys.stderr)
-        if on_event is not None:
-            on_event(event)
+        if isinstance(event, dict):
+            yield event
 
 
 def _check_interrupted(ended: _Ended, record: RunRecord | None, run_id: str, marker: Path, claim: str) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 
@@ -20,7 +21,7 @@ _CACHE = Path("/sys/devices/system/cpu/cpu0/cache/index3/size")
 _MIN_BYTES, _MAX_BYTES, _FREE_SHARE = 64 << 20, 1 << 30, 1 / 16
 _ROWS = 1024
 _Rate = TypeVar("_Rate", Peak, Bandwidth)
-_measured: dict[tuple[object, ...], Peak | Bandwidth] = {}
+_measured: dict[str, Peak | Bandwidth] = {}
 
 
 def peak_of(device: torch.device, autocast: torch.dtype | None) -> Peak:
@@ -31,7 +32,7 @@ def peak_of(device: torch.device, autocast: torch.dtype | None) -> Peak:
         if published is not None:
             return published
     dtype = autocast or torch.float32
-    return _once((device, dtype), lambda: measure_peak(device, dtype))
+    return _once(str(dtype), device, lambda: measure_peak(device, dtype))
 
 
 def peak_of_ranks(ranks: Ranks, device: torch.device, autocast: torch.dtype | None) -> Peak:
@@ -63,7 +64,7 @@ def bandwidth_of(device: torch.device) -> Bandwidth:
         published = find_bandwidth(torch.cuda.get_device_name(device))
         if published is not None:
             return published
-    return _once((device,), lambda: measure_bandwidth(device))
+    return _once("bandwidth", device, lambda: measure_bandwidth(device))
 
 
 def measure_bandwidth(device: torch.device) -> Bandwidth:
@@ -88,9 +89,22 @@ def measure_bandwidth(device: torch.device) -> Bandwidth:
     return Bandwidth(rates[fastest], source, measured=True)
 
 
-def _once(what: tuple[object, ...], measure: Callable[[], _Rate]) -> _Rate:
-    """Measure once a process for a number of threads: a warm worker keeps it for its runs, a fresh one has none yet."""
-    key = (*what, torch.get_num_threads())
+def share_rates() -> list[dict[str, Any]]:
+    """Return what was measured in this process or taken over by it, as JSON for `take_rates`."""
+    return [{"key": key, **dataclasses.asdict(rate)} for key, rate in _measured.items()]
+
+
+def take_rates(rates: Iterable[Mapping[str, Any]]) -> None:
+    """Take over what another process of the same command measured, so that all its runs are held against the same."""
+    for rate in rates:
+        fields = {name: value for name, value in rate.items() if name != "key"}
+        _measured[str(rate["key"])] = Peak(**fields) if "flops_per_s" in fields else Bandwidth(**fields)
+
+
+def _once(what: str, device: torch.device, measure: Callable[[], _Rate]) -> _Rate:
+    """Measure once for a device and a number of threads, in this process or another of the same command."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
+    key = f"{what} {device} {name} {torch.get_num_threads()}"
     if key not in _measured:
         _measured[key] = measure()
     return cast("_Rate", _measured[key])

@@ -18,11 +18,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import harness.measure.child
 import harness.run.runner  # noqa: F401 - brings torch in, before the first job is timed
 from harness.core.errors import EXIT_OK
 from harness.measure.prepared import keep_samplers
 from harness.run import stop
 from harness.run.cleaning import clean_up
+from harness.sensors import preload_sensors
 
 RunJob = Callable[[dict[str, Any]], int]
 Emit = Callable[[dict[str, Any]], None]
@@ -43,6 +45,7 @@ def serve_forks(run_job: RunJob, emit: Emit) -> int:
 
     In a fork it returns the job's code. A request to stop is passed on to the fork, and ends this process after it.
     """
+    preload_sensors()  # for the sampler, which a worker forks first of all
     gc.freeze()  # the pages of what is imported stay shared
     server, requests, child = os.getpid(), _Requests(), 0
     for job in _orders():
@@ -58,6 +61,8 @@ def serve_forks(run_job: RunJob, emit: Emit) -> int:
                 stop.install()
         if not child:
             stop.die_with_parent(server)
+            with open(os.devnull, encoding="utf-8") as nothing:  # noqa: PTH123 - orders are the server's
+                os.dup2(nothing.fileno(), sys.stdin.fileno())
             return run_job(_load(job))
         emit({"event": "began", "pid": child})
         emit({"event": "ended", "code": _wait_for(child)})

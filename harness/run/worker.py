@@ -56,7 +56,8 @@ def run_job(job: dict[str, Any]) -> int:
     store, run_id, started = Store(job["store"]), str(job["run_id"]), utc_label()
     begin_conditions(options.isolation, job.get("parent_pid"))
     if options.isolation != "warm" and config.task.mode == "engine" and not is_parallel(config.parallel):
-        prepare_sampler(config.measure)  # it opens its sensors while torch is imported
+        # it opens its sensors while torch is imported, or the corpus read
+        prepare_sampler(config.measure, fork=options.isolation == "process")
     try:
         record = _execute(config, options, store, job)
         if record.run_id != run_id:
@@ -87,13 +88,17 @@ def emit(event: dict[str, Any]) -> None:
 def _execute(config: RunConfig, options: WorkerOptions, store: Store, job: dict[str, Any]) -> RunRecord:
     from harness.run.device import lock_names  # noqa: PLC0415 - an import that fails is a failed run too
     from harness.run.execute import execute_run  # noqa: PLC0415
+    from harness.run.peak import share_rates, take_rates  # noqa: PLC0415
 
     def execute() -> RunRecord:
         if is_parallel(config.parallel):
             from harness.run.launch_ranks import launch_ranks  # noqa: PLC0415 - only for several processes
 
             return launch_ranks(job, config, store)
-        return execute_run(config, store, emit)
+        take_rates(job.get("rates", ()))
+        record = execute_run(config, store, emit)
+        emit({"event": "rates", "rates": share_rates()})
+        return record
 
     if options.lock == "off":
         note_unlocked()

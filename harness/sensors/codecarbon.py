@@ -14,6 +14,7 @@ is MIT licensed, https://github.com/mlco2/codecarbon.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 import math
@@ -74,6 +75,13 @@ class Codecarbon:
             return [status_of(s.info, reason=s.info.source) for s in self.open()]
         except SensorError as error:
             return [SensorStatus(name="codecarbon", available=False, reason=str(error))]
+
+    @staticmethod
+    def preload() -> None:
+        """Import the library and look this CPU up in its table, which takes a second or two."""
+        with contextlib.suppress(Exception):  # what is wrong with it, opening it will say
+            importlib.import_module("codecarbon.external.ram")
+            _find_tdp()
 
     def open(self) -> list[Sensor]:
         """Open both models.

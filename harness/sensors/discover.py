@@ -39,6 +39,14 @@ def list_sensors(config: SensorConfig | None = None) -> list[SensorStatus]:
     return statuses
 
 
+def preload_sensors() -> None:
+    """Import what opening sensors imports, so that forks of this process open them at once; no device is touched."""
+    for name in SENSORS:
+        backend = SENSORS.get(name)
+        if hasattr(backend, "preload"):
+            backend.preload()
+
+
 def read_infos(names: Iterable[str], config: SensorConfig | None = None) -> tuple[list[SensorInfo], list[SensorStatus]]:
     """Open the sensors of each name, return what they say about themselves, and close them; skips what does not open.
 

@@ -55,7 +55,7 @@ def test_a_model_that_does_not_fit_the_memory_fails_its_run_alone(tmp_path: Path
     _expect_one_arm_to_fail(tmp_path, done, "memory", "killed by SIGKILL")
 
 
-@pytest.mark.parametrize("num_readings", [3, 40])
+@pytest.mark.parametrize("num_readings", [3, 12])
 def test_a_sensor_that_dies_leaves_energy_unknown_and_no_number_is_made_up(tmp_path: Path, num_readings: int) -> None:
     """An external meter fails from some reading on: that run finishes without its joules, later ones find no meter."""
     meter = tmp_path / "meter.py"

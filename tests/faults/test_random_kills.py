@@ -17,7 +17,7 @@ import pytest
 
 from harness.core.store import Store
 from tests.faults.tiny_study import COMMAND, STUDY, check_store, read_essence, read_flop_verdicts, store_in
-from tests.workers import is_fork_server, workers_of
+from tests.workers import is_fork_server, is_worker, workers_of
 
 pytestmark = pytest.mark.faults
 NUM_KILLS = int(os.environ.get("ISOJOULE_FAULT_KILLS", "200"))
@@ -26,6 +26,8 @@ SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 # Most kills wait until a worker is at work, so that the study gets on; the others hit starts as well.
 WHILE_WORKING = 0.8
 LONGEST_WAIT_S = 6.0
+# A new command or fork server has to import everything again: workers are hit more often.
+WEIGHTS = {"worker": 5, "sampler": 2}
 ENDS_WITHIN_S = 120.0
 
 
@@ -102,24 +104,27 @@ def _kill_one(pid: int, rng: random.Random, tally: Tally) -> bool:
     """Send a random signal to a random process of the study: the command, its fork server, worker or sampler."""
     try:
         command = psutil.Process(pid)
-        processes = [command, *command.children(recursive=True)]
-        chosen = rng.choice([process for process in processes if process.status() != psutil.STATUS_ZOMBIE])
-        kind = _kind_of(chosen, pid)
+        kinds: dict[str, list[psutil.Process]] = {}
+        for process in [command, *command.children(recursive=True)]:
+            if process.status() != psutil.STATUS_ZOMBIE:
+                kinds.setdefault(_kind_of(process, pid), []).append(process)
+        kind = rng.choices(list(kinds), [WEIGHTS.get(kind, 1) for kind in kinds])[0]
+        chosen = rng.choice(kinds[kind])
         number = rng.choice(SIGNALS)
         os.kill(chosen.pid, number)
     except (psutil.NoSuchProcess, ProcessLookupError):
         return False
     tally.num_kills += 1
     tally.kills[f"{kind} {signal.Signals(number).name}"] += 1
+    print(f"{tally.num_kills}: {kind} {signal.Signals(number).name}", flush=True)
     return True
 
 
 def _kind_of(process: psutil.Process, command_pid: int) -> str:
-    words = " ".join(process.cmdline())
     if process.pid == command_pid:
         return "command"
-    if "harness.measure" in words:
-        return "sampler"
+    if is_worker(process):
+        return "worker"
     if is_fork_server(process):
         return "fork server"
-    return "worker" if "harness.run" in words else "other"
+    return "sampler" if "harness." in " ".join(process.cmdline()) else "other"

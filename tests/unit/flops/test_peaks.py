@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 
-from harness.flops.peaks import _DEVICES, find_bandwidth, find_peak
+from harness.flops.peaks import _DEVICES, Bandwidth, Peak, find_bandwidth, find_peak
 from harness.run import peak as peak_module
 from harness.run.peak import measure_bandwidth, measure_peak
 
@@ -95,3 +97,17 @@ def test_arrays_exceed_the_cache_and_respect_free_memory(monkeypatch: pytest.Mon
     assert "32 MiB" in measure_bandwidth(torch.device("cpu")).source
     monkeypatch.setattr(peak_module, "free_memory_bytes", lambda _: 1 << 27)
     assert "8 MiB" in measure_bandwidth(torch.device("cpu")).source
+
+
+def test_a_rate_is_measured_once_for_the_runs_of_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peak_module, "_measured", {})
+    made = [Peak(1e9, "measured: first", measured=True), Peak(2e9, "measured: second", measured=True)]
+    monkeypatch.setattr(peak_module, "measure_peak", lambda *_: made.pop(0))
+    monkeypatch.setattr(peak_module, "measure_bandwidth", lambda _: Bandwidth(1e8, "measured: copy", measured=True))
+    cpu = torch.device("cpu")
+    first, bandwidth = peak_module.peak_of(cpu, None), peak_module.bandwidth_of(cpu)
+    handed_on = json.loads(json.dumps(peak_module.share_rates()))
+    monkeypatch.setattr(peak_module, "_measured", {})
+    peak_module.take_rates(handed_on)
+    assert (peak_module.peak_of(cpu, None), peak_module.bandwidth_of(cpu)) == (first, bandwidth)
+    assert peak_module.peak_of(cpu, torch.bfloat16).source == "measured: second", "another kind of number"
