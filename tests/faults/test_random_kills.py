@@ -22,10 +22,10 @@ from tests.workers import is_fork_server, is_worker, workers_of
 pytestmark = pytest.mark.faults
 NUM_KILLS = int(os.environ.get("ISOJOULE_FAULT_KILLS", "200"))
 SEED = int(os.environ.get("ISOJOULE_FAULT_SEED", "20261126"))
-SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+SIGNALS = (*(signal.SIGKILL,) * 4, signal.SIGTERM, signal.SIGINT)
 # Most kills wait until a worker is at work, so that the study gets on; the others hit starts as well.
 WHILE_WORKING = 0.8
-LONGEST_WAIT_S = 6.0
+LONGEST_WAIT_S = 3.0
 # A new command or fork server has to import everything again: workers are hit more often.
 WEIGHTS = {"worker": 5, "sampler": 2}
 ENDS_WITHIN_S = 120.0
@@ -90,7 +90,7 @@ def _disturb(folder: Path, rng: random.Random, tally: Tally) -> None:
 
 def _wait_for_a_worker(command: subprocess.Popen[bytes], store: Store) -> None:
     while command.poll() is None and not workers_of(store):
-        time.sleep(0.1)
+        time.sleep(0.2)
 
 
 def _wait_where_it_ends(command: subprocess.Popen[bytes], tally: Tally) -> None:
