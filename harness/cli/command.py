@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import sys
@@ -21,7 +22,7 @@ from harness.cli.report import add_report_verb
 from harness.cli.status import add_status_verb
 from harness.cli.tasks import add_tasks_verb
 from harness.cli.tune import add_tune_verb
-from harness.core.errors import EXIT_OK, ConfigError, HarnessError, RecordError
+from harness.core.errors import EXIT_OK, EXIT_USER_MISTAKE, ConfigError, HarnessError, RecordError
 from harness.core.terminal import escape_controls
 
 _RUN_HELP = """\
@@ -48,6 +49,9 @@ run named by itself is made whatever became of it before.
 exit code: 0 ok, 1 the run failed, 2 your mistake, 3 some runs of a study failed or are left
 """
 
+# What a disk or its owner did, wherever it strikes: no fault of this program, and nothing a traceback would tell.
+_FROM_OUTSIDE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO})
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return the exit code (2 with one clear line for a user's mistake)."""
@@ -65,6 +69,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
+    except OSError as error:
+        if error.errno not in _FROM_OUTSIDE:
+            raise
+        name = f"'{error.filename}' cannot be used: " if error.filename else ""
+        text = f"{name}{error.strerror}; what is finished is kept, and the same command goes on when that is mended."
+        print(f"isojoule: {escape_controls(text)}", file=sys.stderr)
+        return EXIT_USER_MISTAKE
     except KeyboardInterrupt:
         print("isojoule: stopped; finished runs are kept, the same command goes on from there.", file=sys.stderr)
         return 130

@@ -7,6 +7,7 @@ Layout under the root: ``records/<run_id>.json``, ``traces/<run_id>.json`` (powe
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -278,11 +279,20 @@ def read_record(path: Path) -> RunRecord:
 
 
 def write_text_atomically(path: Path, text: str) -> None:
-    """Write `text` to `path` so that a reader, or a crash, sees the old file or the new one, never a part."""
+    """Write `text` to `path` so that a reader, or a crash, sees the old file or the new one, never a part.
+
+    Raises:
+        OSError: it cannot be written; it names `path`, and nothing is left beside it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")  # hosts share process ids
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from error

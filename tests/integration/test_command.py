@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -88,3 +90,19 @@ def test_sensors_and_doctor_say_what_can_be_measured(capsys: pytest.CaptureFixtu
     capsys.readouterr()
     assert main(("doctor",)) == 0
     assert "What can be judged here" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_a_disk_that_takes_nothing_is_one_line_and_a_fault_of_ours_is_not_hidden(
+    number: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> int:
+        raise OSError(number, os.strerror(number), "runs/smoke/study.json")
+
+    monkeypatch.setattr("harness.cli.command._ls", fail)
+    line = _fails_in_one_line(capsys, "ls")
+    assert "runs/smoke/study.json" in line
+    assert os.strerror(number) in line
+    number = errno.EBADF
+    with pytest.raises(OSError, match="Bad file"):
+        main(("ls",))
