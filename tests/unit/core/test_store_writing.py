@@ -22,7 +22,7 @@ def test_a_write_that_fails_names_the_file_and_leaves_the_old_one(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match="study.json") as failed:
+    with pytest.raises(OSError, match=r"study\.json") as failed:
         write_text_atomically(path, "new")
     assert (failed.value.errno, failed.value.filename) == (number, str(path))
     assert path.read_text() == "old"
