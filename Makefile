@@ -36,7 +36,7 @@ check: $(VENV)/.installed-dev ## format, lint, types, layers
 	$(BIN)/mypy --strict $(TYPED)
 	$(BIN)/lint-imports
 
-faults: $(VENV)/.installed-dev ## real kills, full disks, broken files and clocks that jump, played on small studies: 40 minutes
+faults: $(VENV)/.installed-dev ## real kills, full disks, broken files and clocks that jump, played on small studies: over an hour
 	$(BIN)/python -m pytest -q -s -m faults tests/faults
 
 fuzz: $(VENV)/.installed-dev ## ten minutes of hostile files through every loader
