@@ -52,26 +52,20 @@ def _from_budget(code: str, title: str, gap: BudgetGap | None) -> Axis:
 
 def _match_params(code: str, title: str, pair: Pair, count: Callable[[FrontierPoint], int | None]) -> Axis:
     """Compare the largest cell of both arms that agrees in `count` and tokens and has a run in every seed."""
-    cells = {arm: list_cells(pair, arm) for arm in pair.arms}
-    best: tuple[int, list[FrontierPoint], list[FrontierPoint]] | None = None
-    for ours in cells[pair.baseline]:
-        params = count(ours[0])
-        if params is None or (best is not None and ours[0].tokens * params <= best[0]):
-            continue  # with thousands of cells most need no look at the other arm
-        for theirs in cells[pair.candidate]:
-            other = count(theirs[0])
-            if other is None or not is_near(params, other, SAME_PARAMS):
-                continue
-            if is_near(ours[0].tokens, theirs[0].tokens, SAME_TOKENS):
-                best = (ours[0].tokens * params, ours, theirs)
-                break
+    cells = {
+        arm: [(params, cell) for cell in list_cells(pair, arm) if (params := count(cell[0])) is not None]
+        for arm in pair.arms
+    }
+    # the largest first: with thousands of cells most need no look at the other arm
+    ordered = sorted(cells[pair.baseline], key=lambda own: -own[0] * own[1][0].tokens)
+    best = next((found for own in ordered if (found := _find_equal(own, cells[pair.candidate])) is not None), None)
     if best is None:
         reason = (
             f"no size of {pair.baseline} and of {pair.candidate} agree within {SAME_PARAMS:.0%} with equal tokens in "
             "every seed"
         )
         return Axis(code=code, title=title, at="", gap=None, interval=None, n=0, run_ids=(), reason=reason)
-    _, ours, theirs = best
+    ours, theirs = best
     estimate = estimate_difference([p.loss for p in ours], [p.loss for p in theirs], pair.pairing)
     return Axis(
         code=code,
@@ -83,6 +77,17 @@ def _match_params(code: str, title: str, pair: Pair, count: Callable[[FrontierPo
         run_ids=tuple(sorted(point.run_id for point in (*ours, *theirs))),
         reason=estimate.reason,
     )
+
+
+def _find_equal(
+    own: tuple[int, list[FrontierPoint]], others: Sequence[tuple[int, list[FrontierPoint]]]
+) -> tuple[list[FrontierPoint], list[FrontierPoint]] | None:
+    """Return the runs of a cell and of the first of `others` with as many parameters and tokens; cells by parameters."""
+    params, ours = own
+    for other, theirs in others:
+        if is_near(params, other, SAME_PARAMS) and is_near(ours[0].tokens, theirs[0].tokens, SAME_TOKENS):
+            return ours, theirs
+    return None
 
 
 def list_cells(pair: Pair, arm: str) -> list[list[FrontierPoint]]:

@@ -14,37 +14,53 @@ import sys
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from typing import TypeVar
+from multiprocessing.process import BaseProcess
+from typing import Generic, TypeVar
 
 Result = TypeVar("Result")
 # A copy costs some tens of milliseconds and its memory: a page of few records is quicker alone.
 MIN_RECORDS = 500
 
 
-def start_beside(work: Callable[[], Result], num_records: int) -> Callable[[], Result]:
+class Beside(Generic[Result]):
+    """Work that goes on in a copy of this process, or waits here; called, it returns the result or raises."""
+
+    def __init__(self, work: Callable[[], Result], copy: tuple[Connection, BaseProcess] | None) -> None:
+        self._work = work
+        self._copy = copy
+
+    def is_ready(self) -> bool:
+        """Return whether there is nothing to wait for: the copy has answered or died, or the work waits here."""
+        return self._copy is None or self._copy[0].poll()
+
+    def __call__(self) -> Result:
+        """Wait for the copy and return its result; where there is none, do the work now."""
+        if self._copy is None:
+            return self._work()
+        receiver, process = self._copy
+        try:
+            result: Result = pickle.loads(receiver.recv_bytes())  # noqa: S301 - our own copy wrote it
+        except (EOFError, OSError, pickle.UnpicklingError):
+            result = self._work()
+        finally:
+            receiver.close()
+            process.join()
+        return result
+
+
+def start_beside(work: Callable[[], Result], num_records: int | None = None) -> Beside[Result]:
     """Begin `work`, which changes nothing here, beside this process; return what waits for its result.
 
-    Fewer than `MIN_RECORDS` records are not worth it: then, as wherever no copy can be made, the work is done when its
-    result is asked for. An exception of the work is raised there too.
+    Work over records is not worth it for fewer than `MIN_RECORDS`: then, as wherever no copy can be made, it is done
+    when its result is asked for. An exception of the work is raised there too.
     """
-    if num_records < MIN_RECORDS or not _can_copy():
-        return work
+    if (num_records is not None and num_records < MIN_RECORDS) or not _can_copy():
+        return Beside(work, None)
     receiver, sender = multiprocessing.Pipe(duplex=False)
     copy = multiprocessing.get_context("fork").Process(target=_send, args=(work, sender), daemon=True)
     copy.start()
     sender.close()
-
-    def wait() -> Result:
-        try:
-            result: Result = pickle.loads(receiver.recv_bytes())  # noqa: S301 - our own copy wrote it
-        except (EOFError, OSError, pickle.UnpicklingError):
-            result = work()
-        finally:
-            receiver.close()
-            copy.join()
-        return result
-
-    return wait
+    return Beside(work, (receiver, copy))
 
 
 def _send(work: Callable[[], Result], sender: Connection) -> None:

@@ -18,6 +18,7 @@ from harness.report.page import numbers as n
 from harness.report.page.blocks import Cell, Section
 from harness.report.page.render import PageOrigin, PageParts, render_page
 from harness.report.page.sources import with_sources
+from harness.report.plots.board import with_drawings
 from harness.report.sections import (
     answer,
     checks,
@@ -61,6 +62,7 @@ _METHODS = (
 
 
 @with_sources
+@with_drawings
 def render_inference(  # noqa: PLR0917 - the parts of a page in the order that they are read
     records: Sequence[RunRecord],
     study: StudyInfo | None,
@@ -164,7 +166,9 @@ def inference_sections(  # noqa: PLR0917 - the parts of a page
         environment.sources_section(records),
         _methods_section(result, study),
         reproduce.reproduce_section(records, study, records_sha256),
-        downloads.downloads_section(records, inference_verdicts_to_json(verdicts, result), result.study),
+        downloads.downloads_section(
+            downloads.make_run_files(records, result.study), inference_verdicts_to_json(verdicts, result)
+        ),
         citation.citation_section(records, study, result.study, records_sha256),
         _limits_section(records, result),
     ]

@@ -19,6 +19,7 @@ from harness.report.page import numbers as n
 from harness.report.page.blocks import Section
 from harness.report.page.render import PageOrigin, PageParts, render_page
 from harness.report.page.sources import with_sources
+from harness.report.plots.board import draw_while, with_drawings
 from harness.report.sections import (
     answer,
     checks,
@@ -49,6 +50,7 @@ from harness.report.sections import (
 
 
 @with_sources
+@with_drawings
 def render_report(  # noqa: PLR0917 - the parts of a page in the order that they are read
     records: Sequence[RunRecord],
     study: StudyInfo | None,
@@ -95,7 +97,7 @@ def _sections(  # noqa: PLR0917 - the same parts
     records_sha256: str | None,
 ) -> list[Section]:
     detail = estimates.detail
-    # what needs neither laws nor sensitivity comes first: of many runs they are worked out meanwhile
+    # what needs neither laws nor sensitivity comes first, drawings too: they are worked out meanwhile
     before_laws = [
         headline.headline_section(match, verdicts),
         frontier.flops_section(match),
@@ -119,6 +121,8 @@ def _sections(  # noqa: PLR0917 - the same parts
         environment.sources_section(records),
         tuning.tuning_section(study),
     ]
+    run_files = downloads.make_run_files(records, match.study)
+    draw_while(lambda: not estimates.is_ready())
     alternatives, fitted = estimates.wait()
     return [
         *before_laws,
@@ -130,7 +134,7 @@ def _sections(  # noqa: PLR0917 - the same parts
         limits.limits_section(records, match),
         methods.methods_section(match, study),
         reproduce.reproduce_section(records, study, records_sha256),
-        downloads.downloads_section(records, verdicts_to_json(verdicts, match, alternatives), match.study),
+        downloads.downloads_section(run_files, verdicts_to_json(verdicts, match, alternatives)),
         citation.citation_section(records, study, match.study, records_sha256),
     ]
 

@@ -89,9 +89,8 @@ def _check_same_section(runs: Sequence[RunRecord], section: str, code: str, titl
     if not all(isinstance(values, dict) and values for values in sections):
         return _check(code, title, "unknown", f"some records hold no configuration of {section}")
     keys = sorted({key for values in sections for key in values} - set(_FREE_TRAIN_KEYS))
-    differing = [
-        f"{section}.{key}" for key in keys if _num_distinct((before | values).get(key) for values in sections) > 1
-    ]
+    whole = [before | values for values in sections]
+    differing = [f"{section}.{key}" for key in keys if _num_distinct(values.get(key) for values in whole) > 1]
     if differing:
         return _check(code, title, "fail", f"runs differ in {', '.join(differing)}")
     return _check(code, title, "pass", f"all runs agree in {', '.join(f'{section}.{key}' for key in keys)}")
@@ -224,7 +223,14 @@ def check_plan(records: Sequence[RunRecord], study: StudyInfo | None) -> Check:
 
 
 def _num_distinct(values: Iterable[Any]) -> int:
-    return len({json.dumps(value, sort_keys=True, default=str) for value in values})
+    return len({_to_key(value) for value in values})
+
+
+def _to_key(value: Any) -> tuple[type, Any]:
+    """Return what is equal for values that are written alike; of plain ones without writing them."""
+    if isinstance(value, str | int | float | None):
+        return type(value), value
+    return list, json.dumps(value, sort_keys=True, default=str)
 
 
 def _is_close(low: float, high: float) -> bool:

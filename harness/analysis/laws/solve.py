@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from harness.analysis.laws.objective import Array, Block, Problem, evaluate
+from harness.analysis.laws.packing import pack_rows
 
 FINE, COARSE = 1e-20, 1e-8
 EXPONENTS = (0.02, 0.06, 0.12, 0.2, 0.3, 0.4, 0.5, 0.65, 0.85, 1.1, 1.5, 2.0)
@@ -22,8 +22,7 @@ KEPT_STARTS = 12
 ROUNDING = float(np.finfo(np.float64).eps)
 SCREENED_ROWS = 500
 # Elements of one (chunk, n) array: enough that the work inside numpy outweighs the calls, little enough for the cache.
-CHUNK_ELEMENTS = 1 << 16
-NUM_THREADS = 2
+CHUNK_ELEMENTS = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +42,9 @@ def solve(
     `tolerance` bounds the decrease that a Newton step still promises, relative to the objective per unit of weight.
     """
     num = len(starts)
+    packings = [pack_rows(block) for block in problem.blocks]
+    weights = [packing.pack(w) for packing, w in zip(packings, weights, strict=True)]
+    problem = Problem(tuple(packing.block for packing in packings), problem.num_params)
     size = max(1, CHUNK_ELEMENTS // max(1, problem.num_rows))
     chunks = [slice(i, min(i + size, num)) for i in range(0, num, size)]
 
@@ -51,19 +53,12 @@ def solve(
         return _solve_chunk(problem, starts[chunk], part, tolerance, max_steps)
 
     with np.errstate(all="ignore"):
-        if len(chunks) == 1:
-            return run(chunks[0])
-        with ThreadPoolExecutor(NUM_THREADS, initializer=_silence) as pool:
-            parts = list(pool.map(run, chunks))
+        parts = [run(chunk) for chunk in chunks]
     return Solution(
         np.concatenate([p.theta for p in parts]),
         np.concatenate([p.value for p in parts]),
         np.concatenate([p.converged for p in parts]),
     )
-
-
-def _silence() -> None:
-    np.seterr(all="ignore")
 
 
 def _solve_chunk(

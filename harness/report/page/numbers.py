@@ -30,7 +30,8 @@ def num(value: float | None, text: str, source: str, reason: str | None = None) 
     """Return `text` as the shown form of `value`; ``None`` or a non-finite value shows as unknown with `reason`."""
     if value is None or not math.isfinite(value):
         return unknown(reason, source)
-    return Markup('<span data-value="{}" data-source="{}">{}</span>').format(repr(value), source, text)
+    shown = f'<span data-value="{value!r}" data-source="{escape(source)}">{escape(text)}</span>'
+    return Markup(shown)  # noqa: S704 - each part is escaped or a number; `Markup.format` takes four times as long
 
 
 def unknown(reason: str | None, source: str = "") -> Markup:

@@ -21,6 +21,7 @@ from harness.report.page.escapes import show_controls
 from harness.report.page.glossary import TERMS, Explainer, term_id
 from harness.report.page.sources import current_book
 from harness.report.page.tables import TableView, pack_payload, view_table
+from harness.report.plots.board import finish
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 _STYLES = ("style.css", "parts.css")
@@ -58,7 +59,8 @@ class PageParts:
 def render_page(parts: PageParts) -> str:
     """Return the page. A pure function of its parts and the open book of sources; reads only this package's templates.
 
-    The parts are to be made and rendered inside one book (`sources.with_sources`).
+    The parts are to be made and rendered inside one book (`sources.with_sources`) and one board of drawings
+    (`board.with_drawings`).
     """
     explainer, long_tables, phone_figures = Explainer(), dict[str, tuple[str, ...]](), dict[str, str]()
 
@@ -69,7 +71,7 @@ def render_page(parts: PageParts) -> str:
         return found
 
     def draw(figure: Figure) -> Markup:
-        wide, narrow = split_drawing(figure.svg or Markup())
+        wide, narrow = split_drawing(finish(figure.svg or Markup()))
         if narrow:
             phone_figures[figure.id] = show_controls(narrow)
         return wide

@@ -50,10 +50,13 @@ def cost_at_loss(points: Sequence[FrontierPoint], loss: float, cost: Cost) -> fl
 def candidate_cost(match: MatchResult, row: Multiplier, cost: Cost) -> float | None:
     """Return where the candidate stands at the row's loss: the geometric mean over seeds at its cheapest sizes."""
     sizes = row.sizes.get(match.candidate_arm, ())
+    lines: dict[tuple[str, int], list[FrontierPoint]] = {}
+    for point in match.points:
+        if point.arm == match.candidate_arm:
+            lines.setdefault((point.size, point.seed), []).append(point)
     found = []
     for (seed, _), size in zip(row.per_seed, sizes, strict=False):
-        line = [p for p in match.points if (p.arm, p.size, p.seed) == (match.candidate_arm, size, seed)]
-        if (value := cost_at_loss(line, row.loss, cost)) is not None:
+        if (value := cost_at_loss(lines.get((size, seed), ()), row.loss, cost)) is not None:
             found.append(math.log(value))
     return math.exp(sum(found) / len(found)) if found else None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import matplotlib as mpl
@@ -22,6 +23,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from harness.core.units import format_digits, format_si
 from harness.report.page.numbers import TIMES
+from harness.report.plots.board import put_up
 from harness.report.plots.svg import ROWS, inline
 
 INK, MUTED, GRID = "#010101", "#020202", "#030303"
@@ -96,12 +98,14 @@ def draw(
 ) -> Markup:
     """Return the inline SVG of what `paint` draws, once for wide pages and once for phones; the style shows one.
 
-    Sizes are in inches. Text in an SVG shrinks with the page, so one drawing cannot be legible at both widths.
+    Sizes are in inches. Text in an SVG shrinks with the page, so one drawing cannot be legible at both widths. While a
+    page is made this is what stands for the drawing until its board is finished (`board`).
     """
-    return Markup("").join(
-        inline(_paint_svg(paint, size), name, title, description, kind, VARIABLES)
-        for kind, name, size in (("wide", figure_id, wide), ("narrow", f"{figure_id}-n", narrow))
-    )
+
+    def draw_one(kind: str, name: str, size: tuple[float, float]) -> Markup:
+        return inline(_paint_svg(paint, size), name, title, description, kind, VARIABLES)
+
+    return put_up([partial(draw_one, "wide", figure_id, wide), partial(draw_one, "narrow", f"{figure_id}-n", narrow)])
 
 
 def _paint_svg(paint: Callable[[Figure], None], size: tuple[float, float]) -> str:

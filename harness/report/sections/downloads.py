@@ -10,6 +10,7 @@ import gzip
 import json
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from harness.core.records import RunRecord
@@ -27,8 +28,16 @@ _NARROW = ("run_id", "role", "arm", "size", "seed", "status", "path_tokens", "pa
 _NARROW_ENERGY = ("path_total_energy_j", "path_total_energy_grade", "path_total_energy_kind")
 
 
-def downloads_section(records: Sequence[RunRecord], results: Mapping[str, Any], study: str) -> Section:
-    """Return the files of runs and of `results`, which is the content of ``verdicts.json``; pure."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFiles:
+    """The files that hold the runs, and what is to be said of those that would be too large."""
+
+    files: tuple[Download, ...]
+    notes: tuple[Cell, ...]
+
+
+def make_run_files(records: Sequence[RunRecord], study: str) -> RunFiles:
+    """Return all runs as files of the sizes that a page can carry; pure."""
     table = build_run_table(records)
     store = f"runs/{shlex.quote(study)}"
     files: list[Download] = []
@@ -59,6 +68,12 @@ def downloads_section(records: Sequence[RunRecord], results: Mapping[str, Any], 
         )
     else:
         notes.append("There is no readable record, so there is no table of runs.")
+    return RunFiles(files=tuple(files), notes=tuple(notes))
+
+
+def downloads_section(runs: RunFiles, results: Mapping[str, Any]) -> Section:
+    """Return the files of runs and of `results`, which is the content of ``verdicts.json``; pure."""
+    files, notes = list(runs.files), list(runs.notes)
     text = results_to_text(results).encode()
     file = _fit("verdicts.json", "Results and verdicts as JSON", "application/json", text, RESULTS_BYTES)
     if file is not None:

@@ -25,7 +25,7 @@ from harness.report.build import render_store
 from harness.report.page.blocks import Section
 from harness.report.sections import citation, downloads
 from harness.report.sections.citation import citation_section
-from harness.report.sections.downloads import downloads_section
+from harness.report.sections.downloads import downloads_section, make_run_files
 from harness.report.sections.quality_gate import quality_gate_section
 from harness.report.sections.reproduce import reproduce_section
 from tests.unit.report.planted import read_downloads
@@ -180,10 +180,10 @@ def test_downloads_are_the_table_of_runs_to_the_last_digit(tmp_path: Path, facto
 
 def test_what_is_too_large_is_packed_then_left_out_and_said(factory: ModuleType, monkeypatch: Any) -> None:
     records = factory.make_records()
-    whole = {file.file_name: len(file.content) for file in downloads_section(records, {"a": 1}, "toy").downloads}
+    whole = {file.file_name: len(file.content) for file in downloads_section(make_run_files(records, "toy"), {"a": 1}).downloads}
     assert {"runs.csv", "runs.parquet", "verdicts.json"} <= set(whole)
     monkeypatch.setattr(downloads, "PLAIN_BYTES", whole["runs.csv"] - 1)
-    packed = downloads_section(records, {"a": 1}, "toy")
+    packed = downloads_section(make_run_files(records, "toy"), {"a": 1})
     names = [file.file_name for file in packed.downloads]
     assert "runs.csv" not in names
     assert "runs.json.gz" in names
@@ -192,11 +192,11 @@ def test_what_is_too_large_is_packed_then_left_out_and_said(factory: ModuleType,
     monkeypatch.setattr(downloads, "PACKED_BYTES", 10)
     monkeypatch.setattr(downloads, "PLAIN_BYTES", 0)
     monkeypatch.setattr(downloads, "RESULTS_BYTES", 10)
-    left = downloads_section(records, {"a": 1}, "toy")
+    left = downloads_section(make_run_files(records, "toy"), {"a": 1})
     assert [file.file_name for file in left.downloads] == ["runs.parquet"]
     assert len(left.notes) == 2
     assert "As CSV and JSON the runs come from the buttons" in str(left.notes[0])
-    assert downloads_section([], {}, "toy").notes[0] == "There is no readable record, so there is no table of runs."
+    assert downloads_section(make_run_files([], "toy"), {}).notes[0] == "There is no readable record, so there is no table of runs."
 
 
 def test_the_tool_is_cited_as_the_repository_says() -> None:
