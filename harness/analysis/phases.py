@@ -63,7 +63,7 @@ def sum_phase(
     windows: Sequence[WindowRecord],
     sum_readings: Callable[[Sequence[EnergyReading]], Joules] = sum_boundary,
     *,
-    with_open: bool = True,
+    with_open: bool = False,
 ) -> PhaseSum:
     """Return what the windows of one phase add up to, over the readings that `sum_readings` counts.
 
@@ -83,19 +83,24 @@ def sum_phase(
             num_steps=missing,
         )
     energies = [sum_readings(window.energy) for window in windows]
-    works = [window.work for window in windows]
     no_energy = next((energy.reason for energy in energies if energy.reason is not None), None)
+    works = [window.work for window in windows if window.work is not None]
+    is_whole = len(works) == len(windows)
+
+    def add_work(name: str, reason: str) -> float | str:
+        return _sum([getattr(work, name) for work in works], reason) if is_whole else reason
+
     memory = [window.peak_memory_bytes for window in windows if window.peak_memory_bytes is not None]
     return PhaseSum(
         energy_j=_sum([energy.energy_j for energy in energies], no_energy or "the energy is unknown"),
         net_j=_sum([energy.net_energy_j for energy in energies], no_energy or "the net energy is unknown"),
-        flops=_sum([work.flops if work else None for work in works], "the FLOPs of the window are unknown"),
-        num_bytes=_sum([work.num_bytes if work else None for work in works], "the bytes of the window are unknown"),
-        seconds=math.fsum(window.duration_s for window in windows),
-        num_tasks=_sum([work.num_tasks if work else None for work in works], "the window holds no work"),
-        num_input_tokens=_sum([work.num_input_tokens if work else None for work in works], "no work"),
-        num_output_tokens=_sum([work.num_output_tokens if work else None for work in works], "no work"),
-        num_steps=_sum([work.num_steps if work else None for work in works], "the window does not count its steps"),
+        flops=add_work("flops", "the FLOPs of the window are unknown"),
+        num_bytes=add_work("num_bytes", "the bytes of the window are unknown"),
+        seconds=math.fsum([window.duration_s for window in windows]),
+        num_tasks=add_work("num_tasks", "the window holds no work"),
+        num_input_tokens=add_work("num_input_tokens", "no work"),
+        num_output_tokens=add_work("num_output_tokens", "no work"),
+        num_steps=add_work("num_steps", "the window does not count its steps"),
         peak_memory_bytes=max(memory) if memory else None,
         open_j=estimate_open(windows) if with_open else None,
     )

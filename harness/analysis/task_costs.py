@@ -87,8 +87,8 @@ def measure_once() -> Iterator[None]:
 
 
 def _measure_task(record: RunRecord, kind: str | None, length: AnswerLength | None) -> RunTask:
-    kinds = list_kinds(record, length)
-    if not kinds or kind is not None:
+    kinds = list_kinds(record, length) if kind is None else ()
+    if not kinds:
         windows = task_windows(record, kind, length)
         return _measure(record, windows, find_accuracy(record, kind))
     parts = [measure_task(record, each, length) for each in kinds]
@@ -197,7 +197,7 @@ def _cost_of_phase(windows: Sequence[WindowRecord]) -> Values:
     worked = [window for window in windows if window.work is not None and window.work.num_tasks > 0]
     if not worked:
         return {}
-    phase = sum_phase(worked, with_open=False)
+    phase = sum_phase(worked)
     costs = {name: phase.per_task(field) for name, field in _FIELDS.items()}
     return {name: None if isinstance(cost, str) else cost for name, cost in costs.items()}
 

@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from harness.core.readings import EnergyReading, Grade, worst_grade
 
 
+_PARTS_FIRST = (("gpu",), ("cpu", "dram"), ("system",))
+_SYSTEM_FIRST = (("system",), ("gpu",), ("cpu", "dram"))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoundaryEnergy:
     """Energy inside the headline boundary in joules, with the worst grade of its parts; simulated counts as D.
@@ -29,23 +33,21 @@ def select_boundary(readings: Sequence[EnergyReading]) -> tuple[EnergyReading, .
     A whole-system reading counts only where nothing else is measured, since it contains the others; beside CPU and DRAM
     that are only modelled it counts. Where two sensors read one device, the better grade counts.
     """
-    order: tuple[tuple[str, ...], ...] = (("gpu",), ("cpu", "dram"), ("system",))
-    parts = [reading for reading in readings if reading.domain != "system"]
-    if all(reading.method == "modelled" for reading in parts):
-        order = (("system",), ("gpu",), ("cpu", "dram")) if _has_measured_system(readings) else order
-    for domains in order:
-        best: dict[tuple[str, int], EnergyReading] = {}
-        for reading in readings:
-            key = (reading.domain, reading.device_index)
-            if reading.domain in domains and (key not in best or reading.grade < best[key].grade):
-                best[key] = reading
-        if best:
-            return tuple(best.values())
+    best: dict[tuple[str, int], EnergyReading] = {}
+    part_is_measured = system_is_measured = False
+    for reading in readings:
+        if reading.method != "modelled":
+            system_is_measured |= reading.domain == "system"
+            part_is_measured |= reading.domain != "system"
+        key = (reading.domain, reading.device_index)
+        held = best.get(key)
+        if held is None or reading.grade < held.grade:
+            best[key] = reading
+    for domains in _SYSTEM_FIRST if system_is_measured and not part_is_measured else _PARTS_FIRST:
+        found = tuple([reading for reading in best.values() if reading.domain in domains])
+        if found:
+            return found
     return ()
-
-
-def _has_measured_system(readings: Sequence[EnergyReading]) -> bool:
-    return any(reading.domain == "system" and reading.method != "modelled" for reading in readings)
 
 
 def sum_boundary(readings: Sequence[EnergyReading]) -> BoundaryEnergy:
@@ -53,18 +55,21 @@ def sum_boundary(readings: Sequence[EnergyReading]) -> BoundaryEnergy:
     chosen = select_boundary(readings)
     if not chosen:
         return BoundaryEnergy(energy_j=None, net_energy_j=None, grade=None, domains=(), simulated=False)
-    simulated = any(reading.simulated for reading in chosen)
-    grades: list[Grade] = [reading.grade for reading in chosen]
+    energy: float | None = 0.0
+    net: float | None = 0.0
+    reason = None
+    simulated = False
+    for reading in chosen:  # a page of thousands of runs adds up millions of readings
+        simulated = simulated or reading.simulated
+        if reading.energy_j is None and energy is not None:
+            reason = reading.reason
+        energy = None if energy is None or reading.energy_j is None else energy + reading.energy_j
+        net = None if net is None or reading.net_energy_j is None else net + reading.net_energy_j
     return BoundaryEnergy(
-        energy_j=_sum([reading.energy_j for reading in chosen]),
-        net_energy_j=_sum([reading.net_energy_j for reading in chosen]),
-        grade="D" if simulated else worst_grade(*grades),
+        energy_j=energy,
+        net_energy_j=net,
+        grade="D" if simulated else worst_grade(*[reading.grade for reading in chosen]),
         domains=tuple(sorted({reading.domain for reading in chosen})),
         simulated=simulated,
-        reason=next((reading.reason for reading in chosen if reading.energy_j is None), None),
+        reason=reason,
     )
-
-
-def _sum(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if len(known) == len(values) else None

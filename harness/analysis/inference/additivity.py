@@ -76,7 +76,7 @@ def _mean_j(windows: Sequence[WindowRecord]) -> tuple[float | None, float | None
     values: list[float] = []
     opened: list[float] = []
     for number in sorted({window.repetition for window in windows}):
-        part = sum_phase([window for window in windows if window.repetition == number])
+        part = sum_phase([window for window in windows if window.repetition == number], with_open=True)
         energy = part.per_task("energy_j")
         if isinstance(energy, str):
             return None, None
