@@ -33,7 +33,7 @@ def plan_combinations(compose: Compose, arguments: Sequence[str], loader: Config
     jobs: list[StudyJob] = []
     seen = set()
     for overrides in batch:
-        job = build_study_job(compose, overrides, 0)
+        job = build_study_job(compose(overrides), overrides, 0)
         if job.store.record_path(job.run_id) in seen:
             raise ConfigError(
                 f"two of the combinations ask for the same run '{job.run_id}' (an address or a folder is no part "

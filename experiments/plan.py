@@ -81,7 +81,7 @@ def _list_jobs(build: Compose, overrides: Sequence[str], app: AppConfig) -> list
         return plan_combinations(build, overrides)
     if app.sweep.cells:
         return plan_study(build, overrides)[0]
-    return [build_study_job(build, overrides, 0)]
+    return [build_study_job(build(overrides), overrides, 0)]
 
 
 def _read_all(jobs: Sequence[StudyJob]) -> dict[str, RunFigures]:

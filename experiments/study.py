@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
+from harness.experiments.cell_config import CellComposer
 from harness.experiments.compose import to_app_config
 from harness.experiments.promise import check_promise
 from harness.experiments.schema import AppConfig, CellConfig
@@ -33,12 +34,13 @@ def plan_study(compose: Compose, arguments: Sequence[str]) -> tuple[list[StudyJo
     """
     app = to_app_config(compose(arguments))
     check_promise(app.sweep)
-    cells = [part for cell in app.sweep.cells for part in _resolve_cell(compose, arguments, cell)]
+    composer = CellComposer(compose)
+    cells = [part for cell in app.sweep.cells for part in _resolve_cell(composer, arguments, cell)]
     check_one_purpose(cells)
     trunks = lay_out(cells, list(app.sweep.seeds), app.sweep.order_seed)
     jobs: list[StudyJob] = []
     for trunk in trunks:
-        jobs.extend(_trunk_jobs(compose, arguments, trunk, app.sweep.order_seed, first_index=len(jobs)))
+        jobs.extend(_trunk_jobs(composer, arguments, trunk, app.sweep.order_seed, first_index=len(jobs)))
     seen: set[str] = set()
     for job in jobs:
         if job.run_id in seen:
@@ -47,9 +49,9 @@ def plan_study(compose: Compose, arguments: Sequence[str]) -> tuple[list[StudyJo
     return jobs, app
 
 
-def _resolve_cell(compose: Compose, arguments: Sequence[str], cell: CellConfig) -> list[Cell]:
+def _resolve_cell(composer: CellComposer, arguments: Sequence[str], cell: CellConfig) -> list[Cell]:
     """Return the cell with its budgets, its trials where it is a grid, or as it is where nothing is trained."""
-    app = to_app_config(compose([*arguments, f"arm={cell.arm}", f"model={cell.model}", *cell.overrides]))
+    app = to_app_config(composer([*arguments, f"arm={cell.arm}", f"model={cell.model}", *cell.overrides]))
     if is_inference(app):
         given = [name for name in TRAINING_SETTINGS if getattr(cell, name) not in (None, [])]
         return [build_inference_cell(Cell(cell.arm, cell.model, None, (), tuple(cell.overrides)), given)]
@@ -66,18 +68,20 @@ def _resolve_cell(compose: Compose, arguments: Sequence[str], cell: CellConfig) 
 
 
 def _trunk_jobs(
-    compose: Compose, arguments: Sequence[str], trunk: Trunk, order_seed: int, first_index: int
+    composer: CellComposer, arguments: Sequence[str], trunk: Trunk, order_seed: int, first_index: int
 ) -> list[StudyJob]:
     cell = trunk.cell
-    common = [*arguments, f"arm={cell.arm}", f"model={cell.model}", f"seed={trunk.seed}", *cell.overrides]
+    shared = [*arguments, f"arm={cell.arm}", f"model={cell.model}", *cell.overrides]
+    common = [f"seed={trunk.seed}"]
     if cell.learning_rate is not None:
         common.append(f"train.learning_rate={cell.learning_rate}")
     if cell.batch_size is not None:
         common.append(f"train.batch_size={cell.batch_size}")
 
     def make(index: int, *extra: str) -> StudyJob:
-        overrides = (*common, f"plan_position=[{trunk.block},{index},{order_seed}]", *extra)
-        return build_study_job(compose, overrides, trunk.block, is_trial=cell.is_trial)
+        own = (*common, f"plan_position=[{trunk.block},{index},{order_seed}]", *extra)
+        composed = composer(shared, own)
+        return build_study_job(composed, (*shared, *own), trunk.block, is_trial=cell.is_trial)
 
     if cell.is_inference:
         return [make(first_index)]

@@ -53,13 +53,13 @@ class StudyJob:
         return RunToCome(arm=config.arm, size=config.model.size, role=config.role, train_flops=self.train_flops)
 
 
-def build_study_job(compose: Compose, overrides: Sequence[str], block: int, *, is_trial: bool = False) -> StudyJob:
-    """Compose the run of `overrides`.
+def build_study_job(composed: DictConfig, overrides: Sequence[str], block: int, *, is_trial: bool = False) -> StudyJob:
+    """Return the run that was `composed`, which is what `overrides` compose.
 
     Raises:
         HarnessError: a value, corpus or budget that cannot be used.
     """
-    job = build_job(compose(overrides))
+    job = build_job(composed)
     flops = count_train_flops(job.config)
     return StudyJob(job.run_id, tuple(overrides), job.config, block, job.store, flops, is_trial)
 

@@ -32,10 +32,17 @@ def _read_task_versions(record: RunRecord) -> dict[str, Any] | None:
     return versions if versions and len(versions) > 1 else None
 
 
+def _read_capability(record: RunRecord) -> str | None:
+    """Return the vector instructions of a run on the CPU: one model name stands for machines that differ in them."""
+    environment = record.environment
+    return environment.cpu_capability if environment is not None and environment.device == "cpu" else None
+
+
 POOL_KEYS: dict[str, Callable[[RunRecord], Any]] = {
     "schema_version": lambda r: r.schema_version,
     "environment.device": lambda r: r.environment.device if r.environment else None,
     "environment.device_name": lambda r: r.environment.device_name if r.environment else None,
+    "environment.cpu_capability": _read_capability,
     "environment.num_threads": lambda r: r.environment.num_threads if r.environment else None,
     "train.precision": lambda r: read_config(r, "train.precision"),
     "data.sha256": lambda r: r.data.sha256 if r.data else None,
@@ -56,6 +63,7 @@ INFERENCE_KEYS: dict[str, Callable[[RunRecord], Any]] = {
     "schema_version": lambda r: r.schema_version,
     "environment.device": lambda r: r.environment.device if r.environment else None,
     "environment.device_name": lambda r: r.environment.device_name if r.environment else None,
+    "environment.cpu_capability": _read_capability,
     "environment.num_threads": lambda r: r.environment.num_threads if r.environment else None,
     "model_source.precision": lambda r: r.model_source.precision if r.model_source else None,
     "task.mode": lambda r: read_config(r, "task.mode"),

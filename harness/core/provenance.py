@@ -12,7 +12,8 @@ class Environment:
     """Where the run ran; no host name, user name or path. `packages` maps a distribution to its version.
 
     `isolation` is ``process`` or ``spawn`` (a process of its own, forked or started anew) or ``warm`` (other runs may
-    have used it before); ``None``: not kept.
+    have used it before); ``None``: not kept. `cpu_capability` is the vector instructions that torch computes with
+    (``AVX2``): machines of one model name may differ in them, and with them the rounding of every loss.
     """
 
     __pydantic_config__ = STRICT
@@ -32,6 +33,7 @@ class Environment:
     gpu_uuid: str | None = None
     driver_version: str | None = None
     isolation: str | None = None
+    cpu_capability: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,6 +41,7 @@ def describe_environment(device: torch.device) -> Environment:
         git_commit=commit,
         git_dirty=dirty,
         gpu_uuid=str(gpu.uuid) if gpu is not None else None,
+        cpu_capability=torch.backends.cpu.get_cpu_capability(),
     )
 
 

@@ -62,6 +62,7 @@ _SINGLE: dict[str, Callable[[RunRecord], Any]] = {
     "device_uuid": _environment("gpu_uuid"),
     "cpu": _environment("cpu_model"),
     "num_cpus": _environment("num_cpus"),
+    "cpu_capability": _environment("cpu_capability"),
     "memory": _memory,
     "os": _environment("os"),
     "driver": _environment("driver_version"),

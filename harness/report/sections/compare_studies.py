@@ -22,6 +22,7 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     ("driver", "Driver", "no record names one (CPUs have none)"),
     ("cpu", "CPU", "no record names it"),
     ("num_cpus", "CPUs", "no record names it"),
+    ("cpu_capability", "Vector instructions of the CPU", "no record names them"),
     ("memory", "Memory", "no record names it"),
     ("os", "System", "no record names it"),
     ("threads", "Threads", "no record names it"),

@@ -91,9 +91,15 @@ def _sensor_row(s: SensorInfo) -> Row:
     return name, s.domain, s.device, s.method, f"{s.grade}: {GRADE_WORDS[s.grade]}", period, s.source
 
 
+def describe_cpu(e: Environment) -> str:
+    """Return model, number of CPUs and, where it is known, the vector instructions that torch used."""
+    capability = f", {e.cpu_capability}" if e.cpu_capability else ""
+    return f"{e.cpu_model}, {e.num_cpus} CPUs{capability}"
+
+
 def _environment_key(e: Environment) -> Hashable:
     packages = tuple(sorted(e.packages.items()))
-    place = e.device_name, e.cpu_model, e.num_cpus, e.memory_bytes, e.os, e.num_threads, e.determinism
+    place = e.device_name, e.cpu_model, e.num_cpus, e.memory_bytes, e.os, e.num_threads, e.determinism, e.cpu_capability
     return (*place, e.isojoule_version, e.python_version, packages, e.git_commit, e.git_dirty)
 
 
@@ -103,7 +109,7 @@ def _environment_row(e: Environment) -> Row:
     memory = f"{e.memory_bytes / 2**30:.1f} GiB"
     return (
         e.device_name,
-        f"{e.cpu_model}, {e.num_cpus} CPUs, {memory}",
+        f"{describe_cpu(e)}, {memory}",
         e.os,
         f"isojoule {e.isojoule_version}, Python {e.python_version}, {packages}",
         commit,

@@ -11,6 +11,7 @@ from harness.core.records import RunRecord
 from harness.core.study import StudyInfo
 from harness.report.page import numbers as n
 from harness.report.page.blocks import Cell, Section
+from harness.report.sections.environment import describe_cpu
 
 _EQUAL = (
     "What must come out equal on the same kind of device with the same versions: the data and its hash, the plan and "
@@ -78,7 +79,7 @@ def _facts_of_code(records: Sequence[RunRecord]) -> list[tuple[str, Cell]]:
         ("Python", _listed((e.python_version for e in found), _NO_RECORD)),
         ("Packages", ", ".join(f"{name} {version}" for name, version in packages) or n.unknown(_NO_RECORD)),
         ("Device", _listed((e.device_name for e in found), _NO_RECORD)),
-        ("CPU", _listed((f"{e.cpu_model}, {e.num_cpus} CPUs" for e in found), _NO_RECORD)),
+        ("CPU", _listed(map(describe_cpu, found), _NO_RECORD)),
         ("System", _listed((e.os for e in found), _NO_RECORD)),
         ("Determinism", _listed((e.determinism for e in found), _NO_RECORD)),
     ]

@@ -180,7 +180,10 @@ def test_downloads_are_the_table_of_runs_to_the_last_digit(tmp_path: Path, facto
 
 def test_what_is_too_large_is_packed_then_left_out_and_said(factory: ModuleType, monkeypatch: Any) -> None:
     records = factory.make_records()
-    whole = {file.file_name: len(file.content) for file in downloads_section(make_run_files(records, "toy"), {"a": 1}).downloads}
+    whole = {
+        file.file_name: len(file.content)
+        for file in downloads_section(make_run_files(records, "toy"), {"a": 1}).downloads
+    }
     assert {"runs.csv", "runs.parquet", "verdicts.json"} <= set(whole)
     monkeypatch.setattr(downloads, "PLAIN_BYTES", whole["runs.csv"] - 1)
     packed = downloads_section(make_run_files(records, "toy"), {"a": 1})
@@ -196,7 +199,10 @@ def test_what_is_too_large_is_packed_then_left_out_and_said(factory: ModuleType,
     assert [file.file_name for file in left.downloads] == ["runs.parquet"]
     assert len(left.notes) == 2
     assert "As CSV and JSON the runs come from the buttons" in str(left.notes[0])
-    assert downloads_section(make_run_files([], "toy"), {}).notes[0] == "There is no readable record, so there is no table of runs."
+    assert (
+        downloads_section(make_run_files([], "toy"), {}).notes[0]
+        == "There is no readable record, so there is no table of runs."
+    )
 
 
 def test_the_tool_is_cited_as_the_repository_says() -> None:
