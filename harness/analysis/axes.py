@@ -82,7 +82,7 @@ def _match_params(code: str, title: str, pair: Pair, count: Callable[[FrontierPo
 def _find_equal(
     own: tuple[int, list[FrontierPoint]], others: Sequence[tuple[int, list[FrontierPoint]]]
 ) -> tuple[list[FrontierPoint], list[FrontierPoint]] | None:
-    """Return the runs of a cell and of the first of `others` with as many parameters and tokens; cells by parameters."""
+    """Return the runs of a cell and of the first other with as many parameters and tokens; a cell is (params, runs)."""
     params, ours = own
     for other, theirs in others:
         if is_near(params, other, SAME_PARAMS) and is_near(ours[0].tokens, theirs[0].tokens, SAME_TOKENS):

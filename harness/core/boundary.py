@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from harness.core.readings import EnergyReading, Grade, worst_grade
 
-
 _PARTS_FIRST = (("gpu",), ("cpu", "dram"), ("system",))
 _SYSTEM_FIRST = (("system",), ("gpu",), ("cpu", "dram"))
 

@@ -38,7 +38,10 @@ def estimate_all(
     verdicts: Sequence[ClaimVerdict],
     estimate: Callable[[], Sensitivity] | None = None,
 ) -> Estimates:
-    """Begin all of it, in two processes where there are two cores; `estimate` gives the sensitivity where it is not of these."""
+    """Begin all of it, in two processes where there are two cores.
+
+    `estimate` gives the sensitivity where it is not that of these records.
+    """
 
     def estimate_beside() -> tuple[Sensitivity, MatchedLaws, tuple[ProjectedRow, ...]]:
         found = estimate() if estimate is not None else estimate_sensitivity(records, study, match, verdicts)

@@ -1,4 +1,4 @@
-"""The drawings of one page, made together where the page is written: two processes draw them, wide ones and narrow ones.
+"""The drawings of one page, made together where it is written: one process draws the wide ones, another the narrow.
 
 Drawing is most of the time of a page of few runs. While a page is made a board is open: `put_up` keeps what is to be
 drawn and returns a stand-in, which `finish` turns into the drawing. Without a board a drawing is made at once.
@@ -48,7 +48,7 @@ class DrawingBoard:
         return self._drawn[drawing]
 
     def draw_while(self, others_work: Callable[[], bool]) -> None:
-        """Draw what waits, one drawing after the other, for as long as another process works and this one would wait."""
+        """Draw what waits, one after the other, for as long as another process works and this one would wait."""
         while self._jobs and others_work():
             pending = next(iter(self._jobs))
             self._drawn[pending] = Markup("").join(job() for job in self._jobs.pop(pending))

@@ -60,3 +60,18 @@ def test_the_work_of_a_copy_that_died_or_whose_result_cannot_be_sent_is_done_her
     print(start_beside(lambda: (lambda: "sent"), 10_000)()())
     """
     assert _run(script) == ["done", "sent"]
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core")
+def test_a_copy_is_ready_when_it_has_answered_or_died() -> None:
+    script = """
+    import time
+    for end in (lambda: time.sleep(1) or "slept", lambda: time.sleep(1) or os._exit(9)):
+        here = os.getpid()
+        wait = start_beside(lambda: end() if os.getpid() != here else "again")
+        print(wait.is_ready())
+        while not wait.is_ready():
+            time.sleep(0.01)
+        print(wait())
+    """
+    assert _run(script) == ["False", "slept", "False", "again"]
