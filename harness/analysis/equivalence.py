@@ -13,8 +13,8 @@ from typing import Literal
 
 import numpy as np
 from scipy import special  # type: ignore[import-untyped, unused-ignore]
-from scipy import stats as scipy_stats  # type: ignore[import-untyped, unused-ignore]
 
+from harness.analysis.distributions import chi2_quantiles, t_quantile, t_tail
 from harness.analysis.results import Equivalence
 from harness.analysis.stats import Pairing, estimate_difference, spread_of_difference
 
@@ -92,14 +92,14 @@ def estimate_p_value(difference: float, stderr: float, degrees: int, margin: flo
     """Return the larger of both one-sided p values: the smallest alpha at which the arms would be equivalent."""
     if stderr <= 0:
         return 0.0 if abs(difference) < margin else 1.0
-    return float(scipy_stats.t.sf((margin - abs(difference)) / stderr, degrees))
+    return t_tail((margin - abs(difference)) / stderr, degrees)
 
 
 def estimate_power(stderr: float, degrees: int, margin: float) -> float:
     """Return the chance that TOST finds equivalence where the true difference is 0 (normal means, spread as seen)."""
     if stderr <= 0:
         return 1.0
-    critical = float(scipy_stats.t.ppf(1 - ALPHA, degrees))
+    critical = t_quantile(1 - ALPHA, degrees)
     rooms = margin / stderr - critical * _spread_quantiles(degrees)
     return float(np.mean(np.maximum(0.0, 2 * special.ndtr(rooms) - 1)))
 
@@ -108,4 +108,4 @@ def estimate_power(stderr: float, degrees: int, margin: float) -> float:
 def _spread_quantiles(degrees: int) -> np.ndarray:
     """Return evenly spaced quantiles of estimated over true spread, to average over: the spread is estimated too."""
     shares = (np.arange(400) + 0.5) / 400
-    return np.asarray(np.sqrt(scipy_stats.chi2.ppf(shares, degrees) / degrees))
+    return np.sqrt(chi2_quantiles(shares, degrees) / degrees)

@@ -17,8 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from scipy import stats as scipy_stats  # type: ignore[import-untyped, unused-ignore]
-
+from harness.analysis.distributions import t_quantile
 from harness.analysis.results import Interval
 
 LEVEL = 0.95
@@ -81,7 +80,7 @@ def _round_root(above: int, below: int) -> float:
 @functools.lru_cache(maxsize=4096)
 def t_critical(n: int, level: float = LEVEL) -> float:
     """Return the two-sided critical value of Student's t for `n` values (n - 1 degrees of freedom)."""
-    return float(scipy_stats.t.ppf(0.5 + level / 2, n - 1))
+    return t_quantile(0.5 + level / 2, n - 1)
 
 
 def estimate_mean(values: Sequence[float], *, level: float = LEVEL, method: str = MEAN_METHOD) -> Estimate:

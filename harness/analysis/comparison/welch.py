@@ -6,8 +6,7 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from scipy import stats as scipy_stats  # type: ignore[import-untyped, unused-ignore]
-
+from harness.analysis.distributions import t_quantile
 from harness.analysis.results import Interval
 from harness.analysis.stats import LEVEL, NO_VARIATION, Estimate
 
@@ -42,7 +41,7 @@ def estimate_ratio_between(
             value=value, interval=Interval(low=value, high=value, level=level, method=method + NO_VARIATION), n=n
         )
     degrees = sum(errors) ** 2 / sum(e**2 / (len(side) - 1) for e, side in zip(errors, sides, strict=True))
-    half = widening * float(scipy_stats.t.ppf(0.5 + level / 2, degrees)) * stderr
+    half = widening * t_quantile(0.5 + level / 2, degrees) * stderr
     ends = [_exp(gap - half), _exp(gap + half)]
     if not math.isfinite(ends[1]):
         return Estimate(value=math.exp(gap), interval=None, n=n, reason="the interval has no finite end")

@@ -12,8 +12,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from scipy import stats as scipy_stats  # type: ignore[import-untyped, unused-ignore]
-
+from harness.analysis.distributions import normal_quantile, t_quantile
 from harness.analysis.equivalence import ALPHA, Outcome, estimate_p_value, estimate_power
 from harness.analysis.inference.results import AccuracyDifference
 from harness.analysis.results import Interval
@@ -170,7 +169,7 @@ def _test(
 ) -> AccuracyDifference:
     if margin is not None and not margin > 0:
         raise ValueError("an equivalence margin is above zero")
-    critical = float(scipy_stats.t.ppf(1 - ALPHA, sums.degrees))
+    critical = t_quantile(1 - ALPHA, sums.degrees)
     low, high = sums.centre - critical * sums.stderr, sums.centre + critical * sums.stderr
     interval = Interval(low=low, high=high, level=1 - 2 * ALPHA, method=method)
     outcome: Outcome = "unknown"
@@ -200,6 +199,5 @@ def _test(
 
 def _count_needed(sums: _Sums, margin: float) -> int:
     """Return how many examples give 80% power at a true difference of 0 and the spread seen (normal approximation)."""
-    normal = scipy_stats.norm.ppf
-    wanted = float(normal(1 - ALPHA) + normal(0.5 + WANTED_POWER / 2))
+    wanted = normal_quantile(1 - ALPHA) + normal_quantile(0.5 + WANTED_POWER / 2)
     return math.ceil(sums.num_examples * (wanted * sums.stderr / margin) ** 2)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from scipy import stats as scipy_stats  # type: ignore[import-untyped, unused-ignore]
-
 from harness.analysis.boundary import sum_boundary
 from harness.analysis.correct import explain_few_correct
+from harness.analysis.distributions import normal_quantile
 from harness.analysis.inference.results import ArmRegime, Metric, RegimeCost
 from harness.analysis.inference.seeds import EVEN, Weights, average_seeds
 from harness.analysis.phases import PhaseSum, count_new_tokens, sum_phase
@@ -195,7 +194,7 @@ def _per_correct(record: RunRecord, regime: Regime, energies: Sequence[Value]) -
         return Estimate(value=value, interval=None, n=energy.n, reason=energy.reason or "no error of the accuracy")
     logs = estimate_mean(spread)
     assert logs.interval is not None  # noqa: S101  # two values give one
-    normal = float(scipy_stats.norm.ppf(0.5 + LEVEL / 2))
+    normal = normal_quantile(0.5 + LEVEL / 2)
     half = math.hypot((logs.interval.high - logs.interval.low) / 2, normal * reading.stderr / reading.value)
     interval = Interval(low=value * math.exp(-half), high=value * math.exp(half), level=LEVEL, method=CORRECT_METHOD)
     return Estimate(value=value, interval=interval, n=energy.n)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats as scipy_stats  # type: ignore[import-untyped, unused-ignore]
 
+from harness.analysis.distributions import f_tail, t_quantile
 from harness.analysis.laws.fit import LawFit
 from harness.analysis.laws.intervals import Quantity
 from harness.analysis.laws.objective import HUBER_DELTA, Array
@@ -122,11 +123,14 @@ def _judge_exponent(name: str, exponent: Quantity) -> list[str]:
 def _estimate_trend(logs: Array, residuals: Array) -> Quantity:
     if len(logs) < 3:
         return Quantity(estimate=None, stderr=None, interval=None, reason="fewer than three points")
-    line = scipy_stats.linregress(logs, residuals)
-    half = float(scipy_stats.t.ppf(0.5 + LEVEL / 2, len(logs) - 2)) * float(line.stderr)
-    slope = float(line.slope)
+    (xx, xy), (_, yy) = np.cov(logs, residuals, bias=True)
+    if xx <= 0:
+        return Quantity(estimate=None, stderr=None, interval=None, reason="all points lie at one place")
+    free, slope = len(logs) - 2, float(xy / xx)
+    stderr = math.sqrt(max(yy - xy**2 / xx, 0.0) / xx / free)  # of least squares
+    half = t_quantile(0.5 + LEVEL / 2, free) * stderr
     interval = Interval(low=slope - half, high=slope + half, level=LEVEL, method=TREND_METHOD)
-    return Quantity(estimate=slope, stderr=float(line.stderr), interval=interval)
+    return Quantity(estimate=slope, stderr=stderr, interval=interval)
 
 
 def _test_lack_of_fit(fit: LawFit) -> LackOfFit:
@@ -145,4 +149,4 @@ def _test_lack_of_fit(fit: LawFit) -> LackOfFit:
         why = "the seeds do not differ" if pure <= 0 else "no more configurations than parameters"
         return LackOfFit(statistic=None, p_value=None, seed_noise=noise, reason=why)
     statistic = float((sizes * means**2).sum() / free / (pure / repeats))
-    return LackOfFit(statistic=statistic, p_value=float(scipy_stats.f.sf(statistic, free, repeats)), seed_noise=noise)
+    return LackOfFit(statistic=statistic, p_value=f_tail(statistic, free, repeats), seed_noise=noise)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats as scipy_stats  # type: ignore[import-untyped, unused-ignore]
 
+from harness.analysis.distributions import normal_quantile, t_quantile
 from harness.analysis.laws.objective import Array
 from harness.analysis.results import Interval
 from harness.analysis.stats import LEVEL
@@ -59,7 +59,7 @@ class Sampling:
 
     def widen(self, tail: float) -> float:
         """Return the same for an interval that leaves `tail` out on either side."""
-        return float(scipy_stats.t.isf(tail, self.degrees) / scipy_stats.norm.isf(tail)) * self.inflation
+        return t_quantile(tail, self.degrees) / normal_quantile(tail) * self.inflation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
