@@ -30,8 +30,8 @@ class Beside(Generic[Result]):
         self._copy = copy
 
     def is_ready(self) -> bool:
-        """Return whether there is nothing to wait for: the copy has answered or died, or the work waits here."""
-        return self._copy is None or self._copy[0].poll()
+        """Return whether there is no other process to wait for: it has answered or died, or the work waits here."""
+        return self._copy is None or self._copy[0].closed or self._copy[0].poll()
 
     def __call__(self) -> Result:
         """Wait for the copy and return its result; where there is none, do the work now."""

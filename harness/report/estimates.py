@@ -23,7 +23,7 @@ from harness.core.study import StudyInfo
 class Estimates:
     """What the runs say of kinds and regimes, and a call that waits for the sensitivity of the study and its laws.
 
-    `is_ready` says whether that call would wait for another process.
+    `is_ready` says whether that call would not wait for another process.
     """
 
     detail: InferenceDetail

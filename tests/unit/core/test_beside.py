@@ -72,6 +72,6 @@ def test_a_copy_is_ready_when_it_has_answered_or_died() -> None:
         print(wait.is_ready())
         while not wait.is_ready():
             time.sleep(0.01)
-        print(wait())
+        print(wait(), wait.is_ready())
     """
-    assert _run(script) == ["False", "slept", "False", "again"]
+    assert _run(script) == ["False", "slept", "True", "False", "again", "True"]
