@@ -17,7 +17,7 @@ from harness.report.page.blocks import Card, Cell, Section
 from harness.report.page.privacy import scrub_inputs
 from harness.report.page.render import PageParts, render_page
 from harness.report.page.sources import with_sources
-from harness.report.plots.board import with_drawings
+from harness.report.plots.board import open_board
 from harness.report.sections import answer
 from harness.report.sections.compare_ratios import (
     differences_section,
@@ -49,7 +49,7 @@ def build_comparison(roots: Sequence[Path], *, with_paths: bool = False) -> Buil
 
 
 @with_sources
-@with_drawings
+@open_board()
 def render_comparison(comparison: StudyComparison) -> str:
     """Return the page; pure: the same comparison gives the same bytes."""
     sides = comparison.sides

@@ -18,7 +18,7 @@ from harness.report.page import numbers as n
 from harness.report.page.blocks import Cell, Section
 from harness.report.page.render import PageOrigin, PageParts, render_page
 from harness.report.page.sources import with_sources
-from harness.report.plots.board import with_drawings
+from harness.report.plots.board import open_board
 from harness.report.sections import (
     answer,
     checks,
@@ -62,7 +62,7 @@ _METHODS = (
 
 
 @with_sources
-@with_drawings
+@open_board()
 def render_inference(  # noqa: PLR0917 - the parts of a page in the order that they are read
     records: Sequence[RunRecord],
     study: StudyInfo | None,

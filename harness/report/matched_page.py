@@ -19,7 +19,7 @@ from harness.report.page import numbers as n
 from harness.report.page.blocks import Section
 from harness.report.page.render import PageOrigin, PageParts, render_page
 from harness.report.page.sources import with_sources
-from harness.report.plots.board import draw_while, with_drawings
+from harness.report.plots.board import draw_while, open_board
 from harness.report.sections import (
     answer,
     checks,
@@ -50,7 +50,7 @@ from harness.report.sections import (
 
 
 @with_sources
-@with_drawings
+@open_board()
 def render_report(  # noqa: PLR0917 - the parts of a page in the order that they are read
     records: Sequence[RunRecord],
     study: StudyInfo | None,

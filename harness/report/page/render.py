@@ -60,7 +60,7 @@ def render_page(parts: PageParts) -> str:
     """Return the page. A pure function of its parts and the open book of sources; reads only this package's templates.
 
     The parts are to be made and rendered inside one book (`sources.with_sources`) and one board of drawings
-    (`board.with_drawings`).
+    (`board.open_board`).
     """
     explainer, long_tables, phone_figures = Explainer(), dict[str, tuple[str, ...]](), dict[str, str]()
 

@@ -6,18 +6,14 @@ drawn and returns a stand-in, which `finish` turns into the drawing. Without a b
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import ParamSpec, TypeVar
 
 from markupsafe import Markup
 
 from harness.core.beside import start_beside
 
-P = ParamSpec("P")
-R = TypeVar("R")
 Job = Callable[[], Markup]
 _BOARD: ContextVar[DrawingBoard | None] = ContextVar("isojoule_drawing_board", default=None)
 
@@ -84,20 +80,9 @@ def finish(drawing: Markup) -> Markup:
 
 @contextmanager
 def open_board() -> Iterator[None]:
-    """Open a new board until the block ends."""
+    """Open a new board until the block ends, or around each call of a function, which so stays pure."""
     token = _BOARD.set(DrawingBoard())
     try:
         yield
     finally:
         _BOARD.reset(token)
-
-
-def with_drawings(render: Callable[P, R]) -> Callable[P, R]:
-    """Open a board around a function that makes and renders a page, so that it stays a pure function."""
-
-    @functools.wraps(render)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        with open_board():
-            return render(*args, **kwargs)
-
-    return wrapped
