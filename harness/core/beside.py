@@ -28,14 +28,18 @@ class Beside(Generic[Result]):
     def __init__(self, work: Callable[[], Result], copy: tuple[Connection, BaseProcess] | None) -> None:
         self._work = work
         self._copy = copy
+        self._pid = os.getpid()
 
     def is_ready(self) -> bool:
         """Return whether there is no other process to wait for: it has answered or died, or the work waits here."""
         return self._copy is None or self._copy[0].closed or self._copy[0].poll()
 
     def __call__(self) -> Result:
-        """Wait for the copy and return its result; where there is none, do the work now."""
-        if self._copy is None:
+        """Wait for the copy and return its result, once; where there is none, do the work now.
+
+        A copy of another process than this one's is none: it sends its result once, to the process that made it.
+        """
+        if self._copy is None or self._pid != os.getpid():
             return self._work()
         receiver, process = self._copy
         try:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.analysis.claims import verdicts_to_json
+from harness.analysis.claims.projected import start_projecting
 from harness.analysis.comparison.load import JudgedStore, judge_content, load_content
-from harness.analysis.inference.detail import describe_inference
+from harness.analysis.inference.detail import describe_inference, is_inference
 from harness.analysis.inference.results import InferenceResult
 from harness.analysis.inference.summary import inference_verdicts_to_json
-from harness.analysis.sensitivity.results import Sensitivity
-from harness.analysis.sensitivity.study import estimate_sensitivity
+from harness.analysis.results import MatchResult
 from harness.analysis.task_costs import measure_once
 from harness.core.collector import pause_collector
 from harness.core.errors import ConfigError
 from harness.core.store import write_text_atomically
 from harness.report import inference_page, matched_page
-from harness.report.estimates import estimate_all
+from harness.report.estimates import estimate_all, start_estimates
 from harness.report.page.privacy import scrub_inputs
 from harness.report.page.render import PageOrigin
 from harness.report.sections.downloads import results_to_text
@@ -60,7 +61,10 @@ def render_store(
     Raises:
         RecordError: `root` is no store, or its records must not be pooled.
     """
-    judged = judge_content(load_content(root))
+    content = load_content(root)
+    if not is_inference(content.records, content.study):
+        start_projecting()
+    judged = judge_content(content)
     return render_judged(judged, now_utc=now_utc, with_paths=with_paths, records_href=records_href)
 
 
@@ -72,24 +76,20 @@ def render_judged(
     Names of the machine are taken out after judging, so that what differs is not pooled because it reads alike.
     """
     held, result = judged.content, judged.result
-    records, study, verdicts, unreadable = scrub_inputs(
-        (held.records, held.study, judged.verdicts, held.unreadable), with_paths=with_paths
-    )
+    clean = functools.partial(scrub_inputs, with_paths=with_paths)
+    started = None
+    if isinstance(result, MatchResult):
+        started = start_estimates(held.records, held.study, result, judged.verdicts, clean)
+    records, study, verdicts, unreadable = clean((held.records, held.study, judged.verdicts, held.unreadable))
     origin = PageOrigin(now_utc=now_utc, records_sha256=held.records_sha256, records_href=records_href)
     if isinstance(result, InferenceResult):
-        detail = describe_inference(held.records, held.answers, held.study)
-        result, detail = scrub_inputs((result, detail), with_paths=with_paths)
+        result, detail = clean((result, describe_inference(held.records, held.answers, held.study)))
         page = inference_page.render_inference(
             records, study, result, detail, verdicts, unreadable, held.traces, origin=origin
         )
         return BuiltReport(page=page, content=inference_verdicts_to_json(verdicts, result))
-    (match,) = scrub_inputs((result,), with_paths=with_paths)
-
-    def estimate() -> Sensitivity:
-        found = estimate_sensitivity(held.records, held.study, result, judged.verdicts)
-        return scrub_inputs(found, with_paths=with_paths)
-
-    estimates = estimate_all(records, study, match, verdicts, estimate)
+    match = clean(result)
+    estimates = estimate_all(records, study, match, verdicts, started)
     page = matched_page.render_report(
         records, study, match, verdicts, unreadable, held.traces, origin=origin, estimates=estimates
     )

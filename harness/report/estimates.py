@@ -6,7 +6,6 @@ import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from harness.analysis.claims.projected import ProjectedRow, keep_projected_rows, projected_rows
 from harness.analysis.inference.detail import describe_matched
 from harness.analysis.inference.results import InferenceDetail
 from harness.analysis.laws.matched import MatchedLaws, fit_matched
@@ -14,9 +13,11 @@ from harness.analysis.results import MatchResult
 from harness.analysis.sensitivity.results import Sensitivity
 from harness.analysis.sensitivity.study import estimate_sensitivity
 from harness.analysis.verdicts import ClaimVerdict
-from harness.core.beside import start_beside
+from harness.core.beside import Beside, start_beside
 from harness.core.records import RunRecord
 from harness.core.study import StudyInfo
+
+Slow = tuple[Sensitivity, MatchedLaws]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +28,19 @@ class Estimates:
     """
 
     detail: InferenceDetail
-    wait: Callable[[], tuple[Sensitivity, MatchedLaws]]
+    wait: Callable[[], Slow]
     is_ready: Callable[[], bool]
+
+
+def start_estimates(
+    records: Sequence[RunRecord],
+    study: StudyInfo | None,
+    match: MatchResult,
+    verdicts: Sequence[ClaimVerdict],
+    clean: Callable[[Slow], Slow] = lambda found: found,
+) -> Beside[Slow]:
+    """Begin the sensitivity of the study and its laws beside this process; `clean` is the last that is done to them."""
+    return start_beside(lambda: clean((estimate_sensitivity(records, study, match, verdicts), fit_matched(match))))
 
 
 def estimate_all(
@@ -36,23 +48,9 @@ def estimate_all(
     study: StudyInfo | None,
     match: MatchResult,
     verdicts: Sequence[ClaimVerdict],
-    estimate: Callable[[], Sensitivity] | None = None,
+    started: Beside[Slow] | None = None,
 ) -> Estimates:
-    """Begin all of it, in two processes where there are two cores.
-
-    `estimate` gives the sensitivity where it is not that of these records.
-    """
-
-    def estimate_beside() -> tuple[Sensitivity, MatchedLaws, tuple[ProjectedRow, ...]]:
-        found = estimate() if estimate is not None else estimate_sensitivity(records, study, match, verdicts)
-        return found, fit_matched(match), projected_rows()
-
-    beside = start_beside(estimate_beside)
-
-    @functools.cache
-    def wait() -> tuple[Sensitivity, MatchedLaws]:
-        sensitivity, laws, projected = beside()
-        keep_projected_rows(projected)
-        return sensitivity, laws
-
+    """Return all of it; what takes longest may have been `started` already."""
+    beside = started or start_estimates(records, study, match, verdicts)
+    wait = functools.cache(beside)
     return Estimates(detail=describe_matched(records, match, study), wait=wait, is_ready=beside.is_ready)

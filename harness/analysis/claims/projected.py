@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -9,6 +10,7 @@ from typing import Literal
 from harness.analysis.projection.pairs import Pair, load_pairs
 from harness.analysis.projection.project import project_pair
 from harness.analysis.projection.results import Projection
+from harness.core.beside import Beside, start_beside
 
 CARD = "h100"
 BATCHES = (1, 8, 64)
@@ -33,24 +35,22 @@ class ProjectedRow:
     grade: Literal["D"] = "D"
 
 
-# The rows, once they are known: seconds of arithmetic over files of the package, the same each time.
-_KNOWN: list[tuple[ProjectedRow, ...]] = []
+@functools.cache
+def start_projecting() -> Beside[tuple[ProjectedRow, ...]]:
+    """Begin `projected_rows` beside this process, for whoever asks later; it is begun once."""
+    return start_beside(_project_rows)
 
 
+@functools.cache
 def projected_rows() -> tuple[ProjectedRow, ...]:
     """Return, for each shipped pair of about equal quality, the projected energy of decoding and training compute.
+
+    Seconds of arithmetic over files of the package, the same each time, so it is done once.
 
     Raises:
         ConfigError: a shipped pair, card or model config is wrong.
     """
-    if not _KNOWN:
-        keep_projected_rows(_project_rows())
-    return _KNOWN[0]
-
-
-def keep_projected_rows(rows: tuple[ProjectedRow, ...]) -> None:
-    """Take `rows` that a copy of this process worked out, so that they are not worked out again."""
-    _KNOWN[:] = [rows]
+    return start_projecting()()
 
 
 def _project_rows() -> tuple[ProjectedRow, ...]:

@@ -75,3 +75,14 @@ def test_a_copy_is_ready_when_it_has_answered_or_died() -> None:
         print(wait(), wait.is_ready())
     """
     assert _run(script) == ["False", "slept", "True", "False", "again", "True"]
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core")
+def test_a_copy_answers_only_the_process_that_made_it() -> None:
+    script = """
+    first = start_beside(os.getpid, 10_000)
+    second = start_beside(lambda: (os.getpid(), first()), 10_000)
+    asker, answer = second()
+    print(asker == answer, first() not in (asker, os.getpid()))
+    """
+    assert _run(script) == ["True", "True"]
