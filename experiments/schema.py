@@ -21,6 +21,7 @@ class CellConfig:
     `overrides` are further settings of this arm alone, e.g. ``[model.attention=mla]`` for an ablation. `learning_rates`
     (and `batch_sizes`) make the cell a grid of a tuning study: a trial of each combination, all of the cell's one
     budget. A cell of a published model (``model: hf``) or a server (``task.mode=server``) trains nothing and has none.
+    `regimes_at_flops` are those of `flops` whose runs measure the sweep of ``task.regimes``; empty: all do.
     """
 
     arm: str
@@ -30,6 +31,7 @@ class CellConfig:
     batch_sizes: list[int] = field(default_factory=list)
     tokens: list[int] = field(default_factory=list)
     flops: list[float] = field(default_factory=list)
+    regimes_at_flops: list[float] = field(default_factory=list)
     overrides: list[str] = field(default_factory=list)
 
 

@@ -25,6 +25,8 @@ from harness.run.plan import (
     lay_out,
 )
 
+_NO_SWEEP = tuple(f"task.regimes.{name}=[]" for name in ("batch_sizes", "context_lengths", "answer_lengths"))
+
 
 def plan_study(compose: Compose, arguments: Sequence[str]) -> tuple[list[StudyJob], AppConfig]:
     """Compose every run of the study that `arguments` describe, in the order in which they run.
@@ -61,10 +63,33 @@ def _resolve_cell(composer: CellComposer, arguments: Sequence[str], cell: CellCo
         # Whole steps of every batch, so that all trials see the same tokens.
         train = dataclasses.replace(train, batch_size=math.lcm(*cell.batch_sizes) or 1)
     budgets = budgets_in_tokens(model, train, list(cell.tokens), list(cell.flops))
-    resolved = Cell(cell.arm, cell.model, cell.learning_rate, budgets, tuple(cell.overrides))
+    swept = None
+    if cell.regimes_at_flops:
+        _check_swept(cell, app)
+        swept = budgets_in_tokens(model, train, [], list(cell.regimes_at_flops))
+    resolved = Cell(cell.arm, cell.model, cell.learning_rate, budgets, tuple(cell.overrides), swept=swept)
     if not (cell.learning_rates or cell.batch_sizes):
         return [resolved]
     return expand_grid(resolved, list(cell.learning_rates), list(cell.batch_sizes))
+
+
+def _check_swept(cell: CellConfig, app: AppConfig) -> None:
+    """Check that the cell sweeps budgets that it has, and that there is a sweep.
+
+    Raises:
+        ConfigError: it does not, or there is none.
+    """
+    name = f"cell {cell.arm}/{cell.model}"
+    other = next((budget for budget in cell.regimes_at_flops if budget not in cell.flops), None)
+    if other is not None:
+        known = ", ".join(f"{budget:g}" for budget in cell.flops) or "none"
+        raise ConfigError(
+            f"{name} has regimes_at_flops {other:g}, which is none of its flops ({known}); give one of them."
+        )
+    if not app.task.regimes.batch_sizes:
+        raise ConfigError(
+            f"{name} has regimes_at_flops and there is no sweep; give task.regimes.batch_sizes and so on."
+        )
 
 
 def _trunk_jobs(
@@ -91,7 +116,13 @@ def _trunk_jobs(
     longest = max(trunk.branches)
     first = make(first_index, "role=trunk", f"branch_tokens=[{budgets}]", f"train.budget.tokens={longest}")
     branches = [
-        make(first_index + 1 + place, "role=branch", f"trunk_id={first.run_id}", f"train.budget.tokens={tokens}")
+        make(
+            first_index + 1 + place,
+            "role=branch",
+            f"trunk_id={first.run_id}",
+            f"train.budget.tokens={tokens}",
+            *(() if cell.swept is None or tokens in cell.swept else _NO_SWEEP),
+        )
         for place, tokens in enumerate(trunk.branches)
     ]
     return [first, *branches]

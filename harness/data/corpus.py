@@ -6,6 +6,7 @@ import glob
 import importlib.util
 import itertools
 import os
+import sys
 import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,10 +16,9 @@ from harness.core.config import DataConfig
 from harness.core.errors import DataError
 from harness.core.registry import Registry
 
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
 # Tests, what other projects vendored in, and what is installed beside the standard library.
-_LEFT_OUT = frozenset(
-    {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__", "_vendor", "_bundled", "vendored"}
-)
+_LEFT_OUT = frozenset({"test", "tests", "idle_test", "__pycache__", "_vendor", "_bundled", "vendored", *_INSTALLED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,24 @@ def python_source_files(config: DataConfig) -> Iterator[SourceFile]:
         yield from _python_files(_resolve_root(root), Path(root).name or "root")
 
 
+def python_package_files(config: DataConfig) -> Iterator[SourceFile]:
+    """Yield every .py file of the standard library and of all installed packages, then of each of `config.roots`.
+
+    What is installed differs between machines, and so does the corpus: its hash tells.
+    """
+    yield from _python_files(Path(sysconfig.get_path("stdlib")), "stdlib")
+    seen: set[str] = set()
+    for folder in sys.path:
+        if Path(folder).name not in _INSTALLED or not Path(folder).is_dir():
+            continue
+        for file in _python_files(Path(folder), "packages"):
+            if file.name not in seen:  # a package that two folders hold is imported from the first
+                seen.add(file.name)
+                yield file
+    for root in config.roots:
+        yield from _python_files(_resolve_root(root), Path(root).name or "root")
+
+
 def text_files(config: DataConfig) -> Iterator[SourceFile]:
     """Yield the files that `config.globs` match (``**`` descends), each once.
 
@@ -82,6 +100,7 @@ def text_files(config: DataConfig) -> Iterator[SourceFile]:
 CORPORA = Registry(
     "corpus",
     {
+        "python_packages": "harness.data.corpus:python_package_files",
         "python_source": "harness.data.corpus:python_source_files",
         "text_files": "harness.data.corpus:text_files",
         "hf": "harness.data.hf:open_hf",

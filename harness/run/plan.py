@@ -19,7 +19,7 @@ from harness.core.model_config import ModelConfig
 from harness.flops.formulas import count_train_flops_per_token
 from harness.train.schedule import tokens_per_step
 
-TRAINING_SETTINGS = ("tokens", "flops", "learning_rate", "learning_rates", "batch_sizes")
+TRAINING_SETTINGS = ("tokens", "flops", "regimes_at_flops", "learning_rate", "learning_rates", "batch_sizes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,8 @@ class Cell:
     """One arm and size of a study with its budgets in tokens, smallest first; `overrides` are its own settings.
 
     A trial of a tuning study (`is_trial`) has one budget and trains to it in one go, with a `batch_size` of its own. A
-    cell in which nothing is trained (`is_inference`) has no budget: a seed is a repeat.
+    cell in which nothing is trained (`is_inference`) has no budget: a seed is a repeat. Only runs of the
+    budgets `swept` measure the sweep over regimes; ``None``: all do.
     """
 
     arm: str
@@ -38,6 +39,7 @@ class Cell:
     batch_size: int | None = None
     is_trial: bool = False
     is_inference: bool = False
+    swept: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ def _fails_in_one_line(capsys: pytest.CaptureFixture[str], *arguments: str) -> s
     ("override", "words"),
     [
         ("train.learning_rat=0.1", "did you mean 'train.learning_rate'"),
-        ("model=dense_x", "known: dense_l"),
+        ("model=dense_x", "known: dense_10m"),
         ("experiment=smok", "did you mean 'smoke'"),
         ("train.batch_size=lots", "lots"),
         ("train.budget.tokens=-5", "above 0"),

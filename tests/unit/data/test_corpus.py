@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,22 @@ def test_python_source_leaves_out_tests_and_vendored_sets(tmp_path: Path) -> Non
     assert folders.isdisjoint({"test", "tests", "idle_test", "site-packages", "_vendor", "_bundled", "__pycache__"})
     assert "stdlib/json/decoder.py" in names
     assert len(names) > 400
+
+
+def test_python_packages_adds_what_is_installed_each_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every folder of installed packages on the import path; of two that hold a file, the first, as imports have it."""
+    _write(tmp_path / "a/site-packages", "one/m.py", "one/tests/t.py", "one/data.txt", "one/_vendor/v.py")
+    _write(tmp_path / "b/dist-packages", "one/m.py", "two.py")
+    _write(tmp_path / "c/elsewhere", "three.py")
+    folders = ["a/site-packages", "b/dist-packages", "c/elsewhere", "d/site-packages"]
+    monkeypatch.setattr(sys, "path", [str(tmp_path / folder) for folder in folders])
+    files = list_files(DataConfig(corpus="python_packages"))
+    assert [file.name for file in files if file.name.startswith("packages/")] == [
+        "packages/one/m.py",
+        "packages/two.py",
+    ]
+    assert next(file for file in files if file.name == "packages/one/m.py").path.is_relative_to(tmp_path / "a")
+    assert "stdlib/json/decoder.py" in {file.name for file in files}
 
 
 def test_a_root_may_be_an_installed_package() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from harness.experiments.cell_config import CellComposer
 from harness.experiments.compose import CONFIG_MODULE, CONFIG_NAME, to_app_config, to_run_config
@@ -11,6 +13,9 @@ from hydra import compose, initialize_config_module
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
+
+from harness.core.errors import ConfigError
+from harness.flops.formulas import count_train_flops_per_token
 
 STUDIES = {
     "trunks and branches": ["experiment=smoke", "sweep.seeds=[0,3]"],
@@ -49,6 +54,69 @@ def test_the_seed_of_the_study_counts_whatever_a_cell_says():
     jobs, _ = plan_study(_compose, STUDIES["a value of its own in a cell"])
     assert {job.config.seed for job in jobs} == {0}
     assert {job.config.train.batch_size for job in jobs} == {4}
+
+
+BYTES = ["data.tokenizer=byte", "data.vocab_size=256"]
+SWEEP = "task.regimes={batch_sizes: [1, 4], context_lengths: [16], answer_lengths: [4]}"
+
+
+def test_only_the_named_budgets_of_a_cell_measure_the_sweep():
+    cells = (
+        "sweep.cells=[{arm: a, model: dense_s, flops: [6e10, 1.2e11], regimes_at_flops: [1.2e11]},"
+        "{arm: b, model: moe_s, flops: [6e10, 1.2e11]}]"
+    )
+    jobs, _ = plan_study(_compose, ["experiment=smoke", SWEEP, cells])
+    found = {
+        (job.config.arm, rank): job.config.task.regimes.batch_sizes
+        for arm in "ab"
+        for rank, job in enumerate(
+            sorted(
+                (job for job in jobs if job.config.role == "branch" and job.config.arm == arm),
+                key=lambda job: job.config.train.budget.tokens,
+            )
+        )
+    }
+    assert found == {("a", 0): [], ("a", 1): [1, 4], ("b", 0): [1, 4], ("b", 1): [1, 4]}
+    for job in jobs:
+        assert to_run_config(to_app_config(_compose(job.overrides))) == job.config
+
+
+@pytest.mark.parametrize(
+    ("cell", "more", "words"),
+    [
+        ("flops: [6e10], regimes_at_flops: [7e10]", [SWEEP], r"7e\+10, which is none of its flops \(6e\+10\)"),
+        ("tokens: [40000], regimes_at_flops: [7e10]", [SWEEP], r"none of its flops \(none\)"),
+        ("flops: [6e10], regimes_at_flops: [6e10]", [], "there is no sweep"),
+    ],
+)
+def test_a_sweep_that_no_run_would_measure_is_refused(cell, more, words):
+    arguments = ["experiment=smoke", *more, f"sweep.cells=[{{arm: a, model: dense_s, {cell}}}]"]
+    with pytest.raises(ConfigError, match=words):
+        plan_study(_compose, arguments)
+
+
+@pytest.mark.parametrize(
+    "name", ["iso_loss_cpu", "iso_loss_quick", "iso_loss_rehearsal", "smoke", "tasks_cpu", "tune_lr"]
+)
+def test_a_shipped_study_can_be_laid_out(name):
+    jobs, app = plan_study(_compose, [f"experiment={name}", *BYTES])
+    assert len(jobs) >= len(app.sweep.cells) * len(app.sweep.seeds)
+
+
+@pytest.mark.parametrize("name", ["iso_loss_h200", "iso_loss_h200_long", "tune_lr_h200"])
+def test_a_study_of_a_gpu_trains_both_families_on_equal_work(name):
+    """Active feed-forward width, attention and training FLOPs of a token agree within 3% in each pair of sizes."""
+    jobs, _ = plan_study(_compose, [f"experiment={name}", "data=python_source"])
+    per_token = {
+        (job.config.arm, job.config.model.size): count_train_flops_per_token(
+            dataclasses.replace(job.config.model, vocab_size=8192), job.config.train.context_length
+        )
+        for job in jobs
+    }
+    assert {arm for arm, _ in per_token} == {"dense", "moe"}
+    for (arm, size), flops in per_token.items():
+        if arm == "moe":
+            assert flops == pytest.approx(per_token["dense", size.partition("_")[0]], rel=0.03)
 
 
 def test_runs_do_not_share_what_they_set():
