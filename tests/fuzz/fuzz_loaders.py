@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib.util
 import json
 import os
 import random
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +100,7 @@ class Fuzzer:
 
         self.names = list(LOADERS)
         self.findings = findings
+        self.seconds = seconds
         self.counts: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self.slowest: tuple[float, str] = (0.0, "")
@@ -160,7 +163,7 @@ def run_random(fuzzer: Fuzzer, seeds: list[tuple[str, bytes]], seed: int) -> Non
         fuzzer.run(name, changed)
 
 
-def run_guided(fuzzer: Fuzzer, seeds: list[tuple[str, bytes]], seed: int, seconds: int) -> None:
+def run_guided(fuzzer: Fuzzer, seeds: list[tuple[str, bytes]], seed: int) -> None:
     """Let libFuzzer steer; the first byte of an input names its loader. It ends the process, so it summarises too."""
     import atheris
 
@@ -187,8 +190,8 @@ def run_guided(fuzzer: Fuzzer, seeds: list[tuple[str, bytes]], seed: int, second
             return changed
         return (data[:1] + change(rng, data[1:]))[:max_size]
 
-    arguments = [sys.argv[0], f"-max_total_time={seconds + 30}", f"-seed={seed + 1}", "-max_len=400000", "-timeout=60",
-                 "-rss_limit_mb=4096", "-verbosity=0", f"-artifact_prefix={fuzzer.findings}/", str(corpus)]  # fmt: skip
+    arguments = [sys.argv[0], f"-max_total_time={fuzzer.seconds + 30}", f"-seed={seed + 1}", "-max_len=400000",
+                 "-timeout=60", "-rss_limit_mb=4096", f"-artifact_prefix={fuzzer.findings}/", str(corpus)]  # fmt: skip
     atheris.Setup(arguments, take, custom_mutator=mutate)
     atheris.Fuzz()
 
@@ -202,25 +205,27 @@ def main() -> int:
     parser.add_argument("--findings", type=Path, default=Path("fuzz-findings"))
     options = parser.parse_args()
     engine = options.engine
-    if engine != "random":
-        try:
-            import atheris
-        except ImportError:
-            if engine == "atheris":
-                print("atheris is not installed: pip install atheris, or --engine random", file=sys.stderr)
-                return 2
-            engine = "random"
-        else:
-            engine = "atheris"
-            with atheris.instrument_imports(include=["harness"]):
-                pass
+    if engine == "auto":
+        engine = "random" if importlib.util.find_spec("atheris") is None else "atheris"
+    print(f"engine {engine}, seed {options.seed}, {options.seconds} s", flush=True)
+    if engine == "random":
+        return _fuzz(options, run_random)
+    try:
+        import atheris
+    except ImportError:
+        print("atheris is not installed: pip install atheris, or --engine random", file=sys.stderr)
+        return 2
+    # Only what is imported while this lasts tells libFuzzer where it was.
+    assert not any(name.partition(".")[0] == "harness" for name in sys.modules)
+    with atheris.instrument_imports(include=["harness"]):
+        return _fuzz(options, run_guided)
+
+
+def _fuzz(options: argparse.Namespace, run: Callable[[Fuzzer, list[tuple[str, bytes]], int], None]) -> int:
     from tests.fuzz.loaders import seeds
 
     fuzzer = Fuzzer(options.findings, options.seconds)
-    print(f"engine {engine}, seed {options.seed}, {options.seconds} s", flush=True)
-    if engine == "atheris":
-        run_guided(fuzzer, seeds(), options.seed, options.seconds)
-    run_random(fuzzer, seeds(), options.seed)
+    run(fuzzer, seeds(), options.seed)
     print(fuzzer.summarise())
     return 1 if fuzzer.found else 0
 
