@@ -1,0 +1,75 @@
+"""The steps of `make gpu` in their order, and the same in small for a machine without a card.
+
+A step is a command. Those that are studies go on where they were stopped; the others begin anew.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ISOJOULE = (sys.executable, "-m", "harness")
+# What a study ends with when some of its runs failed: the others stand, and the report names those that did not.
+SOME_FAILED = 3
+LADDER, REHEARSAL, TUNING = "iso_loss_h200", "iso_loss_rehearsal", "tune_lr_h200"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One command. It is not begun with less than `least_s` left, nor before there is what it `needs`.
+
+    `resumes`: stopped, it goes on later. `again`: it is done anew each time that a step before it did something. Exit
+    codes `fine` count as done; what they mean is in its log.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    least_s: float
+    resumes: bool = False
+    again: bool = False
+    fine: tuple[int, ...] = (0,)
+    needs: Path | None = None
+
+
+def list_steps(out: Path, *, rehearse: bool) -> tuple[Step, ...]:
+    """Return the steps that write into the folder `out`; with `rehearse` those that need no card."""
+    study = out / (REHEARSAL if rehearse else LADDER)
+    card = () if rehearse else (_sensors(out), _tests(out))
+    tuning = () if rehearse else (_study("tune", TUNING, out),)
+    models = (sys.executable, "-m", "bench.models.gpu", "--out", str(out), *(("--tiny",) if rehearse else ()))
+    return (
+        *card,
+        Step(name="models", command=models, least_s=30 if rehearse else 500, fine=(0, 1)),
+        *tuning,
+        _study("ladder", study.name, out),
+        Step(
+            name="regimes",
+            command=(*ISOJOULE, "tasks", str(study), "--json", str(out / "tasks.json")),
+            least_s=20,
+            again=True,
+            needs=study / "records",
+        ),
+        Step(
+            name="report",
+            command=(*ISOJOULE, "report", str(study), "--json", str(out / "results.json")),
+            least_s=40,
+            again=True,
+            needs=study / "records",
+        ),
+    )
+
+
+def _sensors(out: Path) -> Step:
+    command = (*ISOJOULE, "sensors", "--calibrate", "--json", str(out / "calibration.json"))
+    return Step(name="sensors", command=command, least_s=180)
+
+
+def _tests(out: Path) -> Step:
+    report = f"--junitxml={out / 'tests_gpu.xml'}"
+    return Step(name="tests", command=(sys.executable, "-m", "pytest", "-q", "tests/gpu", report), least_s=240)
+
+
+def _study(name: str, experiment: str, out: Path) -> Step:
+    command = (*ISOJOULE, "run", "-m", f"experiment={experiment}", f"store={out / experiment}")
+    return Step(name=name, command=command, least_s=60, resumes=True, fine=(0, SOME_FAILED))
