@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import re
+import unicodedata
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pypdf import PdfReader
 
 from tests.integration.conftest import NUM_RUNS, BuiltPage
 from tests.integration.opened import open_page
@@ -46,6 +50,34 @@ def test_paper_holds_all_and_cuts_nothing(browser: Any, toy_page: BuiltPage, tas
         assert page.evaluate(BEYOND) == []
         assert page.evaluate("document.documentElement.scrollWidth") <= PAPER_PX
         assert page.pdf(format="A4").startswith(b"%PDF")
+
+
+@pytest.mark.parametrize("which", ["toy", "tasks"])
+def test_the_text_of_the_pdf_is_the_text_of_the_page(
+    browser: Any, toy_page: BuiltPage, tasks_page: Path, which: str
+) -> None:
+    """Every heading, and the first and the last row of every table."""
+    path = toy_page.path if which == "toy" else tasks_page
+    with open_page(browser, path, PAPER_PX, reduced_motion="reduce") as page:
+        pdf = page.pdf(format="A4")
+        page.evaluate(BEFORE)
+        page.emulate_media(media="print")
+        headings = page.evaluate("all('main h2').map(h => h.innerText)")
+        rows = page.evaluate(
+            "all('main table').filter(t => t.checkVisibility() && t.tBodies[0] && t.tBodies[0].rows.length)"
+            ".flatMap(t => [t.tBodies[0].rows[0], t.tBodies[0].rows[t.tBodies[0].rows.length - 1]])"
+            ".map(r => Array.from(r.cells).filter(c => c.checkVisibility()).map(c => c.innerText))"
+        )
+    printed = _squeeze("".join(sheet.extract_text() for sheet in PdfReader(io.BytesIO(pdf)).pages))
+    assert len(headings) > 15
+    assert [heading for heading in headings if _squeeze(heading) not in printed] == []
+    assert len(rows) > 20
+    assert [cell for row in rows for cell in row if _squeeze(cell) not in printed] == []
+
+
+def _squeeze(text: str) -> str:
+    """Return `text` without ligatures, white space and soft hyphens: lines on paper break elsewhere."""
+    return re.sub(r"[\s\u00ad\u200b]+", "", unicodedata.normalize("NFKC", text))
 
 
 def test_after_printing_the_page_is_as_before(browser: Any, toy_page: BuiltPage) -> None:
