@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import Counter
 from collections.abc import Callable, Sequence
-
-import numpy as np
-from scipy import optimize  # type: ignore[import-untyped, unused-ignore]
 
 from harness.analysis.inference.costs import order_of
 from harness.analysis.inference.seeds import average_seeds
 from harness.analysis.results import Interval
 from harness.analysis.roofline.fit import list_constants
 from harness.analysis.roofline.observations import group_workloads
+from harness.analysis.roofline.overhead import METHOD, Constants, estimate_overhead
 from harness.analysis.roofline.results import TERMS, Observation, PredictedRegime, Prediction, StepFit
 from harness.analysis.roofline.solve import build_design, predict, rms, solve
 from harness.analysis.stats import Estimate, estimate_mean, floor_at_zero
@@ -26,9 +23,7 @@ from harness.core.readings import Grade, worst_grade
 
 # Sets of constants whose rms is at most this much above that of the fit fit the baseline about as well.
 ABOUT_AS_WELL = 1.1
-METHOD = "t over seeds"
 LOG_METHOD = "t on logarithms over seeds"
-Constants = tuple[float, float, float]
 
 
 def predict_candidate(
@@ -133,44 +128,6 @@ def estimate_ratio_to(own: Sequence[Observation], constants: Constants, power_li
     return Estimate(value=math.exp(logs.value), interval=interval, n=logs.n, reason=logs.reason)
 
 
-def estimate_overhead(own: Sequence[Observation], constants: Constants) -> Estimate:
-    """Return the factor on the energy of bytes and FLOPs that makes the geometric mean of measured over predicted 1.
-
-    It stands where the projection has ``expert_overhead``: the cost of the step is not multiplied. Power limits are
-    left out. Unknown where some run's step alone costs more than was measured, or where no byte and no FLOP costs anything.
-    """
-    if constants[1] == constants[2] == 0:
-        return _none("the constants charge nothing for bytes or FLOPs")
-    found: dict[str, float | None] = {}
-    for run_id in sorted({one.run_id for one in own}):
-        found[run_id] = _solve_overhead([one for one in own if one.run_id == run_id], constants)
-    below = sum(value is None for value in found.values())
-    if below:
-        return _none(f"in {below} of {len(found)} runs a step took less than its constant part alone")
-    values = average_seeds((one.run_id, one.seed, found[one.run_id] or 0.0) for one in _one_a_run(own))
-    return floor_at_zero(estimate_mean(values, method=METHOD))
-
-
-def _solve_overhead(rows: Sequence[Observation], constants: Constants) -> float | None:
-    """Return the factor for one run, ``None`` where not even 0 is low enough."""
-    groups = _count_regimes(rows)
-    weights = np.array([1 / groups[one.size, one.regime] for one in rows]) / len(groups)
-    work = np.array([constants[1] * one.num_bytes + constants[2] * one.flops for one in rows])
-    target = float(weights @ np.log([one.joules for one in rows]))
-
-    def misfit(factor: float) -> float:
-        return target - float(weights @ np.log(constants[0] + factor * work))
-
-    if constants[0] > 0 and misfit(0.0) <= 0:
-        return None
-    low, high = 0.5, 2.0
-    while misfit(high) > 0:
-        high *= 2
-    while misfit(low) < 0:
-        low /= 2
-    return float(optimize.brentq(misfit, low, high, xtol=1e-12))
-
-
 def _by_regime(
     own: Sequence[Observation], constants: Constants, power_limit_w: float | None
 ) -> tuple[PredictedRegime, ...]:
@@ -218,14 +175,6 @@ def _over_regimes(rows: Sequence[Observation], value: Callable[[Observation], fl
     for one in rows:
         groups.setdefault((one.size, one.regime), []).append(value(one))
     return _fmean([_fmean(values) for values in groups.values()])
-
-
-def _count_regimes(rows: Sequence[Observation]) -> Counter[tuple[str, Regime]]:
-    return Counter((one.size, one.regime) for one in rows)
-
-
-def _one_a_run(rows: Sequence[Observation]) -> list[Observation]:
-    return list({one.run_id: one for one in sorted(rows, key=lambda one: one.run_id)}.values())
 
 
 def _scale(constants: Constants, factor: float, *, step: bool = False) -> Constants:

@@ -165,7 +165,7 @@ class Roofline:
     """The fits of both arms and what the baseline's predicts of the candidate, phase by phase.
 
     `device` is the measured device's name as records have it; `power_limit_w` the limit of one card that caps
-    predictions, ``None`` where none was named, with `power_limit_note`.
+    predictions, ``None`` where none was named, with `power_limit_note`. `num_in_sweeps` counts observations of a sweep.
     """
 
     study: str
@@ -178,6 +178,7 @@ class Roofline:
     predictions: tuple[Prediction, ...]
     left_out: tuple[LeftOut, ...]
     num_observations: int
+    num_in_sweeps: int
     energy: Literal["gross"] = "gross"
 
     def fit_of(self, arm: str, phase: Phase) -> StepFit:

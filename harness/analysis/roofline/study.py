@@ -14,6 +14,7 @@ from harness.analysis.roofline.fit import fit_steps
 from harness.analysis.roofline.observations import collect_observations
 from harness.analysis.roofline.predict import predict_candidate
 from harness.analysis.roofline.results import PHASES, Observation, Roofline
+from harness.analysis.task_costs import SWEEP
 from harness.core.records import RunRecord
 from harness.core.store import Store
 from harness.core.study import StudyInfo, load_study
@@ -70,6 +71,7 @@ def build_roofline(records: Sequence[RunRecord], arms: tuple[str, str], card: Ca
         ),
         left_out=tuple(left_out),
         num_observations=len(observations),
+        num_in_sweeps=sum(one.regime.kind == SWEEP for one in observations),
     )
 
 

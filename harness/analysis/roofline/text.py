@@ -91,11 +91,13 @@ def _fit_lines(fit: StepFit) -> list[str]:
             if ends is not None
             else f"no interval ({constant.reason})"
         )
+        if constant.at_bound:
+            interval = f"held at 0; {interval}"
         lines.append(f"  {TERM_WORDS[term]:<10}{format_digits(constant.value * factor):>10} {unit:<3} {interval}")
     lines.append(
         f"  relative error: rms {_percent(fit.rms)}, of a workload that the fit did not see "
-        f"{_percent(fit.held_out_rms)}; measured over predicted {format_digits(fit.own_ratio)}; correlation of bytes and FLOPs "
-        f"{format_digits(fit.correlation)}"
+        f"{_percent(fit.held_out_rms)}; {fit.word} over predicted {format_digits(fit.own_ratio)}; correlation of bytes "
+        f"and FLOPs {format_digits(fit.correlation)}"
     )
     return [*lines, *(f"  note: {note}" for note in describe_fit(fit))]
 
