@@ -117,7 +117,7 @@ def _constants(design: Design, values: Sequence[float], num_workloads: int) -> d
         value, free = values[place], intervals[place] if intervals is not None else None
         interval = reason = None
         if free is None:
-            reason = "the windows do not tell the constants apart"
+            reason = "not told apart"
         elif free.high < 0:
             reason = "the windows ask for less than 0: the form does not fit them"
         else:

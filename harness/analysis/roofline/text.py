@@ -36,17 +36,20 @@ def roofline_to_text(roofline: Roofline) -> str:
     return "\n".join(lines)
 
 
+def warn_of_energy(fit: StepFit) -> list[str]:
+    """Return in words that the constants are no measurement, where they are none."""
+    if fit.constants is None or fit.word not in ("modelled", "simulated"):
+        return []
+    if fit.word == "simulated":
+        return ["the energy is SIMULATED: the constants are those of no device"]
+    return ["the energy is modelled, not measured, and so are the constants: they say how a power model follows time"]
+
+
 def describe_fit(fit: StepFit) -> list[str]:
     """Return in words what a reader of the constants must know; nothing of a fit without any."""
     if fit.constants is None:
         return []
     told = []
-    if fit.word in ("modelled", "simulated"):
-        told.append(
-            f"the energy is {fit.word}, not measured, and so are the constants: they say how a power model follows time"
-            if fit.word == "modelled"
-            else "the energy is SIMULATED: the constants are those of no device"
-        )
     if fit.mixed:
         names = " and ".join(TERM_WORDS[term] for term in fit.mixed)
         how = f"condition {format_digits(fit.condition)}" if fit.condition is not None else "no full rank"
@@ -99,7 +102,7 @@ def _fit_lines(fit: StepFit) -> list[str]:
         f"{_percent(fit.held_out_rms)}; {fit.word} over predicted {format_digits(fit.own_ratio)}; correlation of bytes "
         f"and FLOPs {format_digits(fit.correlation)}"
     )
-    return [*lines, *(f"  note: {note}" for note in describe_fit(fit))]
+    return [*lines, *(f"  note: {note}" for note in (*warn_of_energy(fit), *describe_fit(fit)))]
 
 
 def _prediction_lines(prediction: Prediction) -> list[str]:

@@ -163,7 +163,7 @@ def _summary_row(prediction: Prediction) -> tuple[Cell, ...]:
 
 def _notes(roofline: Roofline) -> list[Cell]:
     notes: list[Cell] = [_sentence(f"{p.phase}: {p.finding}") for p in roofline.predictions]
-    notes += [_sentence(f"{fit.phase}, {fit.arm}: {told}") for fit in roofline.fits for told in describe_fit(fit)]
+    notes += [_sentence(f"{f.phase}, {f.arm}: {'; '.join(told)}") for f in roofline.fits if (told := describe_fit(f))]
     notes.append(_sentence(roofline.power_limit_note))
     notes += [
         Markup("Left out: {} windows of {}, {}: {}.").format(
