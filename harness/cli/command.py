@@ -19,6 +19,7 @@ from harness.cli.model import add_model_verb
 from harness.cli.plan import plan
 from harness.cli.project import add_project_verb
 from harness.cli.report import add_report_verb
+from harness.cli.roofline import add_roofline_verb
 from harness.cli.status import add_status_verb
 from harness.cli.tasks import add_tasks_verb
 from harness.cli.tune import add_tune_verb
@@ -106,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     claims.set_defaults(handler=_claims)
 
     add_tasks_verb(verbs, _store_root)
+    add_roofline_verb(verbs, _store_root)
     verbs.add_parser("measure", help="energy of any command: isojoule measure -- COMMAND", add_help=False)
     add_sensors_verb(verbs)
     add_export_verb(verbs, _store_root)

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from harness.analysis.inference.checks import ABOVE_CHANCE
 from harness.analysis.inference.results import InferenceDetail, InferenceResult, KindCost
 from harness.analysis.inference.summary import inference_verdicts_to_json
+from harness.analysis.roofline.study import build_roofline, pick_records
 from harness.analysis.verdicts import ClaimVerdict
 from harness.core.records import RunRecord
 from harness.core.study import StudyInfo
@@ -33,6 +34,7 @@ from harness.report.sections import (
 from harness.report.sections.inference_costs import accuracy_section, costs_section, ratios_section
 from harness.report.sections.inference_runs import inference_runs_section, models_section
 from harness.report.sections.regimes import regimes_section
+from harness.report.sections.roofline import roofline_section
 from harness.report.sections.routing_by_task import routing_by_task_section
 from harness.report.sections.serving import serving_section
 from harness.report.sections.views import views_section
@@ -151,6 +153,9 @@ def inference_sections(  # noqa: PLR0917 - the parts of a page
         sections.append(serving_section(detail.serving))
     if detail.arm_regimes:
         sections.append(regimes_section(detail, *arms, costs_shown=result.suite is not None))
+    steps = build_roofline(pick_records(records, study), arms)
+    if steps.num_in_sweeps:
+        sections.append(roofline_section(steps))
     if detail.views is not None:
         sections.append(views_section(detail.views))
     if detail.routing or detail.coverage:

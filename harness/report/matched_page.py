@@ -11,6 +11,8 @@ from harness.analysis.claims import load_published, verdicts_to_json
 from harness.analysis.claims.projected import projected_rows
 from harness.analysis.inference.results import InferenceDetail
 from harness.analysis.results import MatchResult
+from harness.analysis.roofline.results import Roofline
+from harness.analysis.roofline.study import build_roofline, pick_records
 from harness.analysis.verdicts import ClaimVerdict
 from harness.core.records import RunRecord
 from harness.core.study import StudyInfo
@@ -40,6 +42,7 @@ from harness.report.sections import (
     quality_gate,
     regimes,
     reproduce,
+    roofline,
     routing_by_task,
     runs,
     sensitivity,
@@ -104,7 +107,7 @@ def _sections(  # noqa: PLR0917 - the same parts
         frontier.joules_section(match),
         headline.curve_section(match, verdicts),
         task_energy.tasks_section(match),
-        *_inference_sections(match, detail),
+        *_inference_sections(match, detail, build_roofline(pick_records(records, study), _arms(match))),
     ]
     before_published = [
         power.trace_section(records, traces, match.candidate_arm),
@@ -139,7 +142,7 @@ def _sections(  # noqa: PLR0917 - the same parts
     ]
 
 
-def _inference_sections(match: MatchResult, detail: InferenceDetail) -> list[Section]:
+def _inference_sections(match: MatchResult, detail: InferenceDetail, steps: Roofline) -> list[Section]:
     """Return what the runs say of kinds of tasks and regimes; nothing where their windows carry none."""
     sections = []
     if match.kinds or detail.scores:
@@ -147,13 +150,18 @@ def _inference_sections(match: MatchResult, detail: InferenceDetail) -> list[Sec
     if match.task_pairs:
         sections.append(kinds.pairs_section(match))
     if detail.arm_regimes:
-        arms = match.baseline_arm, match.candidate_arm
-        sections.append(regimes.regimes_section(detail, *arms, costs_shown=bool(match.kinds)))
+        sections.append(regimes.regimes_section(detail, *_arms(match), costs_shown=bool(match.kinds)))
+    if steps.num_in_sweeps:
+        sections.append(roofline.roofline_section(steps))
     if detail.views is not None:
         sections.append(views.views_section(detail.views))
     if detail.routing or detail.coverage:
         sections.append(routing_by_task.routing_by_task_section(detail))
     return sections
+
+
+def _arms(match: MatchResult) -> tuple[str, str]:
+    return match.baseline_arm, match.candidate_arm
 
 
 def _overview(records: Sequence[RunRecord], match: MatchResult, unreadable: Sequence[str]) -> list[tuple[str, Markup]]:

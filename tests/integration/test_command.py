@@ -14,7 +14,7 @@ from harness.cli.command import main
 
 VERBS = (
     "run", "plan", "status", "report", "match", "claims", "fit", "project", "tune", "model", "measure", "sensors",
-    "doctor", "ls", "cp",
+    "doctor", "ls", "cp", "tasks", "roofline",
 )  # fmt: skip
 
 

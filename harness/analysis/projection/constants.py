@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from harness.analysis.projection.files import parse_json, read_text
 from harness.analysis.projection.hardware import REFERENCE_CARD, Card, load_card
 from harness.core.errors import ConfigError
+from harness.core.readings import Grade
 
 Origin = Literal["fitted", "scaled_by_assumption", "calibrated_here"]
 _PICO = 1e-12
@@ -33,7 +34,11 @@ class DecodeConstants:
 
 
 class _CalibrationFile(BaseModel):
-    """What a calibration of this machine wrote; further keys are its own business."""
+    """What a calibration of this machine wrote; further keys are its own business.
+
+    `isojoule roofline --constants` adds what they were fitted to; `told_apart` is false where single constants mean
+    little.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -41,6 +46,12 @@ class _CalibrationFile(BaseModel):
     pj_per_byte: float = Field(ge=0, allow_inf_nan=False)
     pj_per_flop: float = Field(ge=0, allow_inf_nan=False)
     rms: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    grade: Grade | None = None
+    simulated: bool = False
+    study: str | None = None
+    card: str | None = None
+    num_observations: int | None = Field(default=None, ge=1)
+    told_apart: bool = True
 
 
 def choose_constants(card: Card, calibration: Path | None = None) -> DecodeConstants:
@@ -102,5 +113,23 @@ def _load_calibration(path: Path) -> DecodeConstants:
         constants_origin="calibrated_here",
         rms=content.rms,
         rms_reason=None if content.rms is not None else "the calibration gives no error ('rms')",
-        source=str(path),
+        source="; ".join([str(path), *_describe_source(content)]),
     )
+
+
+def _describe_source(content: _CalibrationFile) -> list[str]:
+    """Return what the file says of where its constants come from, what is no measurement first."""
+    told = []
+    if content.simulated:
+        told.append("SIMULATED energy: the constants are those of no device")
+    elif content.grade in ("C", "D"):
+        told.append(f"modelled energy (grade {content.grade}), not measured")
+    elif content.grade is not None:
+        told.append(f"measured energy (grade {content.grade})")
+    if content.num_observations is not None:
+        told.append(f"fitted to {content.num_observations} windows")
+    told += [f"study {content.study}"] if content.study else []
+    told += [f"on {content.card}"] if content.card else []
+    if not content.told_apart:
+        told.append("bytes and FLOPs of those windows do not tell the constants apart: other models may be far off")
+    return told

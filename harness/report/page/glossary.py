@@ -41,6 +41,10 @@ TERMS: dict[str, str] = {
     "MBU": "Memory bandwidth utilisation: the bytes that must be read per second over the device's peak bandwidth.",
     "KV cache": "Keys and values of past tokens, kept so that decode need not compute them again.",
     "FLOPs": "Floating-point operations, a count of work, here by formula from the shapes that ran.",
+    "constants of a step": (
+        "Joules per step, per byte read and per FLOP whose sum is fitted to the energy of steps. They hold idle power."
+    ),
+    "held out": "Predicted by a fit that did not see it: the error to expect of work that was not measured.",
     "FLOP/s": "Floating-point operations per second: a rate.",
     "seed": "The number that fixes one run's randomness. Intervals are made from several seeds.",
     "TOST": (
@@ -82,6 +86,7 @@ _SPELLINGS = {
     "Trunks": "trunk",
     "net energy": "net of idle",
     "routed experts": "routed expert",
+    "held-out error": "held out",
     "Energy boundary": "energy boundary",
     "measured window": "measurement window",
     "measured windows": "measurement window",

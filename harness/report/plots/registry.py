@@ -19,6 +19,7 @@ PLOTS = Registry(
         "power_trace": "harness.report.plots.power_trace:power_trace",
         "routing_load": "harness.report.plots.routing_load:routing_load",
         "regime_energy": "harness.report.plots.regime_energy:regime_energy",
+        "step_energy": "harness.report.plots.step_energy:step_energy",
         "kind_accuracy": "harness.report.plots.kind_accuracy:kind_accuracy",
         "kind_experts": "harness.report.plots.kind_experts:kind_experts",
         "sensitivity": "harness.report.plots.sensitivity:sensitivity",

@@ -37,6 +37,7 @@ from tests.unit.report.pages import Page
 HOSTILE = "<script>alert(1)</script>"
 INFERENCE_SECTIONS = {
     "costs-section", "ratios-section", "serving-section", "regimes-section", "views-section", "kinds-section",
+    "roofline-section",
     "pairs-section", "routing-by-task-section", "models-section",
 }  # fmt: skip
 
@@ -79,7 +80,7 @@ def test_the_page_has_verdicts_costs_regimes_views_and_experts(pair_page: tuple[
     assert wanted <= ids(page)
     assert not {"serving-section", "multipliers", "loss-flops-section"} & ids(page)
     assert page.count('class="card tone') == 2
-    assert len(re.findall(r'<svg [^>]*class="plot wide"', page)) == 5
+    assert len(re.findall(r'<svg [^>]*class="plot wide"', page)) == 6
     assert "isojoule run -m experiment=pair_hf" in page
     verdicts = json.loads((root / VERDICTS_FILE).read_text())
     assert verdicts["purpose"] == "inference"

@@ -145,6 +145,7 @@ def test_figures_carry_titles_own_ids_and_no_colour_of_their_own(full: str) -> N
         "kind_accuracy",
         "expert_coverage",
         "kind_experts",
+        "step_energy",
     }  # shown where windows carry regimes
     of_laws = {"law_fit", "law_residuals"}  # two sizes are too few for a law: test_report_laws
     of_several = {"ratio_forest"}  # studies side by side: test_report_compare

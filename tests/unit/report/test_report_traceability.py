@@ -23,8 +23,20 @@ from tests.unit.report import pages
 ROOT = Path(__file__).resolve().parents[3]
 FOLDERS = sorted(path.parent for path in (ROOT / "reports").glob("*/study.json"))
 
-_PREFIXES = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18, "m": 1e-3, "µ": 1e-6, "n": 1e-9}
-_SI = re.compile(r"^([+-]?[0-9.]+(?:e[+-]?\d+)?)\s*([kMGTPEmµn]?)(J|W|B|FLOP|FLOP/s|s|/s|kWh|g)?$")
+_PREFIXES = {
+    "": 1.0,
+    "k": 1e3,
+    "M": 1e6,
+    "G": 1e9,
+    "T": 1e12,
+    "P": 1e15,
+    "E": 1e18,
+    "m": 1e-3,
+    "µ": 1e-6,
+    "n": 1e-9,
+    "p": 1e-12,
+}
+_SI = re.compile(r"^([+-]?[0-9.]+(?:e[+-]?\d+)?)\s*([kMGTPEmµnp]?)(J|W|B|FLOP|FLOP/s|s|/s|kWh|g)?$")
 
 
 @dataclass

@@ -1,0 +1,63 @@
+"""The overhead factor that a candidate's windows imply: what the projection calls ``expert_overhead``, solved for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import optimize  # type: ignore[import-untyped, unused-ignore]
+
+from harness.analysis.inference.seeds import average_seeds
+from harness.analysis.roofline.results import Observation
+from harness.analysis.stats import Estimate, estimate_mean, floor_at_zero
+
+METHOD = "t over seeds"
+# J per step, per byte and per FLOP
+Constants = tuple[float, float, float]
+
+
+def estimate_overhead(own: Sequence[Observation], constants: Constants) -> Estimate:
+    """Return the factor on the energy of bytes and FLOPs that makes the geometric mean of measured over predicted 1.
+
+    It stands where the projection has ``expert_overhead``: the cost of the step is not multiplied. Power limits are
+    left out. Unknown where some run's step alone costs more than was measured, or where bytes and FLOPs cost nothing.
+    """
+    if constants[1] == constants[2] == 0:
+        return _unknown("the constants charge nothing for bytes or FLOPs")
+    found: dict[str, float | None] = {}
+    for run_id in sorted({one.run_id for one in own}):
+        found[run_id] = _solve_overhead([one for one in own if one.run_id == run_id], constants)
+    below = sum(value is None for value in found.values())
+    if below:
+        return _unknown(f"in {below} of {len(found)} runs a step took less than its constant part alone")
+    values = average_seeds((one.run_id, one.seed, found[one.run_id] or 0.0) for one in _one_a_run(own))
+    return floor_at_zero(estimate_mean(values, method=METHOD))
+
+
+def _solve_overhead(rows: Sequence[Observation], constants: Constants) -> float | None:
+    """Return the factor for one run, ``None`` where not even 0 is low enough."""
+    groups = Counter((one.size, one.regime) for one in rows)
+    weights = np.array([1 / groups[one.size, one.regime] for one in rows]) / len(groups)
+    work = np.array([constants[1] * one.num_bytes + constants[2] * one.flops for one in rows])
+    target = float(weights @ np.log([one.joules for one in rows]))
+
+    def misfit(factor: float) -> float:
+        return target - float(weights @ np.log(constants[0] + factor * work))
+
+    if constants[0] > 0 and misfit(0.0) <= 0:
+        return None
+    low, high = 0.5, 2.0
+    while misfit(high) > 0:
+        high *= 2
+    while misfit(low) < 0:
+        low /= 2
+    return float(optimize.brentq(misfit, low, high, xtol=1e-12))
+
+
+def _one_a_run(rows: Sequence[Observation]) -> list[Observation]:
+    return list({one.run_id: one for one in sorted(rows, key=lambda one: one.run_id)}.values())
+
+
+def _unknown(reason: str) -> Estimate:
+    return Estimate(value=None, interval=None, n=0, reason=reason)
