@@ -12,6 +12,8 @@ from pathlib import Path
 ISOJOULE = (sys.executable, "-m", "harness")
 # What a study ends with when some of its runs failed: the others stand, and the report names those that did not.
 SOME_FAILED = 3
+# The card whose power limit caps what its constants predict (an H100 has the same).
+CARD = "h200"
 LADDER, REHEARSAL, TUNING = "iso_loss_h200", "iso_loss_rehearsal", "tune_lr_h200"
 
 
@@ -46,6 +48,13 @@ def list_steps(out: Path, *, rehearse: bool) -> tuple[Step, ...]:
         Step(
             name="regimes",
             command=(*ISOJOULE, "tasks", str(study), "--json", str(out / "tasks.json")),
+            least_s=20,
+            again=True,
+            needs=study / "records",
+        ),
+        Step(
+            name="roofline",
+            command=(*ISOJOULE, "roofline", str(study), "--hardware", CARD, "--json", str(out / "roofline.json")),
             least_s=20,
             again=True,
             needs=study / "records",

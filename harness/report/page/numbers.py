@@ -109,7 +109,7 @@ def multiplier(value: Multiplier) -> Markup:
 
 
 def runs(run_ids: Iterable[str]) -> str:
-    """Return the source line of run ids; on a page a token of its book (``runs §3``), which composes like any text."""
+    """Return the source line of run ids; on a page a token of its book (``§3``), which composes like any text."""
     return cite_runs(run_ids)
 
 

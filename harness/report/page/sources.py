@@ -1,7 +1,7 @@
 """Where numbers came from, said once: sets of runs are numbered as a page is made, and numbers name the set.
 
 A number that rests on thousands of runs cannot list them. While a page is made, a book is open: `cite_runs` puts each
-distinct set of runs into it and returns a short token (``runs §3``); the page carries the book, and its script and any
+distinct set of runs into it and returns a short token (``§3``); the page carries the book, and its script and any
 reader of its markup can resolve the token.
 """
 
@@ -46,7 +46,7 @@ class SourceBook:
     def _cite(self, ids: tuple[str, ...]) -> str:
         if len(ids) < 2:
             return name_runs(ids)
-        return f"runs §{self._numbers.setdefault(ids, len(self._numbers) + 1)}"
+        return f"§{self._numbers.setdefault(ids, len(self._numbers) + 1)}"
 
 
 def cite_runs(run_ids: Iterable[str]) -> str:

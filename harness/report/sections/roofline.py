@@ -41,7 +41,7 @@ def _constants_table(roofline: Roofline) -> Table:
     rows = tuple(_constants_row(fit) for fit in roofline.fits)
     names = (
         *("Phase", "Family", "J per step", "per byte", "per FLOP", "Error, rms", "Error, held out"),
-        *("Condition", "Windows", "Runs", "Regimes", "that differ in work", "Grade"),
+        *("Windows", "Workloads", "Grade"),
     )
     columns = columns_of(names, {"Phase", "Family", "Grade"})
     return Table(id="step-constants", caption="What a step costs: fitted constants", columns=columns, rows=rows)
@@ -55,8 +55,8 @@ def _constants_row(fit: StepFit) -> tuple[Cell, ...]:
         *(_constant_cell(fit, term, source) for term in TERMS),
         n.percent(fit.rms, source, _UNKNOWN),
         n.percent(fit.held_out_rms, source, _UNKNOWN),
-        n.digits(fit.condition, source, "no full rank" if fit.constants is not None else _UNKNOWN),
-        *(n.count(value, source) for value in (fit.num_observations, fit.num_runs, fit.num_regimes, fit.num_workloads)),
+        n.count(fit.num_observations, source),
+        n.count(fit.num_workloads, source),
         n.grade_badge(fit.grade, fit.simulated),
     )
 
@@ -100,7 +100,6 @@ def _predicted_table(roofline: Roofline, word: str) -> Table | None:
             _projected(n.si(row.predicted_j, "J", n.runs((*row.run_ids, *fitted[phase])))),
             estimate_cell(row.ratio, "", n.runs((*row.run_ids, *fitted[phase]))),
             n.count(row.ratio.n, n.runs(row.run_ids)),
-            n.count(row.num_capped, n.runs(row.run_ids)),
             n.grade_badge(row.grade, row.simulated),
         )
         for phase, row in marks
@@ -114,7 +113,6 @@ def _predicted_table(roofline: Roofline, word: str) -> Table | None:
         "projected",
         f"{took} / projected",
         "n",
-        "Capped",
         "Grade",
     )
     columns = columns_of(names, {"Phase", "Size", "Regime", "Grade"})
@@ -127,14 +125,7 @@ def _summary_table(roofline: Roofline, word: str) -> Table:
     rows = tuple(_summary_row(prediction) for prediction in roofline.predictions)
     names = (
         *("Phase", f"{took} / projected, all regimes", "by constants that fit as well", "Overhead of bytes and FLOPs"),
-        *(
-            "over this share",
-            "Error, rms",
-            "with the overhead",
-            "with the whole step scaled",
-            "Within the held-out error",
-        ),
-        *("Windows", "outside what was fitted", "capped", "Grade"),
+        *("over this share", "Error, rms", "Within the held-out error", "Windows", "Grade"),
     )
     columns = columns_of(names, {"Phase", "Grade"})
     return Table(
@@ -153,10 +144,8 @@ def _summary_row(prediction: Prediction) -> tuple[Cell, ...]:
         estimate_cell(prediction.overhead, "", source),
         n.percent(prediction.work_share, source, why),
         n.percent(prediction.rms, source, why),
-        n.percent(prediction.overhead_rms, source, prediction.overhead.reason),
-        n.percent(prediction.scaled_rms, source, why),
         n.percent(prediction.within, source, why),
-        *(n.count(v, source) for v in (prediction.num_observations, prediction.num_outside, prediction.num_capped)),
+        n.count(prediction.num_observations, source),
         n.grade_badge(prediction.grade, prediction.simulated),
     )
 

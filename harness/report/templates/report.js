@@ -91,7 +91,7 @@
       ["Exact value", number.dataset.value || "unknown"],
       ["Shown as", number.textContent + (words.length ? ` (${words.join(", ")})` : "")],
       ...(beside.size && !words.length ? [["Said beside it", Array.from(beside).join(", ")]] : []),
-      ["From", source.replace(/runs §\d+/g, "the runs below") || "the study"],
+      ["From", source.replace(/§\d+/g, "the runs below") || "the study"],
     ];
     const list = panel.querySelector("dl");
     list.replaceChildren(

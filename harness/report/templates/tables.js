@@ -204,12 +204,26 @@ function save(name, type, content) {
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
 
+function furnish(tools, caption) {
+  const parts = document.getElementById("tools").content.cloneNode(true);
+  for (const kind of ["filter", "pager", "json", "csv"]) {
+    const part = parts.querySelector(`.${kind}`);
+    if (!tools.dataset.with.split(" ").includes(kind)) {
+      part.remove();
+    } else if (part.localName === "button") {
+      part.setAttribute("aria-label", `${part.textContent} of: ${caption}`);
+    }
+  }
+  tools.append(parts);
+}
+
 function addTools(grid) {
   const tools = document.querySelector(`[data-tools="${CSS.escape(grid.table.id)}"]`);
   if (!tools) {
     return;
   }
   grid.tools = tools;
+  furnish(tools, grid.table.parentElement.getAttribute("aria-label"));
   tools.hidden = false;
   const input = tools.querySelector("input");
   const output = tools.querySelector("output");

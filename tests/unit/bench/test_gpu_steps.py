@@ -123,7 +123,7 @@ def test_an_archive_that_leads_out_is_one_line(tmp_path: Path, capsys: pytest.Ca
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (("--only", "page"), "the steps are models, ladder, regimes, report"),
+        (("--only", "page"), "the steps are models, ladder, regimes, roofline, report"),
         (("--from", "nowhere.tar.gz"), "there is no file 'nowhere.tar.gz'"),
         (("--minutes", "0.2"), "--minutes is 0.2"),
         (("--minutes", "nan"), "--minutes is nan"),
@@ -147,7 +147,7 @@ def _main(out: Path, *arguments: str) -> int:
 
 def test_a_card_has_every_step_and_a_rehearsal_those_that_need_none(tmp_path: Path) -> None:
     card = [step.name for step in list_steps(tmp_path, rehearse=False)]
-    assert card == ["sensors", "tests", "models", "tune", "ladder", "regimes", "report"]
+    assert card == ["sensors", "tests", "models", "tune", "ladder", "regimes", "roofline", "report"]
     assert set(card) - {step.name for step in list_steps(tmp_path, rehearse=True)} == {"sensors", "tests", "tune"}
 
 

@@ -38,7 +38,7 @@ def resolve(source: str, sources: dict[str, Any]) -> str:
             places += range(int(first), int(last or first) + 1)
         return "runs: " + ", ".join(sources["runs"][place] for place in places)
 
-    return re.sub(r"runs §(\d+)", write_out, source)
+    return re.sub(r"§(\d+)", write_out, source)
 
 
 class Page(HTMLParser):
