@@ -99,14 +99,14 @@ def test_a_sweep_that_no_run_would_measure_is_refused(cell, more, words):
     "name", ["iso_loss_cpu", "iso_loss_quick", "iso_loss_rehearsal", "smoke", "tasks_cpu", "tune_lr"]
 )
 def test_a_shipped_study_can_be_laid_out(name):
-    jobs, app = plan_study(_compose, [f"experiment={name}", *BYTES])
+    jobs, app = plan_study(_compose, [f"experiment={name}", "sweep.seeds=[0]", *BYTES])
     assert len(jobs) >= len(app.sweep.cells) * len(app.sweep.seeds)
 
 
 @pytest.mark.parametrize("name", ["iso_loss_h200", "iso_loss_h200_long", "tune_lr_h200"])
 def test_a_study_of_a_gpu_trains_both_families_on_equal_work(name):
     """Active feed-forward width, attention and training FLOPs of a token agree within 3% in each pair of sizes."""
-    jobs, _ = plan_study(_compose, [f"experiment={name}", "data=python_source"])
+    jobs, _ = plan_study(_compose, [f"experiment={name}", "sweep.seeds=[0]", "data=python_source"])
     per_token = {
         (job.config.arm, job.config.model.size): count_train_flops_per_token(
             dataclasses.replace(job.config.model, vocab_size=8192), job.config.train.context_length
