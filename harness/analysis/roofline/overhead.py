@@ -25,14 +25,15 @@ def estimate_overhead(own: Sequence[Observation], constants: Constants) -> Estim
     """
     if constants[1] == constants[2] == 0:
         return _unknown("the constants charge nothing for bytes or FLOPs")
-    found: dict[str, float | None] = {}
-    for run_id in sorted({one.run_id for one in own}):
-        found[run_id] = _solve_overhead([one for one in own if one.run_id == run_id], constants)
-    below = sum(value is None for value in found.values())
-    if below:
+    runs: dict[str, list[Observation]] = {}
+    for one in own:
+        runs.setdefault(one.run_id, []).append(one)
+    found = [(run_id, rows[0].seed, _solve_overhead(rows, constants)) for run_id, rows in sorted(runs.items())]
+    known = [(run_id, seed, factor) for run_id, seed, factor in found if factor is not None]
+    if len(known) < len(found):
+        below = len(found) - len(known)
         return _unknown(f"in {below} of {len(found)} runs a step took less than its constant part alone")
-    values = average_seeds((one.run_id, one.seed, found[one.run_id] or 0.0) for one in _one_a_run(own))
-    return floor_at_zero(estimate_mean(values, method=METHOD))
+    return floor_at_zero(estimate_mean(average_seeds(known), method=METHOD))
 
 
 def _solve_overhead(rows: Sequence[Observation], constants: Constants) -> float | None:
@@ -53,10 +54,6 @@ def _solve_overhead(rows: Sequence[Observation], constants: Constants) -> float 
     while misfit(low) < 0:
         low /= 2
     return float(optimize.brentq(misfit, low, high, xtol=1e-12))
-
-
-def _one_a_run(rows: Sequence[Observation]) -> list[Observation]:
-    return list({one.run_id: one for one in sorted(rows, key=lambda one: one.run_id)}.values())
 
 
 def _unknown(reason: str) -> Estimate:
