@@ -86,7 +86,7 @@ def _observe(record: RunRecord, phase: Phase, window: WindowRecord) -> Observati
         grade=boundary.grade,
         simulated=boundary.simulated,
         domains=boundary.domains,
-        num_gpus=sum(reading.domain == "gpu" for reading in select_boundary(window.energy)),
+        num_gpus=len(select_boundary(window.energy)) if boundary.domains == ("gpu",) else 0,
     )
 
 
