@@ -126,9 +126,21 @@ def answer_all(  # noqa: PLR0917 - two runners call it, once each
 
     if asked.sweep:
         on_kind(SWEEP)
-        sweep_regimes(engine, asked.sweep, task.regimes, windows.open, seed=config.seed, on_regime=on_regime)
+        too_large = sweep_regimes(
+            engine, asked.sweep, task.regimes, windows.open, seed=config.seed, on_regime=on_regime
+        )
+        outcome.findings.extend(_find_too_large(too_large))
     outcome.windows.extend(windows.records)
     outcome.findings.extend(windows.findings)
+
+
+def _find_too_large(regimes: Sequence[Regime]) -> list[Finding]:
+    """Return a finding that names the regimes of the sweep which the device's memory did not hold."""
+    if not regimes:
+        return []
+    listed = "; ".join(name_regime(regime) for regime in regimes)
+    text = f"the device's memory does not hold these regimes, which are left out: {listed}"
+    return [Finding(code="regime_out_of_memory", severity="warning", text=text, value=len(regimes), limit=0)]
 
 
 def answer_own(  # noqa: PLR0917 - the runner calls it, once

@@ -10,6 +10,8 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+import torch
+
 from harness.core.errors import ConfigError, DataError
 from harness.core.inference import Regime
 from harness.core.task_config import KindConfig, RegimeConfig
@@ -68,13 +70,17 @@ def sweep_regimes(
     *,
     seed: int,
     on_regime: OnRegime,
-) -> None:
+) -> tuple[Regime, ...]:
     """Measure every regime, in windows ``prefill``, ``decode`` and, where `whole_window` says so, ``generate``.
+
+    Return the regimes that the device's memory did not hold: they are not tried again, and the others go on. Windows
+    that such a regime closed before stay.
 
     A window repeats one batch. The batch of a repetition is drawn anew (by `seed`), so that an interval over
     repetitions holds what different prompts cost; all windows of a repetition and batch size have the same one.
     """
     rng = random.Random(seed)
+    too_large: list[Regime] = []
     plan = []
     for repetition in range(regimes.repetitions):
         block = [(regime, repetition) for regime in list_regimes(regimes)]
@@ -82,6 +88,8 @@ def sweep_regimes(
         plan += block
     for done, (regime, repetition) in enumerate(plan):
         on_regime(regime, done, len(plan))
+        if regime in too_large:
+            continue
         length = regime.num_input_tokens or 0
         drawn = random.Random(f"{seed}:{repetition}").sample(prompts[length], regime.batch_size)
         job = Job(
@@ -93,7 +101,13 @@ def sweep_regimes(
             regime=regime,
             free=regime.answer_length == "free",
         )
-        _measure(job, repetition, whole=regimes.whole_window)
+        try:
+            _measure(job, repetition, whole=regimes.whole_window)
+        except torch.OutOfMemoryError:
+            too_large.append(regime)
+        if regime in too_large and engine.device.type == "cuda":  # the error, which held the tensors, is gone by now
+            torch.cuda.empty_cache()
+    return tuple(too_large)
 
 
 def list_regimes(regimes: RegimeConfig) -> list[Regime]:

@@ -16,6 +16,7 @@ from harness.core.store import Store
 from harness.core.task_config import KindConfig, RegimeConfig
 from harness.run import answering
 from harness.run.runner import execute
+from harness.tasks.own_engine import OwnEngine
 from tests.unit.run.tiny import DENSE, MOE, run_here, tiny_run
 
 KINDS = {
@@ -179,3 +180,26 @@ def test_memory_that_ends_is_one_line_that_says_what_to_lower(tmp_path: Path, mo
     monkeypatch.setattr(answering, "answer_questions", fail)
     with pytest.raises(RunFailedError, match=r"the 8 questions of task.kinds.lines, .*num_examples"):
         execute(_config(DENSE, dataclasses.replace(TASK, regimes=RegimeConfig())), Store(tmp_path), lambda _: None)
+
+
+def test_a_sweep_that_memory_does_not_hold_costs_its_regimes_and_not_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = OwnEngine.prefill
+
+    def end_memory(self: OwnEngine, prompts: Any, num_new_tokens: int) -> Any:
+        if len(prompts) == 4 and len(prompts[0]) == 16:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return given(self, prompts, num_new_tokens)
+
+    monkeypatch.setattr(OwnEngine, "prefill", end_memory)
+    regimes = RegimeConfig(
+        batch_sizes=[1, 4], context_lengths=[16], answer_lengths=[4], repetitions=1, min_window_s=0.01
+    )
+    task = TaskConfig(num_examples=3, context_length=8, max_answer_tokens=4, min_window_s=0.01, regimes=regimes)
+    record = execute(_config(DENSE, task), Store(tmp_path), lambda _: None)
+    assert record.status == "finished"
+    assert record.path is not None
+    assert {w.regime.batch_size for w in record.windows if w.regime is not None} == {1}
+    (finding,) = [finding for finding in record.findings if finding.code == "regime_out_of_memory"]
+    assert "sweep, batch 4, 16 in, 4 out" in finding.text

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
+import torch
 
 from harness.core.errors import ConfigError
 from harness.core.task_config import RegimeConfig
@@ -75,6 +78,25 @@ def test_a_batch_holds_different_prompts_and_a_repetition_draws_anew() -> None:
     sweep_regimes(engine, PROMPTS, regimes, Account().open, seed=0, on_regime=lambda *_: None)
     assert all(len(set(batch)) == 2 for batch in seen)
     assert len(set(seen)) > 1
+
+
+@pytest.mark.parametrize("phase", ["prefill", "decode"])
+def test_a_regime_that_memory_does_not_hold_is_left_out_once_and_the_others_go_on(phase: str) -> None:
+    engine, account = Echo(), Account()
+    given, tries = getattr(engine, phase), []
+
+    def end_memory(first: Sequence[Any], *rest: Any) -> Any:
+        if len(first) == 4:
+            tries.append(first)
+            raise torch.OutOfMemoryError
+        return given(first, *rest)
+
+    setattr(engine, phase, end_memory)
+    left_out = sweep_regimes(engine, PROMPTS, REGIMES, account.open, seed=0, on_regime=lambda *_: None)
+    assert sorted(map(repr, left_out)) == sorted(repr(r) for r in list_regimes(REGIMES) if r.batch_size == 4)
+    assert len(tries) == len(left_out)
+    whole = Counter(regime.batch_size for each, _, regime, _ in account.works if each == "generate" and regime)
+    assert whole == {1: 12, 2: 12}
 
 
 def test_prompts_are_held_out_lines_of_exactly_the_context_length() -> None:
