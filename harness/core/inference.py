@@ -31,6 +31,16 @@ class Regime:
     answer_length: AnswerLength = "fixed"
 
 
+def name_regime(regime: Regime) -> str:
+    """Return a regime in words: kind, batch, tokens in and out where they are known."""
+    told = f"{regime.kind}, batch {regime.batch_size}"
+    if regime.num_input_tokens is not None:
+        told += f", {regime.num_input_tokens} in"
+    if regime.num_output_tokens is not None:
+        told += f", {'at most ' if regime.answer_length == 'free' else ''}{regime.num_output_tokens} out"
+    return told + (", free" if regime.answer_length == "free" else "")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSource:
     """Where a model that was not trained here comes from, and what was pinned when it was loaded.

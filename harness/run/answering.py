@@ -15,7 +15,7 @@ import torch
 
 from harness.core.config import RunConfig
 from harness.core.errors import RunFailedError
-from harness.core.inference import Regime
+from harness.core.inference import Regime, name_regime
 from harness.core.model_config import MoEConfig
 from harness.core.readings import Finding
 from harness.core.records import QualityReading
@@ -25,7 +25,7 @@ from harness.measure import Meter
 from harness.models.transformer import Transformer
 from harness.run.outcome import Outcome
 from harness.run.pretrain import Emit
-from harness.run.windows import InferenceWindows, name_regime
+from harness.run.windows import InferenceWindows
 from harness.tasks.answer import Answers, AnswerSettings, answer_questions, judge_answers
 from harness.tasks.engine import AnswerEngine
 from harness.tasks.kinds.kind import Encode

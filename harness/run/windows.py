@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 
 from harness.core.boundary import sum_boundary
-from harness.core.inference import Regime
+from harness.core.inference import Regime, name_regime
 from harness.core.readings import Finding
 from harness.core.records import WindowRecord
 from harness.measure import Meter
@@ -62,10 +62,3 @@ class InferenceWindows:
             others = f" (and {len(found) - 1} more windows of inference)" if len(found) > 1 else ""
             merged.append(dataclasses.replace(first, text=f"{where}{first.text}{others}"))
         return merged
-
-
-def name_regime(regime: Regime) -> str:
-    """Return a regime in words: kind, batch, tokens in and out."""
-    tokens_in = "?" if regime.num_input_tokens is None else regime.num_input_tokens
-    free = " at most, free" if regime.answer_length == "free" else ""
-    return f"{regime.kind}, batch {regime.batch_size}, {tokens_in} in, {regime.num_output_tokens} out{free}"

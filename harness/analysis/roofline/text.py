@@ -8,7 +8,7 @@ from harness.analysis.inference.text_detail import format_interval
 from harness.analysis.roofline.fit import MAX_CONDITION
 from harness.analysis.roofline.results import TERMS, Prediction, Roofline, StepFit, Term
 from harness.analysis.stats import Estimate
-from harness.core.inference import Regime
+from harness.core.inference import name_regime
 from harness.core.units import format_digits, format_si
 
 TERM_WORDS: dict[Term, str] = {"j_per_step": "per step", "j_per_byte": "per byte", "j_per_flop": "per FLOP"}
@@ -63,16 +63,6 @@ def describe_fit(fit: StepFit) -> list[str]:
     if fit.num_capped:
         told.append(f"{fit.num_capped} of {fit.num_observations} predictions are capped at the power limit")
     return told
-
-
-def name_regime(regime: Regime) -> str:
-    """Return a regime in words: kind, batch, tokens in and out."""
-    told = f"{regime.kind}, batch {regime.batch_size}"
-    if regime.num_input_tokens is not None:
-        told += f", {regime.num_input_tokens} in"
-    if regime.num_output_tokens is not None:
-        told += f", {'at most ' if regime.answer_length == 'free' else ''}{regime.num_output_tokens} out"
-    return told + (", free" if regime.answer_length == "free" else "")
 
 
 def _fit_lines(fit: StepFit) -> list[str]:

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from harness.analysis.inference.results import Additivity, ArmRegime, InferenceDetail, Metric
 from harness.analysis.task_costs import SWEEP
-from harness.core.inference import Regime
+from harness.core.inference import name_regime
 from harness.report.page import numbers as n
 from harness.report.page.blocks import Cell, Figure, Section, Table, columns_of
 from harness.report.plots.regime_energy import list_marks
@@ -108,7 +108,7 @@ def _figures_table(
         return None
     body = tuple(
         (
-            *((row.arm, row.size, _name_regime(row.regime)) if short else _regime_cells(row)),
+            *((row.arm, row.size, name_regime(row.regime)) if short else _regime_cells(row)),
             *(estimate_cell(row.figures[name], unit, n.runs(row.run_ids)) for name, _, unit in known),
             *((n.grade_badge(row.grade, row.simulated),) if grade else ()),
         )
@@ -131,16 +131,6 @@ def _explain_missing(rows: Sequence[ArmRegime]) -> list[Cell]:
     return missing
 
 
-def _name_regime(regime: Regime) -> str:
-    """Return a regime in words: of a kind of task its name, of a sweep batch, context and answer."""
-    told = f"{regime.kind}, batch {regime.batch_size}"
-    if regime.num_input_tokens is not None:
-        told += f", {regime.num_input_tokens} in"
-    if regime.num_output_tokens is not None:
-        told += f", {'at most ' if regime.answer_length == 'free' else ''}{regime.num_output_tokens} out"
-    return told + (", free" if regime.answer_length == "free" else "")
-
-
 def _regime_cells(row: ArmRegime) -> tuple[Cell, ...]:
     regime, source = row.regime, n.runs(row.run_ids)
     at_most = "at most " if regime.answer_length == "free" else ""
@@ -160,7 +150,7 @@ def _sums_table(checks: Sequence[Additivity]) -> Table | None:
         (
             Markup('<span class="outcome {}">{}</span>').format(check.outcome, _OUTCOMES[check.outcome]),
             check.run_id,
-            _name_regime(check.regime),
+            name_regime(check.regime),
             _with_half(check.parts_j, check.parts_half_j, check.run_id),
             _with_half(check.whole_j, check.whole_half_j, check.run_id),
             n.percent(check.relative_gap, check.run_id, "a part or the whole is unknown"),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from harness.analysis.roofline.results import TERMS, Prediction, Roofline, StepFit, Term
-from harness.analysis.roofline.text import describe_fit, name_regime
+from harness.analysis.roofline.text import describe_fit
 from harness.analysis.stats import Estimate
+from harness.core.inference import name_regime
 from harness.report.page import numbers as n
 from harness.report.page.blocks import Cell, Figure, Section, Table, columns_of
 from harness.report.plots.registry import draw_plot

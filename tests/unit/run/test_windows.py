@@ -7,11 +7,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from harness.core.inference import Regime
+from harness.core.inference import Regime, name_regime
 from harness.core.readings import Method
 from harness.core.task_config import RegimeConfig
 from harness.measure import meter, window
-from harness.run.windows import InferenceWindows, name_regime
+from harness.run.windows import InferenceWindows
 from harness.tasks import passes
 from harness.tasks.answer import AnswerSettings, answer_questions
 from harness.tasks.sweep import sweep_regimes
@@ -127,11 +127,11 @@ def test_one_finding_stands_for_those_of_many_windows(clock: Clock) -> None:
         clock.sleep(0.3)
     found = [finding for finding in windows.findings if finding.code == "edge_uncertainty"]
     assert len(found) == 2
-    assert found[1].text.startswith("decode of sorting, batch 4, 8 in, 3 out at most, free: ")
+    assert found[1].text.startswith("decode of sorting, batch 4, 8 in, at most 3 out, free: ")
     assert found[1].text.endswith("(and 2 more windows of inference)")
     assert "more windows" not in found[0].text, "a window without a regime speaks for itself"
 
 
 def test_a_regime_without_one_length_says_so() -> None:
     regime = Regime(kind="jsonl", batch_size=1, num_input_tokens=None, num_output_tokens=3)
-    assert name_regime(regime) == "jsonl, batch 1, ? in, 3 out"
+    assert name_regime(regime) == "jsonl, batch 1, 3 out"
