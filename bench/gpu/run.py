@@ -8,6 +8,8 @@ printed, and ``DIR/kept.tar.gz`` holds records, traces and results: what the nex
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
 import json
 import signal
 import subprocess
@@ -41,7 +43,7 @@ def main() -> int:
     parser.add_argument("--rehearse", action="store_true", help="tiny models on any machine: tries the steps")
     options = parser.parse_args()
     options.out = options.out.resolve()
-    steps = list_steps(options.out, rehearse=options.rehearse)
+    steps = list_steps(options.out, rehearse=options.rehearse, card="" if options.rehearse else _name_card())
     mistake = _find_mistake(options, steps)
     if mistake is not None:
         print(mistake, file=sys.stderr)
@@ -57,7 +59,7 @@ def main() -> int:
     deadline = time.monotonic() + 60 * options.minutes
     state = run_steps(chosen, options.out, deadline, force=options.only is not None, tell=_tell)
     print(f"kept: {keep_results(options.out)}")
-    return 0 if all(state.get(step.name, {}).get("state") == "done" for step in chosen) else 3
+    return 0 if all(state.get(step.key, {}).get("state") == "done" for step in chosen) else 3
 
 
 def _find_mistake(options: argparse.Namespace, steps: Sequence[Step]) -> str | None:
@@ -68,24 +70,30 @@ def _find_mistake(options: argparse.Namespace, steps: Sequence[Step]) -> str | N
         return f"--from: there is no file '{options.source}'; give the kept.tar.gz of an earlier call."
     if not options.minutes * 60 > STOP_S + _PACK_S:
         return f"--minutes is {options.minutes:g}; give 1 or more."
-    if options.rehearse:
+    if options.rehearse or _name_card():
         return None
+    return "no CUDA device on this machine; give --rehearse to try the steps."
+
+
+@functools.cache
+def _name_card() -> str:
+    """Return the UUID of the first CUDA device, empty where there is none."""
     import torch
 
-    return None if torch.cuda.is_available() else "no CUDA device on this machine; give --rehearse to try the steps."
+    return str(torch.cuda.get_device_properties(0).uuid) if torch.cuda.is_available() else ""
 
 
 def run_steps(
     steps: Sequence[Step], out: Path, deadline: float, *, force: bool = False, tell: Callable[[str], None] = print
 ) -> dict[str, Any]:
-    """Run what is left of `steps` until `deadline` (`time.monotonic`); return the state of each by its name.
+    """Run what is left of `steps` until `deadline` (`time.monotonic`); return the state of each by its key.
 
     A step that failed is tried again by the next call. The state is written before and after each step.
     """
     state = _read_state(out)
     changed = False
     for step in steps:
-        held = state.get(step.name, {})
+        held = state.get(step.key, {})
         if held.get("state") == "done" and not force and not (step.again and changed):
             tell(f"{step.name}: done before")
             continue
@@ -97,14 +105,14 @@ def run_steps(
             tell(f"{step.name}: left for the next call ({max(0.0, left):.0f} s left, it needs {step.least_s:.0f})")
             continue
         tell(f"{step.name}: {' '.join(step.command)}")
-        state[step.name] = {**held, "state": "running", "started": utc_label(), "tries": held.get("tries", 0) + 1}
+        state[step.key] = {**held, "state": "running", "started": utc_label(), "tries": held.get("tries", 0) + 1}
         _write_state(out, state)
         began = time.monotonic()
         code, stopped = _run(step, out / "logs" / f"{step.name}.log", left)
         took = time.monotonic() - began
         result = "stopped" if stopped else "done" if code in step.fine else "failed"
         seconds = held.get("seconds", 0.0) + took
-        state[step.name] |= {"state": result, "returncode": code, "seconds": round(seconds, 1)}
+        state[step.key] |= {"state": result, "returncode": code, "seconds": round(seconds, 1)}
         _write_state(out, state)
         tell(f"{step.name}: {result} after {took:.0f} s (exit code {code})")
         changed = True
@@ -112,7 +120,7 @@ def run_steps(
 
 
 def _reserve_s(steps: Sequence[Step], step: Step) -> float:
-    """Return the seconds that later steps get that follow it whatever was done, and it to stop in."""
+    """Return the seconds kept for the steps after `step` that are done each time, and for `step` itself to stop in."""
     later = steps[steps.index(step) + 1 :]
     can_follow = [each for each in later if each.needs is None or each.needs.exists() or step.resumes]
     needed = sum(each.least_s for each in can_follow if each.again)
@@ -128,8 +136,10 @@ def _run(step: Step, log: Path, seconds: float) -> tuple[int, bool]:
             return process.wait(seconds), False
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGINT)
-        except KeyboardInterrupt:
-            process.wait(STOP_S)
+        except KeyboardInterrupt:  # the terminal has told the step too
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_S)
+            process.kill()
             raise
         for patience, end in ((STOP_S - _KILL_S, process.terminate), (_KILL_S, process.kill)):
             try:

@@ -22,7 +22,7 @@ class Step:
     """One command. It is not begun with less than `least_s` left, nor before there is what it `needs`.
 
     `resumes`: stopped, it goes on later. `again`: it is done anew each time that a step before it did something. Exit
-    codes `fine` count as done; what they mean is in its log.
+    codes `fine` count as done; what they mean is in its log. What was done on another card than `card` is not done.
     """
 
     name: str
@@ -32,46 +32,40 @@ class Step:
     again: bool = False
     fine: tuple[int, ...] = (0,)
     needs: Path | None = None
+    card: str = ""
+
+    @property
+    def key(self) -> str:
+        """Return what the step is called among those that are done."""
+        return f"{self.name} of {self.card}" if self.card else self.name
 
 
-def list_steps(out: Path, *, rehearse: bool) -> tuple[Step, ...]:
-    """Return the steps that write into the folder `out`; with `rehearse` those that need no card."""
+def list_steps(out: Path, *, rehearse: bool, card: str = "") -> tuple[Step, ...]:
+    """Return the steps that write into the folder `out`; with `rehearse` those that need no card.
+
+    Sensors are calibrated on each `card` (its UUID), since no other card's profile holds for it.
+    """
     study = out / (REHEARSAL if rehearse else LADDER)
-    card = () if rehearse else (_sensors(out), _tests(out))
+    checks = () if rehearse else (_sensors(out, card), _tests(out))
     tuning = () if rehearse else (_study("tune", TUNING, out),)
     models = (sys.executable, "-m", "bench.models.gpu", "--out", str(out), *(("--tiny",) if rehearse else ()))
     return (
-        *card,
+        *checks,
         Step(name="models", command=models, least_s=30 if rehearse else 500, fine=(0, 1)),
         *tuning,
         _study("ladder", study.name, out),
-        Step(
-            name="regimes",
-            command=(*ISOJOULE, "tasks", str(study), "--json", str(out / "tasks.json")),
-            least_s=20,
-            again=True,
-            needs=study / "records",
+        _reading("regimes", study, 20, "tasks", str(study), "--json", str(out / "tasks.json")),
+        _reading(
+            "roofline", study, 20, "roofline", str(study), "--hardware", CARD, "--json", str(out / "roofline.json")
         ),
-        Step(
-            name="roofline",
-            command=(*ISOJOULE, "roofline", str(study), "--hardware", CARD, "--json", str(out / "roofline.json")),
-            least_s=20,
-            again=True,
-            needs=study / "records",
-        ),
-        Step(
-            name="report",
-            command=(*ISOJOULE, "report", str(study), "--json", str(out / "results.json")),
-            least_s=40,
-            again=True,
-            needs=study / "records",
-        ),
+        _reading("report", study, 40, "report", str(study), "--json", str(out / "results.json")),
     )
 
 
-def _sensors(out: Path) -> Step:
-    command = (*ISOJOULE, "sensors", "--calibrate", "--json", str(out / "calibration.json"))
-    return Step(name="sensors", command=command, least_s=180)
+def _sensors(out: Path, card: str) -> Step:
+    file = out / (f"calibration_{card}.json" if card else "calibration.json")
+    command = (*ISOJOULE, "sensors", "--calibrate", "--json", str(file))
+    return Step(name="sensors", command=command, least_s=180, card=card)
 
 
 def _tests(out: Path) -> Step:
@@ -82,3 +76,8 @@ def _tests(out: Path) -> Step:
 def _study(name: str, experiment: str, out: Path) -> Step:
     command = (*ISOJOULE, "run", "-m", f"experiment={experiment}", f"store={out / experiment}")
     return Step(name=name, command=command, least_s=60, resumes=True, fine=(0, SOME_FAILED))
+
+
+def _reading(name: str, study: Path, least_s: float, *verb: str) -> Step:
+    """Return a step that only reads the records of `study`, as many as there are."""
+    return Step(name=name, command=(*ISOJOULE, *verb), least_s=least_s, again=True, needs=study / "records")

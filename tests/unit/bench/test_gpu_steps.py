@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import sys
@@ -149,6 +150,14 @@ def test_a_card_has_every_step_and_a_rehearsal_those_that_need_none(tmp_path: Pa
     card = [step.name for step in list_steps(tmp_path, rehearse=False)]
     assert card == ["sensors", "tests", "models", "tune", "ladder", "regimes", "roofline", "report"]
     assert set(card) - {step.name for step in list_steps(tmp_path, rehearse=True)} == {"sensors", "tests", "tune"}
+
+
+def test_another_card_is_calibrated_anew_and_keeps_both_profiles(tmp_path: Path) -> None:
+    first, second = (list_steps(tmp_path, rehearse=False, card=card)[0] for card in ("GPU-1", "GPU-2"))
+    assert first.command[-1] != second.command[-1]
+    steps = [dataclasses.replace(each, command=(sys.executable, "-c", "pass")) for each in (first, second)]
+    assert _run(steps[:1], tmp_path) == {"sensors of GPU-1": "done"}
+    assert _run(steps[1:], tmp_path) == {"sensors of GPU-1": "done", "sensors of GPU-2": "done"}
 
 
 def test_every_step_on_a_card_can_be_begun_within_ten_minutes(tmp_path: Path) -> None:
