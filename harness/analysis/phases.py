@@ -6,9 +6,9 @@ tasks, so each phase is divided by its own.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from harness.analysis.boundary import select_boundary, sum_boundary
@@ -17,6 +17,7 @@ from harness.core.readings import EnergyReading
 from harness.core.records import WindowRecord
 
 Field = Literal["energy_j", "net_j", "flops", "seconds", "num_input_tokens", "num_output_tokens"]
+NO_WINDOW = "there is no such window"
 
 
 class Joules(Protocol):
@@ -35,21 +36,73 @@ class Joules(Protocol):
         """Why the energy is unknown."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PhaseSum:
-    """Sums over windows in SI units; a field that is unknown holds the reason instead."""
+SumReadings = Callable[[Sequence[EnergyReading]], Joules]
 
-    energy_j: float | str
-    net_j: float | str
-    flops: float | str
-    num_bytes: float | str
-    seconds: float | str
-    num_tasks: float | str
-    num_input_tokens: float | str
-    num_output_tokens: float | str
-    num_steps: float | str
-    peak_memory_bytes: float | None = None
-    open_j: float | None = None
+
+class PhaseSum:
+    """Sums over windows in SI units; a field that is unknown holds the reason instead.
+
+    Each is added up when it is asked for, once: most callers want two or three of them, of thousands of runs.
+    """
+
+    def __init__(self, windows: Sequence[WindowRecord], sum_readings: SumReadings) -> None:
+        self._windows = windows
+        self._sum_readings = sum_readings
+
+    @functools.cached_property
+    def energy_j(self) -> float | str:
+        """Gross joules over the readings that count."""
+        return self._add_energy([energy.energy_j for energy in self._energies], "the energy is unknown")
+
+    @functools.cached_property
+    def net_j(self) -> float | str:
+        """Joules above idle over the readings that count."""
+        return self._add_energy([energy.net_energy_j for energy in self._energies], "the net energy is unknown")
+
+    @functools.cached_property
+    def flops(self) -> float | str:
+        """Floating point operations by formula."""
+        return self._add_work("flops", "the FLOPs of the window are unknown")
+
+    @functools.cached_property
+    def num_bytes(self) -> float | str:
+        """Bytes that the steps must read by formula."""
+        return self._add_work("num_bytes", "the bytes of the window are unknown")
+
+    @functools.cached_property
+    def seconds(self) -> float | str:
+        """Seconds from begin to end of the windows."""
+        return math.fsum([window.duration_s for window in self._windows]) if self._windows else NO_WINDOW
+
+    @functools.cached_property
+    def num_tasks(self) -> float | str:
+        """Tasks that were answered."""
+        return self._add_work("num_tasks", "the window holds no work")
+
+    @functools.cached_property
+    def num_input_tokens(self) -> float | str:
+        """Tokens of the prompts."""
+        return self._add_work("num_input_tokens", "no work")
+
+    @functools.cached_property
+    def num_output_tokens(self) -> float | str:
+        """Tokens that were made."""
+        return self._add_work("num_output_tokens", "no work")
+
+    @functools.cached_property
+    def num_steps(self) -> float | str:
+        """Passes through the model."""
+        return self._add_work("num_steps", "the window does not count its steps")
+
+    @functools.cached_property
+    def peak_memory_bytes(self) -> float | None:
+        """The most memory that one of the windows held; ``None`` where none says."""
+        return max((w.peak_memory_bytes for w in self._windows if w.peak_memory_bytes is not None), default=None)
+
+    @functools.cached_property
+    def open_j(self) -> float | None:
+        """What the edges of the headline boundary leave open (95%, in quadrature); ``None`` where that is unknown."""
+        return estimate_open(self._windows)
 
     def per_task(self, name: Field) -> float | str:
         """Return the field divided by the number of tasks, or the reason why it is unknown."""
@@ -58,52 +111,25 @@ class PhaseSum:
             return value if isinstance(value, str) else str(self.num_tasks)
         return value / self.num_tasks if self.num_tasks > 0 else "no task was done"
 
+    @functools.cached_property
+    def _energies(self) -> list[Joules]:
+        return [self._sum_readings(window.energy) for window in self._windows]
 
-def sum_phase(
-    windows: Sequence[WindowRecord],
-    sum_readings: Callable[[Sequence[EnergyReading]], Joules] = sum_boundary,
-    *,
-    with_open: bool = False,
-) -> PhaseSum:
-    """Return what the windows of one phase add up to, over the readings that `sum_readings` counts.
+    def _add_energy(self, values: Sequence[float | None], reason: str) -> float | str:
+        if None in values:
+            return next((energy.reason for energy in self._energies if energy.reason is not None), reason)
+        return _sum(values, reason) if values else NO_WINDOW
 
-    `open_j` is what the edges of the headline boundary leave open (95%, in quadrature); not asked for, it is unknown.
-    """
-    if not windows:
-        missing = "there is no such window"
-        return PhaseSum(
-            energy_j=missing,
-            net_j=missing,
-            flops=missing,
-            num_bytes=missing,
-            seconds=missing,
-            num_tasks=missing,
-            num_input_tokens=missing,
-            num_output_tokens=missing,
-            num_steps=missing,
-        )
-    energies = [sum_readings(window.energy) for window in windows]
-    no_energy = next((energy.reason for energy in energies if energy.reason is not None), None)
-    works = [window.work for window in windows if window.work is not None]
-    is_whole = len(works) == len(windows)
+    def _add_work(self, name: str, reason: str) -> float | str:
+        if not self._windows:
+            return NO_WINDOW
+        works = [window.work for window in self._windows]
+        return _sum([None if work is None else getattr(work, name) for work in works], reason)
 
-    def add_work(name: str, reason: str) -> float | str:
-        return _sum([getattr(work, name) for work in works], reason) if is_whole else reason
 
-    memory = [window.peak_memory_bytes for window in windows if window.peak_memory_bytes is not None]
-    return PhaseSum(
-        energy_j=_sum([energy.energy_j for energy in energies], no_energy or "the energy is unknown"),
-        net_j=_sum([energy.net_energy_j for energy in energies], no_energy or "the net energy is unknown"),
-        flops=add_work("flops", "the FLOPs of the window are unknown"),
-        num_bytes=add_work("num_bytes", "the bytes of the window are unknown"),
-        seconds=math.fsum([window.duration_s for window in windows]),
-        num_tasks=add_work("num_tasks", "the window holds no work"),
-        num_input_tokens=add_work("num_input_tokens", "no work"),
-        num_output_tokens=add_work("num_output_tokens", "no work"),
-        num_steps=add_work("num_steps", "the window does not count its steps"),
-        peak_memory_bytes=max(memory) if memory else None,
-        open_j=estimate_open(windows) if with_open else None,
-    )
+def sum_phase(windows: Sequence[WindowRecord], sum_readings: SumReadings = sum_boundary) -> PhaseSum:
+    """Return what the windows of one phase add up to, over the readings that `sum_readings` counts."""
+    return PhaseSum(windows, sum_readings)
 
 
 def count_new_tokens(

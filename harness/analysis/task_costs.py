@@ -5,15 +5,15 @@ Where windows carry a regime the task of a run is its suite: every kind of task 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from harness.analysis.boundary import sum_boundary
+from harness.analysis.boundary import BoundaryEnergy, add_boundaries, sum_boundary
 from harness.analysis.phases import Field, sum_phase
 from harness.core.inference import AnswerLength
-from harness.core.readings import Grade
+from harness.core.readings import EnergyReading, Grade, worst_grade
 from harness.core.records import QualityReading, RunRecord, WindowRecord
 
 PHASES = ("prefill", "decode")
@@ -54,6 +54,7 @@ class SuiteAccuracy:
 # Values of a run, or of a seed: the same names, so that a weighted mean over runs is one function.
 VALUES = ("energy_j", "net_energy_j", "prefill_j", "decode_j", "flops", "seconds", "accuracy")
 Values = dict[str, float | None]
+SumBoundary = Callable[[Sequence[EnergyReading]], BoundaryEnergy]
 # Costs by identity of the record, kind and length, where a block asked for them to be kept.
 _MEASURED: ContextVar[dict[tuple[int, str | None, AnswerLength | None], tuple[RunRecord, RunTask]] | None] = ContextVar(
     "isojoule_measured_tasks", default=None
@@ -61,18 +62,24 @@ _MEASURED: ContextVar[dict[tuple[int, str | None, AnswerLength | None], tuple[Ru
 _FIELDS: dict[str, Field] = {"energy_j": "energy_j", "net_energy_j": "net_j", "flops": "flops", "seconds": "seconds"}
 
 
-def measure_task(record: RunRecord, kind: str | None = None, length: AnswerLength | None = None) -> RunTask:
+def measure_task(
+    record: RunRecord,
+    kind: str | None = None,
+    length: AnswerLength | None = None,
+    sum_readings: SumBoundary = sum_boundary,
+) -> RunTask:
     """Return the cost of one task in `record`: per phase the sum over windows divided by the tasks in them.
 
     With kinds of tasks it is the mean over them, each weighing the same, or that of `kind` alone. Windows of a sweep
     (regime ``sweep``) and of whole generations are no part of it. `length` asks for answers of that length alone.
+    `sum_readings` says which joules of a window count: the headline's, or those of another way to book energy.
     """
     known = _MEASURED.get()
-    if known is None:
-        return _measure_task(record, kind, length)
+    if known is None or sum_readings is not sum_boundary:
+        return _measure_task(record, kind, length, sum_readings)
     key = id(record), kind, length
     if key not in known:  # the record is kept beside its cost, so that no other one gets its id
-        known[key] = record, _measure_task(record, kind, length)
+        known[key] = record, _measure_task(record, kind, length, sum_readings)
     return known[key][1]
 
 
@@ -86,25 +93,26 @@ def measure_once() -> Iterator[None]:
         _MEASURED.reset(token)
 
 
-def _measure_task(record: RunRecord, kind: str | None, length: AnswerLength | None) -> RunTask:
+def _measure_task(
+    record: RunRecord, kind: str | None, length: AnswerLength | None, sum_readings: SumBoundary
+) -> RunTask:
     kinds = list_kinds(record, length) if kind is None else ()
     if not kinds:
         windows = task_windows(record, kind, length)
-        return _measure(record, windows, find_accuracy(record, kind))
-    parts = [measure_task(record, each, length) for each in kinds]
+        return _measure(record, windows, find_accuracy(record, kind), sum_readings)
+    parts = [measure_task(record, each, length, sum_readings) for each in kinds]
     accuracy = average_accuracy(record, kinds)
-    windows = [window for each in kinds for window in task_windows(record, each, length)]
-    boundary = sum_boundary([reading for window in windows for reading in window.energy])
     means = {name: weigh([(getattr(part, name), 1 / len(parts)) for part in parts]) for name in VALUES}
+    grades: list[Grade] = [part.grade for part in parts if part.grade is not None]
     return RunTask(
         run_id=record.run_id,
         **means,
         accuracy_stderr=accuracy.stderr,
         num_tasks=accuracy.num_tasks,
         num_correct=accuracy.num_correct,
-        grade=boundary.grade,
-        domains=boundary.domains,
-        simulated=boundary.simulated,
+        grade=worst_grade(*grades) if grades else None,
+        domains=tuple(sorted({domain for part in parts for domain in part.domains})),
+        simulated=any(part.simulated for part in parts),
     )
 
 
@@ -170,10 +178,12 @@ def _count_correct(accuracy: QualityReading | None) -> int:
     return round(accuracy.num_samples * (accuracy.value or 0.0)) if accuracy is not None else 0
 
 
-def _measure(record: RunRecord, windows: Sequence[WindowRecord], accuracy: QualityReading | None) -> RunTask:
-    phases = [_cost_of_phase([window for window in windows if window.phase == phase]) for phase in PHASES]
+def _measure(
+    record: RunRecord, windows: Sequence[WindowRecord], accuracy: QualityReading | None, sum_readings: SumBoundary
+) -> RunTask:
+    phases = [_cost_of_phase([window for window in windows if window.phase == phase], sum_readings) for phase in PHASES]
     done = phases[: len(list_phases(windows))]
-    boundary = sum_boundary([reading for window in windows for reading in window.energy])
+    boundary = add_boundaries([sum_readings(window.energy) for window in windows])
     return RunTask(
         run_id=record.run_id,
         energy_j=_add(done, "energy_j"),
@@ -192,12 +202,12 @@ def _measure(record: RunRecord, windows: Sequence[WindowRecord], accuracy: Quali
     )
 
 
-def _cost_of_phase(windows: Sequence[WindowRecord]) -> Values:
+def _cost_of_phase(windows: Sequence[WindowRecord], sum_readings: SumBoundary) -> Values:
     """Return energy, net energy, FLOPs and seconds per task over the windows of one phase; empty without any task."""
     worked = [window for window in windows if window.work is not None and window.work.num_tasks > 0]
     if not worked:
         return {}
-    phase = sum_phase(worked)
+    phase = sum_phase(worked, sum_readings)
     costs = {name: phase.per_task(field) for name, field in _FIELDS.items()}
     return {name: None if isinstance(cost, str) else cost for name, cost in costs.items()}
 

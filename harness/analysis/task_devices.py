@@ -6,7 +6,7 @@ The parts inside add up to the energy per task that arms are compared by: the sa
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.analysis.boundary import select_boundary, sum_boundary
@@ -20,14 +20,13 @@ from harness.analysis.device_joules import (
     summarise_joules,
 )
 from harness.analysis.energy_sum import add_up
-from harness.analysis.phases import Joules, sum_phase
+from harness.analysis.phases import Joules, SumReadings, sum_phase
 from harness.analysis.results import ArmTask, FrontierPoint
 from harness.analysis.task_costs import list_kinds, list_phases, measure_task, task_windows, weigh
 from harness.core.readings import Domain, EnergyReading, Grade, worst_grade
 from harness.core.records import RunRecord, WindowRecord
 
 Device = tuple[Domain, int]
-SumReadings = Callable[[Sequence[EnergyReading]], Joules]
 FIELDS = ("gross", "net", "prefill", "decode")
 NO_IDLE = "no idle power was measured for it"
 PARTLY = "it is inside the boundary of some windows only"

@@ -9,6 +9,7 @@ import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from harness.analysis.boundary import sum_boundary
 from harness.analysis.correct import explain_few_correct
 from harness.analysis.frontier import LOSS_TOLERANCE
 from harness.analysis.multipliers import Pair
@@ -17,6 +18,7 @@ from harness.analysis.stats import Pairing, estimate_ratio_of
 from harness.analysis.task_costs import (
     VALUES,
     RunTask,
+    SumBoundary,
     Values,
     find_accuracy,
     list_kinds,
@@ -42,15 +44,16 @@ Chosen = tuple[str, Mapping[int, Sequence[tuple[FrontierPoint, float]]]]
 
 
 def compare_tasks(
-    pair: Pair, records: Mapping[str, RunRecord], loss: float
+    pair: Pair, records: Mapping[str, RunRecord], loss: float, sum_readings: SumBoundary = sum_boundary
 ) -> tuple[tuple[ArmTask, ...], tuple[TaskRatio, ...]]:
     """Return what a task costs each arm at `loss`, and the ratios candidate over baseline, paired by seed.
 
     Each arm answers with the size that is cheapest in training FLOPs at `loss` in most seeds. Inside a seed values are
     interpolated linearly in loss between the two runs of that size around `loss`, or taken from the nearest run.
+    `sum_readings` says which joules of a window count.
     """
     chosen = choose_runs(pair, loss)
-    return compare_chosen(pair, records, chosen) if chosen is not None else ((), ())
+    return compare_chosen(pair, records, chosen, sum_readings=sum_readings) if chosen is not None else ((), ())
 
 
 def choose_runs(pair: Pair, loss: float) -> dict[str, Chosen] | None:
@@ -68,7 +71,12 @@ def choose_runs(pair: Pair, loss: float) -> dict[str, Chosen] | None:
 
 
 def compare_chosen(
-    pair: Pair, records: Mapping[str, RunRecord], chosen: Mapping[str, Chosen], kind: str | None = None
+    pair: Pair,
+    records: Mapping[str, RunRecord],
+    chosen: Mapping[str, Chosen],
+    kind: str | None = None,
+    *,
+    sum_readings: SumBoundary = sum_boundary,
 ) -> tuple[tuple[ArmTask, ...], tuple[TaskRatio, ...]]:
     """Return what a task (of `kind`, or of the whole suite) costs the chosen runs of each arm, and the ratios."""
     arms: list[ArmTask] = []
@@ -78,7 +86,10 @@ def compare_chosen(
     for arm in pair.arms:
         size, weighed = chosen[arm]
         runs = {
-            seed: [(point, weight, measure_task(records[point.run_id], kind)) for point, weight in weighed[seed]]
+            seed: [
+                (point, weight, measure_task(records[point.run_id], kind, sum_readings=sum_readings))
+                for point, weight in weighed[seed]
+            ]
             for seed in pair.seeds
         }
         by_seed[arm] = {

@@ -186,7 +186,6 @@ def config_to_dict(config: RunConfig) -> dict[str, Any]:
 
 
 @functools.cache
-@functools.cache
 def known_settings() -> dict[str, Any]:
     """Return every setting with its default, the models' of all families together."""
     known = describe_settings(RunConfig())

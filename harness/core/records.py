@@ -6,6 +6,7 @@ every name.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,7 +20,7 @@ from harness.core.plain_json import PlainJsonError, check_file_name
 from harness.core.provenance import BatchInfo, DataInfo, Environment, PlanPosition
 from harness.core.readings import EnergyReading, Finding, SensorInfo
 from harness.core.routing import ExpertCoverage, RoutingStats, TaskRouting
-from harness.core.settings_types import check_settings
+from harness.core.settings_types import SettingsCheck
 from harness.core.strict import STRICT, StrictReader, first_problem
 
 SCHEMA_VERSION = 3
@@ -213,6 +214,11 @@ class RunRecord:
 _READER = StrictReader(RunRecord, unique_keys=False)
 
 
+@functools.cache
+def _check_config() -> SettingsCheck:
+    return SettingsCheck(known_settings())
+
+
 def record_to_json(record: RunRecord) -> str:
     """Serialise a record; a NaN or infinity raises `RecordError` instead of becoming null."""
     try:
@@ -237,7 +243,7 @@ def record_from_json(text: str | bytes, source: str) -> RunRecord:
         )
     try:
         check_file_name(record.run_id, "run_id")
-        check_settings(record.config, known_settings(), "config")
+        _check_config().check(record.config, "config")
     except PlainJsonError as error:
         raise RecordError(f"{source} is not a readable run record: {error}") from error
     return record

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
-from harness.analysis.boundary import sum_boundary
+from harness.analysis.boundary import add_boundaries, sum_boundary
 from harness.analysis.inference.costs import find_windows, half_width, order_of
 from harness.analysis.inference.results import Additivity
 from harness.analysis.phases import sum_phase
@@ -35,7 +35,7 @@ def _check(record: RunRecord, regime: Regime) -> Additivity:
     gap = total - whole if total is not None and whole is not None else None
     outcome, text = _judge(total, total_half, whole, whole_half)
     windows = [w for phase in (*phases, "generate") for w in find_windows(record, regime, phase)]
-    boundary = sum_boundary([reading for window in windows for reading in window.energy])
+    boundary = add_boundaries([sum_boundary(window.energy) for window in windows])
     return Additivity(
         run_id=record.run_id,
         regime=regime,
@@ -76,7 +76,7 @@ def _mean_j(windows: Sequence[WindowRecord]) -> tuple[float | None, float | None
     values: list[float] = []
     opened: list[float] = []
     for number in sorted({window.repetition for window in windows}):
-        part = sum_phase([window for window in windows if window.repetition == number], with_open=True)
+        part = sum_phase([window for window in windows if window.repetition == number])
         energy = part.per_task("energy_j")
         if isinstance(energy, str):
             return None, None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from harness.analysis.boundary import sum_boundary
+from harness.analysis.boundary import add_boundaries, sum_boundary
 from harness.analysis.correct import explain_few_correct
 from harness.analysis.distributions import normal_quantile
 from harness.analysis.inference.results import ArmRegime, Metric, RegimeCost
@@ -124,7 +124,7 @@ def _build(record: RunRecord, regime: Regime, phases: Mapping[str, Sequence[Wind
         name: _cut(name, over_repetitions([values[name] for values in per_repetition])) for name in per_repetition[0]
     }
     figures["j_per_correct"] = _per_correct(record, regime, [values["j_per_task"] for values in per_repetition])
-    boundary = sum_boundary([reading for window in used for reading in window.energy])
+    boundary = add_boundaries([sum_boundary(window.energy) for window in used])
     return RegimeCost(
         run_id=record.run_id,
         arm=record.arm,

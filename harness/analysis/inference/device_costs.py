@@ -8,12 +8,11 @@ from harness.analysis.boundary import sum_boundary
 from harness.analysis.device_joules import ArmDevices, Correctness, Value
 from harness.analysis.inference.answered import SUITE, measure_answered, name_kinds, serve_windows
 from harness.analysis.inference.results import KindCost
-from harness.analysis.phases import sum_phase
+from harness.analysis.phases import SumReadings, sum_phase
 from harness.analysis.task_costs import list_kinds, task_windows
 from harness.analysis.task_devices import (
     NO_IDLE,
     RunDevices,
-    SumReadings,
     measure_windows,
     read_device,
     summarise_devices,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+from harness.analysis.boundary import BoundaryEnergy, sum_boundary
 from harness.analysis.energy_sum import add_sums, sum_domain
-from harness.analysis.sensitivity.recompute import ChangeReadings, Readings, Recomputed, Study, recompute_energy
+from harness.analysis.sensitivity.recompute import Recomputed, Study, recompute_energy
+from harness.analysis.task_costs import SumBoundary
 from harness.core.readings import Domain, EnergyReading
 
 NO_IDLE = "the idle power of some reading is unknown"
@@ -27,7 +29,7 @@ BOUNDARIES: tuple[tuple[tuple[Domain, ...], str], ...] = (
 
 def list_idle(study: Study) -> list[tuple[str, Recomputed]]:
     """Return the ratios gross and net of several idle powers; the same share is taken off for both arms."""
-    gross = ("gross: nothing subtracted", recompute_energy(study, tuple))
+    gross = ("gross: nothing subtracted", recompute_energy(study, sum_boundary))
     return [gross, *((words, recompute_energy(study, subtract_idle(share))) for share, words in IDLE_SHARES)]
 
 
@@ -49,49 +51,40 @@ def list_boundaries(study: Study) -> list[tuple[str, Recomputed]]:
             continue
         missing = [domain for domain in domains if domain not in read]
         if not missing:
-            found.append((words, recompute_energy(study, merge_domains(domains), tuple(sorted(domains)))))
+            found.append((words, recompute_energy(study, sum_domains(domains), tuple(sorted(domains)))))
         elif domains == ("gpu",):
             found.append((words, Recomputed(reason="no accelerator was read")))
     return found
 
 
-def subtract_idle(share: float) -> ChangeReadings:
-    """Return what takes `share` of the idle energy, as the record has it, off each reading."""
+def subtract_idle(share: float) -> SumBoundary:
+    """Return what adds up the headline's readings and takes `share` of their idle energy off, as the record has it."""
 
-    def change(readings: Readings) -> tuple[EnergyReading, ...]:
-        return tuple(_subtract(reading, share) for reading in readings)
+    def sum_readings(readings: Sequence[EnergyReading]) -> BoundaryEnergy:
+        found = sum_boundary(readings)
+        if found.energy_j is None:
+            return found
+        if found.net_energy_j is None:
+            return dataclasses.replace(found, energy_j=None, reason=NO_IDLE)
+        left = found.energy_j - share * (found.energy_j - found.net_energy_j)
+        return dataclasses.replace(found, energy_j=left, net_energy_j=None)
 
-    return change
-
-
-def _subtract(reading: EnergyReading, share: float) -> EnergyReading:
-    if reading.energy_j is None:
-        return reading
-    if reading.net_energy_j is None:
-        return dataclasses.replace(reading, energy_j=None, reason=NO_IDLE)
-    net = reading.energy_j - share * (reading.energy_j - reading.net_energy_j)
-    return dataclasses.replace(reading, energy_j=net, net_energy_j=None)
+    return sum_readings
 
 
-def merge_domains(domains: Sequence[Domain]) -> ChangeReadings:
-    """Return what adds up the devices of `domains` into one reading; one that is missing makes the sum unknown."""
+def sum_domains(domains: Sequence[Domain]) -> SumBoundary:
+    """Return what adds up the devices of `domains`; one that is missing makes the sum unknown."""
 
-    def change(readings: Readings) -> tuple[EnergyReading, ...]:
+    def sum_readings(readings: Sequence[EnergyReading]) -> BoundaryEnergy:
         missing = [domain for domain in domains if all(reading.domain != domain for reading in readings)]
         total = add_sums([sum_domain(readings, domain) for domain in domains])
-        return (
-            EnergyReading(
-                sensor="+".join(total.sensors),
-                domain="system",  # one reading that contains all, so nothing stands beside it
-                device="+".join(domains),
-                device_index=0,
-                energy_j=None if missing else total.energy_j,
-                net_energy_j=None if missing else total.net_energy_j,
-                grade=total.grade or "D",
-                method="modelled" if total.word == "modelled" else "counter",
-                simulated=total.simulated,
-                reason=f"no reading of {' and '.join(missing)}" if missing else total.reason,
-            ),
+        return BoundaryEnergy(
+            energy_j=None if missing else total.energy_j,
+            net_energy_j=None if missing else total.net_energy_j,
+            grade=total.grade or "D",
+            domains=tuple(sorted(domains)),
+            simulated=total.simulated,
+            reason=f"no reading of {' and '.join(missing)}" if missing else total.reason,
         )
 
-    return change
+    return sum_readings

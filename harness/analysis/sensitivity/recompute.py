@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.analysis.boundary import sum_boundary
 from harness.analysis.multipliers import Pair, build_pair, match_at
 from harness.analysis.results import ArmTask, FrontierPoint, MatchResult, Multiplier, Resource, TaskRatio
-from harness.analysis.task_devices import list_windows
-from harness.analysis.tasks import choose_runs, compare_tasks
+from harness.analysis.task_costs import SumBoundary
+from harness.analysis.tasks import compare_tasks
 from harness.analysis.verdicts import ClaimVerdict
-from harness.core.readings import EnergyReading
 from harness.core.records import RunRecord
 from harness.core.study import MatchRule
 
-Readings = Sequence[EnergyReading]
-# Other readings for those of one window or path, or why there are none.
-ChangeReadings = Callable[[Readings], tuple[EnergyReading, ...] | str]
 TRAINING: tuple[Resource, ...] = ("flops", "energy")
 
 
@@ -54,9 +50,16 @@ class Recomputed:
     reason: str | None = None
 
 
-def recompute(pair: Pair, loss: float, records: Mapping[str, RunRecord], *, with_tasks: bool = True) -> Recomputed:
+def recompute(
+    pair: Pair,
+    loss: float,
+    records: Mapping[str, RunRecord],
+    *,
+    with_tasks: bool = True,
+    sum_readings: SumBoundary = sum_boundary,
+) -> Recomputed:
     """Return the multipliers of FLOPs and energy and the ratios of tasks of `pair` at `loss`."""
-    arm_tasks, tasks = compare_tasks(pair, records, loss) if with_tasks else ((), ())
+    arm_tasks, tasks = compare_tasks(pair, records, loss, sum_readings) if with_tasks else ((), ())
     return Recomputed(
         training=tuple(match_at(pair, resource, loss) for resource in TRAINING),
         tasks=tasks,
@@ -66,8 +69,8 @@ def recompute(pair: Pair, loss: float, records: Mapping[str, RunRecord], *, with
     )
 
 
-def recompute_energy(study: Study, change: ChangeReadings, domains: tuple[str, ...] | None = None) -> Recomputed:
-    """Return all ratios with other readings in every path and window; `domains` is what they cover, where it differs.
+def recompute_energy(study: Study, sum_readings: SumBoundary, domains: tuple[str, ...] | None = None) -> Recomputed:
+    """Return all ratios with other joules of every path and window; `domains` is what they cover, where it differs.
 
     Runs whose energy is then not above 0 leave nothing to compare: whoever subtracts that much has no costs.
     """
@@ -75,10 +78,7 @@ def recompute_energy(study: Study, change: ChangeReadings, domains: tuple[str, .
     spent = 0
     for point in study.match.points:
         path = study.records[point.run_id].path
-        readings = change(path.energy if path is not None else ())
-        if isinstance(readings, str):
-            return Recomputed(reason=readings)
-        energy = sum_boundary(readings)
+        energy = sum_readings(path.energy if path is not None else ())
         spent += energy.energy_j is not None and energy.energy_j <= 0
         points.append(
             dataclasses.replace(
@@ -93,17 +93,4 @@ def recompute_energy(study: Study, change: ChangeReadings, domains: tuple[str, .
         return Recomputed(
             reason=f"in {spent} of {len(points)} runs no energy above 0 is left, so nothing can be divided"
         )
-    loss, pair = study.loss(), study.pair(points)
-    chosen = choose_runs(pair, loss)
-    runs = {p.run_id for _, weighed in (chosen or {}).values() for found in weighed.values() for p, _ in found}
-    records = {run: _change_windows(study.records[run], change) for run in sorted(runs)}
-    return recompute(pair, loss, records)
-
-
-def _change_windows(record: RunRecord, change: ChangeReadings) -> RunRecord:
-    """Return `record` with other readings in the windows of its tasks, and without the others: no ratio asks them."""
-    windows = []
-    for window in list_windows(record):
-        readings = change(window.energy)
-        windows.append(dataclasses.replace(window, energy=() if isinstance(readings, str) else readings))
-    return dataclasses.replace(record, windows=tuple(windows))
+    return recompute(study.pair(points), study.loss(), study.records, sum_readings=sum_readings)
