@@ -6,9 +6,11 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from harness.analysis.results import Interval
-from harness.analysis.roofline.observations import group_workloads
-from harness.analysis.roofline.results import TERMS, Constant, Observation, Phase, StepFit, Term
+from harness.analysis.roofline.observations import Observations, group_workloads
+from harness.analysis.roofline.results import TERMS, Constant, Phase, StepFit, Term
 from harness.analysis.roofline.solve import (
     Design,
     build_design,
@@ -28,9 +30,7 @@ MAX_CONDITION = 30.0
 METHOD = "jackknife over workloads, t"
 
 
-def fit_steps(
-    observations: Sequence[Observation], arm: str, phase: Phase, power_limit_w: float | None = None
-) -> StepFit:
+def fit_steps(observations: Observations, arm: str, phase: Phase, power_limit_w: float | None = None) -> StepFit:
     """Fit the steps of `arm` in `phase`; `power_limit_w` caps what the fit predicts, not what it is fitted to.
 
     Intervals are a jackknife over workloads (`jackknife`). Its refits are those that the held-out error needs, it asks
@@ -38,7 +38,7 @@ def fit_steps(
     Unknown are the constants of fewer than 4 workloads (regimes or sizes that differ in work), since 3 are fitted
     exactly by any 3 constants, and those over windows whose energy covers different devices.
     """
-    own = [one for one in observations if one.arm == arm and one.phase == phase]
+    own = observations.of(arm, phase)
     workloads = group_workloads(own)
     reason = _explain_no_fit(own, len(workloads))
     counts = _count(own, arm, phase, len(workloads))
@@ -48,18 +48,18 @@ def fit_steps(
     values = solve(design)
     condition, mixed = measure_condition(design)
     told_apart = condition is not None and condition <= MAX_CONDITION
-    predicted = [predict(values, one, power_limit_w) for one in own]
-    ratios = [joules / one.joules for (joules, _), one in zip(predicted, own, strict=True)]
+    predicted, capped = predict(values, own, power_limit_w)
+    ratios = predicted / own.joules
     return dataclasses.replace(
         counts,
         constants=_constants(design, values, len(workloads)),
-        rms=rms([ratio - 1 for ratio in ratios]),
+        rms=rms(ratios - 1),
         held_out_rms=_held_out(design, workloads, power_limit_w),
-        own_ratio=math.exp(-math.fsum(map(math.log, ratios)) / len(ratios)),
+        own_ratio=float(np.exp(-np.log(ratios).mean())),
         condition=condition,
         correlation=correlate(own),
         mixed=() if told_apart else tuple(TERMS[place] for place in mixed),
-        num_capped=sum(capped for _, capped in predicted),
+        num_capped=int(capped.sum()),
     )
 
 
@@ -95,10 +95,10 @@ def list_constants(fit: StepFit) -> tuple[float, float, float]:
     return step, per_byte, per_flop
 
 
-def _explain_no_fit(own: Sequence[Observation], num_workloads: int) -> str | None:
-    if not own:
+def _explain_no_fit(own: Observations, num_workloads: int) -> str | None:
+    if not len(own):
         return "no window has all that a fit needs"
-    boundaries = sorted({one.domains for one in own})
+    boundaries = sorted({one.domains for one in own.list_boundaries()})
     if len(boundaries) > 1:
         told = " and ".join(" + ".join(domains) for domains in boundaries)
         return f"the energy of some windows covers other devices than that of others: {told}"
@@ -128,17 +128,18 @@ def _constants(design: Design, values: Sequence[float], num_workloads: int) -> d
     return found
 
 
-def _held_out(design: Design, workloads: Sequence[Sequence[Observation]], power_limit_w: float | None) -> float:
+def _held_out(design: Design, workloads: Sequence[Observations], power_limit_w: float | None) -> float:
     """Return the rms error of each workload by the fit of the others; workloads weigh the same."""
     errors = []
     for place, group in enumerate(workloads):
-        values = solve(design, place)
-        errors.append(rms([predict(values, one, power_limit_w)[0] / one.joules - 1 for one in group]))
+        joules, _ = predict(solve(design, place), group, power_limit_w)
+        errors.append(rms(joules / group.joules - 1))
     return rms(errors)
 
 
-def _count(own: Sequence[Observation], arm: str, phase: Phase, num_workloads: int) -> StepFit:
+def _count(own: Observations, arm: str, phase: Phase, num_workloads: int) -> StepFit:
     """Return a fit that holds only what it would rest on."""
+    runs, boundaries = own.list_runs(), own.list_boundaries()
     return StepFit(
         phase=phase,
         arm=arm,
@@ -150,12 +151,12 @@ def _count(own: Sequence[Observation], arm: str, phase: Phase, num_workloads: in
         correlation=None,
         mixed=(),
         num_observations=len(own),
-        num_runs=len({one.run_id for one in own}),
-        num_regimes=len({(one.size, one.regime) for one in own}),
+        num_runs=len(runs),
+        num_regimes=len(own.cells()[0]),
         num_workloads=num_workloads,
         num_capped=0,
-        domains=own[0].domains if own else (),
-        grade=worst_grade(*(one.grade for one in own)) if own else None,
-        simulated=any(one.simulated for one in own),
-        run_ids=tuple(sorted({one.run_id for one in own})),
+        domains=boundaries[0].domains if boundaries else (),
+        grade=worst_grade(*(one.grade for one in boundaries)) if boundaries else None,
+        simulated=any(one.simulated for one in boundaries),
+        run_ids=tuple(run.run_id for run in runs),
     )

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from scipy import optimize  # type: ignore[import-untyped, unused-ignore]
 
 from harness.analysis.inference.seeds import average_seeds
-from harness.analysis.roofline.results import Observation
+from harness.analysis.roofline.observations import Observations
 from harness.analysis.stats import Estimate, estimate_mean, floor_at_zero
 
 METHOD = "t over seeds"
 # J per step, per byte and per FLOP
 Constants = tuple[float, float, float]
+# Halvings after which a bracket of doubles is no wider than its ends are exact.
+_HALVINGS = 60
 
 
-def estimate_overhead(own: Sequence[Observation], constants: Constants) -> Estimate:
+def estimate_overhead(own: Observations, constants: Constants) -> Estimate:
     """Return the factor on the energy of bytes and FLOPs that makes the geometric mean of measured over predicted 1.
 
     It stands where the projection has ``expert_overhead``: the cost of the step is not multiplied. Power limits are
@@ -25,35 +25,45 @@ def estimate_overhead(own: Sequence[Observation], constants: Constants) -> Estim
     """
     if constants[1] == constants[2] == 0:
         return _unknown("the constants charge nothing for bytes or FLOPs")
-    runs: dict[str, list[Observation]] = {}
-    for one in own:
-        runs.setdefault(one.run_id, []).append(one)
-    found = [(run_id, rows[0].seed, _solve_overhead(rows, constants)) for run_id, rows in sorted(runs.items())]
-    known = [(run_id, seed, factor) for run_id, seed, factor in found if factor is not None]
-    if len(known) < len(found):
-        below = len(found) - len(known)
-        return _unknown(f"in {below} of {len(found)} runs a step took less than its constant part alone")
+    runs, run = np.unique(own.run, return_inverse=True)
+    factors = _solve(own, run, len(runs), constants)
+    below = int(np.isnan(factors).sum())
+    if below:
+        return _unknown(f"in {below} of {len(runs)} runs a step took less than its constant part alone")
+    of_runs = [own.runs[place] for place in runs]
+    known = [(one.run_id, one.seed, factor) for one, factor in zip(of_runs, factors.tolist(), strict=True)]
     return floor_at_zero(estimate_mean(average_seeds(known), method=METHOD))
 
 
-def _solve_overhead(rows: Sequence[Observation], constants: Constants) -> float | None:
-    """Return the factor for one run, ``None`` where not even 0 is low enough."""
-    groups = Counter((one.size, one.regime) for one in rows)
-    weights = np.array([1 / groups[one.size, one.regime] for one in rows]) / len(groups)
-    work = np.array([constants[1] * one.num_bytes + constants[2] * one.flops for one in rows])
-    target = float(weights @ np.log([one.joules for one in rows]))
+def _solve(own: Observations, run: Any, num_runs: int, constants: Constants) -> Any:
+    """Return the factor of each run, NaN where not even 0 is low enough: all runs are halved towards at once."""
+    weights = _weigh(own, run, num_runs)
+    work = constants[1] * own.num_bytes + constants[2] * own.flops
+    target = np.bincount(run, weights=weights * np.log(own.joules), minlength=num_runs)
 
-    def misfit(factor: float) -> float:
-        return target - float(weights @ np.log(constants[0] + factor * work))
+    def misfit(factors: Any) -> Any:
+        logs = np.log(constants[0] + factors[run] * work)
+        return target - np.bincount(run, weights=weights * logs, minlength=num_runs)
 
-    if constants[0] > 0 and misfit(0.0) <= 0:
-        return None
-    low, high = 0.5, 2.0
-    while misfit(high) > 0:
-        high *= 2
-    while misfit(low) < 0:
-        low /= 2
-    return float(optimize.brentq(misfit, low, high, xtol=1e-12))
+    solvable = np.ones(num_runs, dtype=bool) if constants[0] == 0 else misfit(np.zeros(num_runs)) > 0
+    low, high = np.full(num_runs, 0.5), np.full(num_runs, 2.0)
+    while (short := solvable & (misfit(high) > 0)).any():
+        high[short] *= 2
+    while (over := solvable & (misfit(low) < 0)).any():
+        low[over] /= 2
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        above = misfit(middle) > 0
+        low, high = np.where(above, middle, low), np.where(above, high, middle)
+    return np.where(solvable, (low + high) / 2, np.nan)
+
+
+def _weigh(own: Observations, run: Any, num_runs: int) -> Any:
+    """Return weights that add up to 1 in each run, each of its sizes and regimes weighing the same."""
+    cells, cell = own.cells()
+    pairs, pair = np.unique(run * len(cells) + cell, return_inverse=True)
+    num_cells = np.bincount(pairs // len(cells), minlength=num_runs)
+    return 1 / np.bincount(pair)[pair] / num_cells[run]
 
 
 def _unknown(reason: str) -> Estimate:

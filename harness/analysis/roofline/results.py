@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from harness.analysis.results import Interval
 from harness.analysis.stats import Estimate
@@ -16,28 +16,21 @@ PHASES: tuple[Phase, ...] = ("prefill", "decode")
 TERMS: tuple[Term, ...] = ("j_per_step", "j_per_byte", "j_per_flop")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observation:
-    """One window, by the step: a pass of the model over a whole batch (in prefill over its prompts).
-
-    `joules` (gross, inside the headline boundary), `seconds`, `num_bytes` and `flops` are the window's over its
-    `num_steps`. `num_gpus` counts the accelerators that the energy covers.
-    """
+class ObservedRun(NamedTuple):
+    """A run that windows are of."""
 
     run_id: str
     arm: str
     size: str
     seed: int
-    phase: Phase
-    regime: Regime
-    num_steps: int
-    joules: float
-    seconds: float
-    num_bytes: float
-    flops: float
+
+
+class ObservedBoundary(NamedTuple):
+    """What the energy of windows covers and how far it is trusted; `num_gpus` counts its accelerators."""
+
+    domains: tuple[str, ...]
     grade: Grade
     simulated: bool
-    domains: tuple[str, ...]
     num_gpus: int
 
 

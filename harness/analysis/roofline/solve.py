@@ -7,7 +7,6 @@ same solutions as all rows, to the digits of an orthogonal transformation.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,8 @@ from typing import Any
 import numpy as np
 from scipy import optimize  # type: ignore[import-untyped, unused-ignore]
 
-from harness.analysis.roofline.results import TERMS, Observation
+from harness.analysis.roofline.observations import Observations
+from harness.analysis.roofline.results import TERMS
 
 # Below this share of every window's joules a constant is rounding, and counts as 0.
 _NOTHING = 1e-9
@@ -38,11 +38,11 @@ class Design:
     shares: Any
 
 
-def build_design(workloads: Sequence[Sequence[Observation]]) -> Design:
+def build_design(workloads: Sequence[Observations]) -> Design:
     """Return the design of `workloads`, of which there is at least one window each."""
-    tables = [np.array([(1.0, o.num_bytes, o.flops) for o in group]) for group in workloads]
     rows = [
-        table / np.array([o.joules for o in group])[:, None] for table, group in zip(tables, workloads, strict=True)
+        np.column_stack([np.ones(len(group)), group.num_bytes, group.flops]) / group.joules[:, None]
+        for group in workloads
     ]
     whole = np.vstack(rows)
     scale = np.linalg.norm(whole, axis=0)
@@ -88,10 +88,9 @@ def measure_condition(design: Design) -> tuple[float | None, tuple[int, ...]]:
     return float(singular[0] / singular[-1]), mixed
 
 
-def correlate(observations: Sequence[Observation]) -> float | None:
+def correlate(observations: Observations) -> float | None:
     """Return the correlation of bytes and FLOPs of a step over windows, ``None`` where either does not vary."""
-    num_bytes = np.array([o.num_bytes for o in observations])
-    flops = np.array([o.flops for o in observations])
+    num_bytes, flops = observations.num_bytes, observations.flops
     spread = float(num_bytes.std()) * float(flops.std())
     if spread <= 1e-12 * float(num_bytes.mean()) * float(flops.mean()):
         return None
@@ -99,18 +98,19 @@ def correlate(observations: Sequence[Observation]) -> float | None:
     return max(-1.0, min(1.0, value))
 
 
-def predict(constants: Sequence[float], one: Observation, power_limit_w: float | None) -> tuple[float, bool]:
-    """Return the predicted joules of a step, and whether the power limit of its cards over its seconds cut them."""
-    joules = constants[0] + constants[1] * one.num_bytes + constants[2] * one.flops
-    if power_limit_w is None or one.num_gpus == 0:
-        return joules, False
-    limit = one.num_gpus * power_limit_w * one.seconds
-    return (limit, True) if joules > limit else (joules, False)
+def predict(constants: Sequence[float], rows: Observations, power_limit_w: float | None) -> tuple[Any, Any]:
+    """Return the predicted joules of each step, and whether the power limit of its cards over its seconds cut them."""
+    joules = constants[0] + constants[1] * rows.num_bytes + constants[2] * rows.flops
+    if power_limit_w is None:
+        return joules, np.zeros(len(rows), dtype=bool)
+    num_gpus = rows.num_gpus()
+    limit = np.where(num_gpus > 0, num_gpus * power_limit_w * rows.seconds, np.inf)
+    return np.minimum(joules, limit), joules > limit
 
 
-def rms(values: Sequence[float]) -> float:
+def rms(values: Any) -> float:
     """Return the root of the mean square."""
-    return math.sqrt(math.fsum(value * value for value in values) / len(values))
+    return float(np.sqrt(np.mean(np.square(values))))
 
 
 def _stack(design: Design, leave_out: int | None) -> Any:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from harness.analysis.inference.detail import is_inference
 from harness.analysis.inference.seeds import pick_repeats
 from harness.analysis.match import choose_arms, keep_planned
 from harness.analysis.pooling import INFERENCE_KEYS, POOL_KEYS, require_poolable
 from harness.analysis.projection.hardware import Card
 from harness.analysis.roofline.fit import fit_steps
-from harness.analysis.roofline.observations import collect_observations
+from harness.analysis.roofline.observations import Observations, collect_observations
 from harness.analysis.roofline.predict import predict_candidate
-from harness.analysis.roofline.results import PHASES, Observation, Roofline
+from harness.analysis.roofline.results import PHASES, Roofline
 from harness.analysis.task_costs import SWEEP
 from harness.core.records import RunRecord
 from harness.core.store import Store
@@ -71,16 +73,21 @@ def build_roofline(records: Sequence[RunRecord], arms: tuple[str, str], card: Ca
         ),
         left_out=tuple(left_out),
         num_observations=len(observations),
-        num_in_sweeps=sum(one.regime.kind == SWEEP for one in observations),
+        num_in_sweeps=_count_in_sweeps(observations),
     )
 
 
-def _find_limit(observations: Sequence[Observation], card: Card | None) -> tuple[float | None, str]:
+def _count_in_sweeps(observations: Observations) -> int:
+    swept = [place for place, regime in enumerate(observations.regimes) if regime.kind == SWEEP]
+    return int(np.isin(observations.regime, swept).sum())
+
+
+def _find_limit(observations: Observations, card: Card | None) -> tuple[float | None, str]:
     """Return the power limit of one card in watts, and what it does here; it says nothing of a processor's energy."""
     if card is None:
         return None, NO_CARD
     value = card.power_limit_w.value
     told = f"power limit of {card.name}, {value:g} W"
-    if observations and not any(one.num_gpus for one in observations):
+    if len(observations) and not any(one.num_gpus for one in observations.boundaries):
         return None, f"the {told}, is not applied: the energy here covers no accelerator"
     return value, f"predictions are capped at the {told} a card, times the measured seconds"

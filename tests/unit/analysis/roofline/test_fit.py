@@ -10,7 +10,7 @@ import pytest
 
 from harness.analysis.roofline.fit import fit_steps, list_constants
 from harness.analysis.roofline.observations import collect_observations, group_workloads
-from harness.analysis.roofline.results import TERMS, StepFit
+from harness.analysis.roofline.results import TERMS, ObservedBoundary, StepFit
 from harness.core.records import RunRecord
 from tests.unit.analysis.factory import reading
 from tests.unit.analysis.roofline.factory import SWEEP, TRUTH, make_run, step_window
@@ -131,7 +131,7 @@ def test_the_power_limit_caps_what_is_predicted_and_is_counted() -> None:
     observations, _ = collect_observations([make_run()])
     free = fit_steps(observations, "dense", "decode")
     limit = 100.0  # of 0.01 s: 1 J
-    above = sum(one.joules > 1.0 for one in observations if one.phase == "decode")
+    above = int((observations.of("dense", "decode").joules > 1.0).sum())
     assert 0 < above < 16
     capped = fit_steps(observations, "dense", "decode", limit)
     assert (free.num_capped, capped.num_capped) == (0, above)
@@ -176,7 +176,8 @@ def test_windows_without_regime_work_or_energy_are_counted_too() -> None:
         "the energy is unknown",
         "the counter was reset",
     }
-    assert collect_observations([dataclasses.replace(_with(odd), status="failed")]) == ([], [])
+    failed, nothing = collect_observations([dataclasses.replace(_with(odd), status="failed")])
+    assert (len(failed), nothing) == (0, [])
 
 
 def _with(windows: tuple[Any, ...]) -> RunRecord:
@@ -184,16 +185,18 @@ def _with(windows: tuple[Any, ...]) -> RunRecord:
 
 
 def test_steps_are_those_of_the_window_and_energy_is_gross() -> None:
-    (one,), _ = collect_observations([_with((step_window(2, 256, 1.25, seconds=0.02),))])
-    assert (one.joules, one.seconds, one.num_steps) == (pytest.approx(1.25), pytest.approx(0.02), 50)
-    assert (one.num_gpus, one.domains, one.grade) == (1, ("gpu",), "A")
+    found, _ = collect_observations([_with((step_window(2, 256, 1.25, seconds=0.02),))])
+    assert (found.joules.tolist(), found.seconds.tolist()) == ([pytest.approx(1.25)], [pytest.approx(0.02)])
+    assert found.list_boundaries() == [ObservedBoundary(("gpu",), "A", False, 1)]
+    assert (found.num_gpus().tolist(), [run.arm for run in found.list_runs()]) == ([1], ["dense"])
 
 
 def test_the_order_of_windows_does_not_move_a_digit() -> None:
     runs = [make_run(seed=seed, noise=0.05) for seed in range(3)]
     mixed = [dataclasses.replace(run, windows=tuple(reversed(run.windows))) for run in reversed(runs)]
     observations, _ = collect_observations(runs)
-    random.Random(1).shuffle(observations)
-    assert [len(group) for group in group_workloads(observations)] == [12] * 8
+    places = list(range(len(observations)))
+    random.Random(1).shuffle(places)
+    assert [len(group) for group in group_workloads(observations.take(places))] == [12] * 8
     assert list_constants(fit(mixed)) == pytest.approx(list_constants(fit(runs)), rel=1e-12)
     assert fit(runs) == fit(list(reversed(runs)))
