@@ -5,13 +5,13 @@ Where windows carry a regime the task of a run is its suite: every kind of task 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from harness.analysis.boundary import BoundaryEnergy, add_boundaries, sum_boundary
+from harness.analysis.once import once
 from harness.analysis.phases import Field, sum_phase
+from harness.analysis.window_groups import group_windows
 from harness.core.inference import AnswerLength
 from harness.core.readings import EnergyReading, Grade, worst_grade
 from harness.core.records import QualityReading, RunRecord, WindowRecord
@@ -55,10 +55,6 @@ class SuiteAccuracy:
 VALUES = ("energy_j", "net_energy_j", "prefill_j", "decode_j", "flops", "seconds", "accuracy")
 Values = dict[str, float | None]
 SumBoundary = Callable[[Sequence[EnergyReading]], BoundaryEnergy]
-# Costs by identity of the record, kind and length, where a block asked for them to be kept.
-_MEASURED: ContextVar[dict[tuple[int, str | None, AnswerLength | None], tuple[RunRecord, RunTask]] | None] = ContextVar(
-    "isojoule_measured_tasks", default=None
-)
 _FIELDS: dict[str, Field] = {"energy_j": "energy_j", "net_energy_j": "net_j", "flops": "flops", "seconds": "seconds"}
 
 
@@ -74,23 +70,14 @@ def measure_task(
     (regime ``sweep``) and of whole generations are no part of it. `length` asks for answers of that length alone.
     `sum_readings` says which joules of a window count: the headline's, or those of another way to book energy.
     """
-    known = _MEASURED.get()
-    if known is None or sum_readings is not sum_boundary:
+    if sum_readings is not sum_boundary:
         return _measure_task(record, kind, length, sum_readings)
-    key = id(record), kind, length
-    if key not in known:  # the record is kept beside its cost, so that no other one gets its id
-        known[key] = record, _measure_task(record, kind, length, sum_readings)
-    return known[key][1]
+    return _measure_headline(record, kind, length)
 
 
-@contextmanager
-def measure_once() -> Iterator[None]:
-    """Measure each record once until the block ends: a page asks for the same costs at many losses and seeds."""
-    token = _MEASURED.set({})
-    try:
-        yield
-    finally:
-        _MEASURED.reset(token)
+@once
+def _measure_headline(record: RunRecord, kind: str | None, length: AnswerLength | None) -> RunTask:
+    return _measure_task(record, kind, length, sum_boundary)
 
 
 def _measure_task(
@@ -118,7 +105,7 @@ def _measure_task(
 
 def list_kinds(record: RunRecord, length: AnswerLength | None = None) -> tuple[str, ...]:
     """Return the kinds of tasks whose windows `record` holds, by name; empty where windows carry no regime."""
-    regimes = {window.regime for window in record.windows_of(*PHASES) if window.regime is not None}
+    regimes = [regime for phase, regime in group_windows(record) if phase in PHASES and regime is not None]
     return tuple(sorted({r.kind for r in regimes if r.kind != SWEEP and length in (None, r.answer_length)}))
 
 
@@ -128,11 +115,12 @@ def task_windows(record: RunRecord, kind: str | None = None, length: AnswerLengt
     Where answers of both fixed and free length were measured, those of fixed length are the task, unless `length` asks
     for the others: its work does not depend on what a model says.
     """
+    groups = [(regime, own) for (phase, regime), own in group_windows(record).items() if phase in PHASES]
     if kind is None:
-        return [window for window in record.windows_of(*PHASES) if window.regime is None]
-    own = [window for window in record.windows_of(*PHASES) if window.regime and window.regime.kind == kind]
-    wanted = [window for window in own if window.regime and window.regime.answer_length == (length or "fixed")]
-    return wanted if wanted or length else own
+        return [window for regime, own in groups if regime is None for window in own]
+    of_kind = [(regime.answer_length, own) for regime, own in groups if regime is not None and regime.kind == kind]
+    wanted = [window for made, own in of_kind if made == (length or "fixed") for window in own]
+    return wanted if wanted or length else [window for _, own in of_kind for window in own]
 
 
 def find_accuracy(record: RunRecord, kind: str | None = None) -> QualityReading | None:

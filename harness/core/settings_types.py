@@ -71,26 +71,31 @@ def check_settings(value: Any, known: Any, where: str, *, allow_null: bool = Tru
 class SettingsCheck:
     """`check_settings` over the configurations of many records, which have most of their sections in common.
 
-    A section that passed once is known by its bytes, which tell 1 from 1.0 and from true; it is not walked again.
+    A section that passed once is known by its bytes, which tell 1 from 1.0 and from true; it is not walked again, and
+    kept once for all.
     """
 
     def __init__(self, known: dict[str, Any]) -> None:
         self._known = known
-        self._passed: set[tuple[str, bytes]] = set()
+        self._passed: dict[tuple[str, bytes], Any] = {}
 
     def check(self, settings: dict[str, Any], where: str) -> None:
-        """Check each section of `settings`; null stands for any setting.
+        """Check each section of `settings`, null standing for any setting; equal ones become one object.
 
         Raises:
             PlainJsonError: the first that does not fit.
         """
         for name, section in settings.items():
+            if not isinstance(section, dict):
+                check_settings(section, self._known.get(name), f"{where}.{name}")
+                continue
             seen = name, marshal.dumps(section, _PLAIN_MARSHAL)
             if seen in self._passed:
+                settings[name] = self._passed[seen]
                 continue
             check_settings(section, self._known.get(name), f"{where}.{name}")
             if len(self._passed) < _MAX_PASSED and len(seen[1]) <= _MAX_SECTION_BYTES:
-                self._passed.add(seen)
+                self._passed[seen] = section
 
 
 def _type_of(known: Any) -> type | tuple[type, ...]:

@@ -13,8 +13,8 @@ from harness.analysis.comparison.load import JudgedStore, judge_content, load_co
 from harness.analysis.inference.detail import describe_inference, is_inference
 from harness.analysis.inference.results import InferenceResult
 from harness.analysis.inference.summary import inference_verdicts_to_json
+from harness.analysis.once import measure_once
 from harness.analysis.results import MatchResult
-from harness.analysis.task_costs import measure_once
 from harness.core.collector import pause_collector
 from harness.core.errors import ConfigError
 from harness.core.store import write_text_atomically

@@ -6,28 +6,23 @@ import math
 from collections.abc import Mapping, Sequence
 
 from harness.analysis.boundary import add_boundaries, sum_boundary
-from harness.analysis.correct import explain_few_correct
-from harness.analysis.distributions import normal_quantile
-from harness.analysis.inference.results import ArmRegime, Metric, RegimeCost
+from harness.analysis.inference.figures import NOT_JUDGED, Metric, RepeatedFigures, Value, cut_off, unknown
+from harness.analysis.inference.results import ArmRegime, RegimeCost
 from harness.analysis.inference.seeds import EVEN, Weights, average_seeds
 from harness.analysis.phases import PhaseSum, count_new_tokens, sum_phase
-from harness.analysis.results import Interval
-from harness.analysis.stats import LEVEL, Estimate, estimate_mean, floor_at_zero, t_critical
+from harness.analysis.stats import Estimate, estimate_mean, t_critical
 from harness.analysis.task_costs import SWEEP, find_accuracy
+from harness.analysis.window_groups import group_windows
 from harness.core.inference import Regime
 from harness.core.readings import Grade, worst_grade
 from harness.core.records import RunRecord, WindowRecord
 
-METHOD = "t over repetitions"
-CORRECT_METHOD = "log-delta: t over repetitions, binomial error of the accuracy"
-ONE_REPETITION = "one repetition gives no interval"
-# A figure of one repetition, or the reason why it has none.
-Value = float | str
+_PHASES = ("prefill", "decode", "generate")
 
 
 def measure_regimes(record: RunRecord) -> tuple[RegimeCost, ...]:
     """Return the figures of `record` for each regime that its windows name: kinds of tasks first, then the sweep."""
-    regimes = {window.regime for window in record.windows_of("prefill", "decode", "generate") if window.regime}
+    regimes = {regime for phase, regime in group_windows(record) if regime is not None and phase in _PHASES}
     measured = [_measure(record, regime) for regime in sorted(regimes, key=order_of)]
     return tuple(cost for cost in measured if cost is not None)
 
@@ -48,7 +43,7 @@ def merge_runs(costs: Sequence[RegimeCost], weights: Weights = EVEN) -> tuple[Ar
                 arm=arm,
                 size=size,
                 regime=regime,
-                figures={name: _cut(name, _over_seeds(found, name, weights)) for name in found[0].figures},
+                figures={name: cut_off(name, _over_seeds(found, name, weights)) for name in found[0].figures},
                 num_runs=len(found),
                 grade=worst_grade(*grades) if grades else None,
                 simulated=any(cost.simulated for cost in found),
@@ -61,11 +56,11 @@ def merge_runs(costs: Sequence[RegimeCost], weights: Weights = EVEN) -> tuple[Ar
 def _over_seeds(costs: Sequence[RegimeCost], name: Metric, weights: Weights) -> Estimate:
     if len(costs) == 1:
         return costs[0].figures[name]
-    found = [(cost.run_id, cost.seed, cost.figures[name]) for cost in costs]
-    missing = next((estimate.reason for _, _, estimate in found if estimate.value is None), None)
-    if missing is not None:
-        return _unknown(missing)
-    known = [(run_id, seed, estimate.value) for run_id, seed, estimate in found if estimate.value is not None]
+    found = [(cost.run_id, cost.seed, cost.figures.value(name)) for cost in costs]
+    known = [(run_id, seed, value) for run_id, seed, value in found if value is not None]
+    if len(known) < len(found):
+        missing = next(cost.figures[name].reason for cost in costs if cost.figures.value(name) is None)
+        return unknown(missing or "it is unknown in some run")
     return estimate_mean(average_seeds(known, weights), method="t over seeds or repeats")
 
 
@@ -80,10 +75,12 @@ def find_windows(record: RunRecord, regime: Regime, phase: str) -> list[WindowRe
 
     Windows with another limit on the answer read the same prompts, so they serve where the regime has no prefill.
     """
-    own = [window for window in record.windows_of(phase) if window.regime == regime]
+    groups = group_windows(record)
+    own = groups.get((phase, regime), [])
     if own or phase != "prefill":
         return own
-    return [window for window in record.windows_of(phase) if window.regime and _reads_the_same(window.regime, regime)]
+    others = [other for other_phase, other in groups if other_phase == phase and other is not None]
+    return [window for other in others if _reads_the_same(other, regime) for window in groups[phase, other]]
 
 
 def _reads_the_same(other: Regime, regime: Regime) -> bool:
@@ -92,7 +89,7 @@ def _reads_the_same(other: Regime, regime: Regime) -> bool:
 
 
 def _measure(record: RunRecord, regime: Regime) -> RegimeCost | None:
-    phases = {phase: find_windows(record, regime, phase) for phase in ("prefill", "decode", "generate")}
+    phases = {phase: find_windows(record, regime, phase) for phase in _PHASES}
     measured_whole = phases["decode"] or phases["generate"] or regime.num_output_tokens == 1
     if not measured_whole and _is_read_elsewhere(record, regime):
         return None
@@ -102,8 +99,9 @@ def _measure(record: RunRecord, regime: Regime) -> RegimeCost | None:
 def _is_read_elsewhere(record: RunRecord, regime: Regime) -> bool:
     """Return whether this regime only holds a prefill that another regime's decode windows go on from."""
     return any(
-        window.regime and window.regime != regime and _reads_the_same(window.regime, regime)
-        for window in record.windows_of("decode")
+        other != regime and _reads_the_same(other, regime)
+        for phase, other in group_windows(record)
+        if phase == "decode" and other is not None
     )
 
 
@@ -115,15 +113,13 @@ def _build(record: RunRecord, regime: Regime, phases: Mapping[str, Sequence[Wind
         _figures(
             record,
             regime,
-            *(sum_phase(_of_repetition(phases[phase], number)) for phase in ("prefill", "decode", "generate")),
+            *(sum_phase(_of_repetition(phases[phase], number)) for phase in _PHASES),
             apart=apart,
         )
         for number in numbers
     ]
-    figures: dict[Metric, Estimate] = {
-        name: _cut(name, over_repetitions([values[name] for values in per_repetition])) for name in per_repetition[0]
-    }
-    figures["j_per_correct"] = _per_correct(record, regime, [values["j_per_task"] for values in per_repetition])
+    samples = {name: [values[name] for values in per_repetition] for name in per_repetition[0]}
+    accuracy = NOT_JUDGED if regime.kind == SWEEP else find_accuracy(record, regime.kind)
     boundary = add_boundaries([sum_boundary(window.energy) for window in used])
     return RegimeCost(
         run_id=record.run_id,
@@ -131,7 +127,7 @@ def _build(record: RunRecord, regime: Regime, phases: Mapping[str, Sequence[Wind
         size=record.size,
         seed=record.seed,
         regime=regime,
-        figures=figures,
+        figures=RepeatedFigures(samples, accuracy),
         num_repetitions=len(numbers),
         grade=boundary.grade,
         domains=boundary.domains,
@@ -175,48 +171,6 @@ def _figures(
     }
 
 
-def _per_correct(record: RunRecord, regime: Regime, energies: Sequence[Value]) -> Estimate:
-    """Return joules per correct answer; its interval joins the spread of the energy and the error of the accuracy."""
-    if regime.kind == SWEEP:
-        return _unknown("nothing is judged in a sweep")
-    reading = find_accuracy(record, regime.kind)
-    if reading is None or reading.value is None:
-        return _unknown("the accuracy is unknown")
-    correct = round(reading.num_samples * reading.value)
-    if (short := explain_few_correct(correct)) is not None:
-        return _unknown(short)
-    energy = over_repetitions(energies)
-    if energy.value is None:
-        return energy
-    value = energy.value / reading.value
-    spread = [math.log(e) for e in energies if isinstance(e, float) and e > 0]
-    if len(spread) < 2 or reading.stderr is None:
-        return Estimate(value=value, interval=None, n=energy.n, reason=energy.reason or "no error of the accuracy")
-    logs = estimate_mean(spread)
-    assert logs.interval is not None  # noqa: S101  # two values give one
-    normal = normal_quantile(0.5 + LEVEL / 2)
-    half = math.hypot((logs.interval.high - logs.interval.low) / 2, normal * reading.stderr / reading.value)
-    interval = Interval(low=value * math.exp(-half), high=value * math.exp(half), level=LEVEL, method=CORRECT_METHOD)
-    return Estimate(value=value, interval=interval, n=energy.n)
-
-
-def over_repetitions(values: Sequence[Value]) -> Estimate:
-    """Return the mean of the known `values` and its t interval; a repetition without a value makes it unknown."""
-    reasons = [value for value in values if isinstance(value, str)]
-    if reasons or not values:
-        return _unknown(reasons[0] if reasons else "there is no repetition")
-    known = [float(value) for value in values if not isinstance(value, str)]
-    estimate = estimate_mean(known, method=METHOD)
-    if estimate.n == 1:
-        return Estimate(value=estimate.value, interval=None, n=1, reason=ONE_REPETITION)
-    return estimate
-
-
-def _cut(name: Metric, estimate: Estimate) -> Estimate:
-    """Return the estimate within what the figure can be: only net energy falls below zero, where idle power drifts."""
-    return estimate if name == "net_j_per_task" else floor_at_zero(estimate)
-
-
 def half_width(values: Sequence[float]) -> float | None:
     """Return the half-width of the t interval of a mean (95%), ``None`` for fewer than two values."""
     if len(values) < 2:
@@ -224,10 +178,6 @@ def half_width(values: Sequence[float]) -> float | None:
     mean = math.fsum(values) / len(values)
     spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
     return t_critical(len(values)) * spread / math.sqrt(len(values))
-
-
-def _unknown(reason: str) -> Estimate:
-    return Estimate(value=None, interval=None, n=0, reason=reason)
 
 
 def _add(values: Sequence[Value]) -> Value:

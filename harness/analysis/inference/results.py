@@ -6,30 +6,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.analysis.device_joules import ArmDevices
+from harness.analysis.inference.figures import Metric, RepeatedFigures
 from harness.analysis.results import Check, Interval, TaskRatio
 from harness.analysis.stats import Estimate
 from harness.core.inference import Regime
 from harness.core.readings import Finding, Grade
 
-Metric = Literal[
-    "j_per_task",
-    "net_j_per_task",
-    "j_per_correct",
-    "j_per_output_token",
-    "j_per_token",
-    "prefill_j_per_input_token",
-    "decode_j_per_output_token",
-    "flops_per_task",
-    "s_per_task",
-    "output_tokens_per_s",
-    "ttft_s",
-    "itl_s",
-    "prefill_mfu",
-    "decode_mfu",
-    "prefill_mbu",
-    "decode_mbu",
-    "peak_memory_bytes",
-]
 View = Literal["equal_batch", "equal_latency", "own_best"]
 AnswerLength = Literal["fixed", "free"]
 
@@ -43,7 +25,7 @@ class RegimeCost:
     size: str
     seed: int
     regime: Regime
-    figures: dict[Metric, Estimate]
+    figures: RepeatedFigures
     num_repetitions: int
     grade: Grade | None
     domains: tuple[str, ...]

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.analysis.inference.load import TaskStudy
-from harness.analysis.inference.results import InferenceResult
+from harness.analysis.inference.results import InferenceDetail, InferenceResult
 from harness.analysis.summary import SCHEMA_VERSION, plain_data, verdict_to_json
 from harness.analysis.verdicts import ClaimVerdict
 
 
 def tasks_to_json(study: TaskStudy) -> dict[str, Any]:
     """Return all of `study` as plain dicts, lists and scalars, for ``isojoule tasks --json``."""
-    content: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "detail": dataclasses.asdict(study.detail)}
+    content: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "detail": _detail_to_json(study.detail)}
     if study.inference is not None:
         content["inference"] = dataclasses.asdict(study.inference)
     if study.match is not None:
@@ -46,3 +46,16 @@ def inference_verdicts_to_json(verdicts: Sequence[ClaimVerdict], result: Inferen
     }
     found: dict[str, Any] = plain_data(content)
     return found
+
+
+def _detail_to_json(detail: InferenceDetail) -> dict[str, Any]:
+    """Return the detail as plain dicts; the figures of single runs are made here, each with its interval."""
+    regimes = [
+        {
+            **{field.name: getattr(cost, field.name) for field in dataclasses.fields(cost)},
+            "regime": dataclasses.asdict(cost.regime),
+            "figures": {name: dataclasses.asdict(estimate) for name, estimate in cost.figures.items()},
+        }
+        for cost in detail.regimes
+    ]
+    return {**dataclasses.asdict(dataclasses.replace(detail, regimes=())), "regimes": regimes}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from harness.analysis.inference.figures import Metric
 from harness.analysis.inference.results import (
     Additivity,
     ArmRegime,
@@ -11,7 +12,6 @@ from harness.analysis.inference.results import (
     InferenceDetail,
     KindOverlap,
     KindRouting,
-    Metric,
     ServingSide,
     ViewRow,
     Views,

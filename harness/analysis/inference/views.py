@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.analysis.inference.costs import measure_regimes, order_of
-from harness.analysis.inference.results import Metric, RegimeCost, View, ViewRow, Views
+from harness.analysis.inference.figures import Metric
+from harness.analysis.inference.results import RegimeCost, View, ViewRow, Views
 from harness.analysis.pooling import read_config
 from harness.analysis.stats import Estimate, Pairing, estimate_ratio_of
 from harness.analysis.task_costs import SWEEP
@@ -104,7 +105,7 @@ def _build_cell(by_seed: Mapping[int, Sequence[tuple[RegimeCost, float]]]) -> _C
     values: dict[Metric, dict[int, float]] = {}
     for metric in costs[0].figures:
         for seed, found in by_seed.items():
-            known = [(cost.figures[metric].value, weight) for cost, weight in found]
+            known = [(cost.figures.value(metric), weight) for cost, weight in found]
             if all(value is not None for value, _ in known):
                 values.setdefault(metric, {})[seed] = sum(v * weight for v, weight in known if v is not None)
     grades: list[Grade] = [cost.grade for cost in costs if cost.grade is not None]

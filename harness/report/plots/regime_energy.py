@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from harness.analysis.inference.results import ArmRegime, Metric
+from harness.analysis.inference.figures import Metric
+from harness.analysis.inference.results import ArmRegime
 from harness.analysis.stats import Estimate
 from harness.analysis.task_costs import SWEEP
 from harness.core.units import format_si

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from harness.analysis.inference.results import Additivity, ArmRegime, InferenceDetail, Metric
+from harness.analysis.inference.figures import Metric
+from harness.analysis.inference.results import Additivity, ArmRegime, InferenceDetail
 from harness.analysis.task_costs import SWEEP
 from harness.core.inference import name_regime
 from harness.report.page import numbers as n

@@ -7,7 +7,8 @@ import math
 
 import pytest
 
-from harness.analysis.inference.costs import ONE_REPETITION, measure_regimes, merge_runs
+from harness.analysis.inference.costs import measure_regimes, merge_runs
+from harness.analysis.inference.figures import ONE_REPETITION
 from harness.analysis.inference.results import RegimeCost
 from harness.core.records import RunRecord
 from tests.unit.analysis.factory import reading
