@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Sequence
 
+from harness.analysis.once import once
 from harness.analysis.points import LOSS_METRIC
 from harness.core.records import RunRecord
 
@@ -21,6 +22,7 @@ MAX_OVER_GUESSING = 0.5
 _NOT_FINITE = tuple(f"the training loss is {word} " for word in ("nan", "inf", "-inf"))
 
 
+@once
 def has_diverged(record: RunRecord) -> str | None:
     """Return why `record` counts as diverged, or ``None``; a run that failed for another reason did not diverge.
 
@@ -52,8 +54,10 @@ def _describe_rise(losses: Sequence[float]) -> str | None:
     length = max(MIN_STRETCH, round(len(losses) * STRETCH))
     if len(losses) < 2 * length:
         return None
-    means = [statistics.fmean(losses[first : first + length]) for first in range(len(losses) - length + 1)]
-    lowest, last = min(means), means[-1]
+    last = statistics.fmean(losses[-length:])
+    if 0 < last <= min(losses) * (1 + MAX_RISE):  # no stretch has a lower mean than its lowest loss
+        return None
+    lowest = min(statistics.fmean(losses[first : first + length]) for first in range(len(losses) - length + 1))
     if last <= lowest * (1 + MAX_RISE):
         return None
     return f"its training loss ended at {last:.3g} bits per byte after it had been at {lowest:.3g}"

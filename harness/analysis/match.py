@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from harness.analysis.axes import compare_axes
 from harness.analysis.equal_budget import compare_budgets
@@ -21,7 +22,16 @@ from harness.analysis.multipliers import (
 from harness.analysis.points import RESOURCES, build_points
 from harness.analysis.pooling import read_config, require_poolable
 from harness.analysis.quality import check_qualities, match_by_accuracy
-from harness.analysis.results import FrontierPoint, MatchResult, Multiplier
+from harness.analysis.results import (
+    AccuracyMatch,
+    Axis,
+    BudgetGap,
+    Equivalence,
+    FrontierPoint,
+    MatchResult,
+    Multiplier,
+    Slice,
+)
 from harness.analysis.screening import screen_points
 from harness.analysis.slices import cut_slices
 from harness.analysis.task_devices import compare_devices
@@ -36,6 +46,16 @@ from harness.core.store import Store
 from harness.core.study import MatchRule, StudyInfo, load_study
 
 DEFAULT_ARMS = ("dense", "moe")
+
+
+class _Others(NamedTuple):
+    """Parts of a `MatchResult` by its names."""
+
+    budget_gaps: tuple[BudgetGap, ...]
+    equivalence: tuple[Equivalence, ...]
+    accuracy: AccuracyMatch | None
+    slices: tuple[Slice, ...]
+    axes: tuple[Axis, ...]
 
 
 def load_and_match(root: Path | str) -> MatchResult:
@@ -93,11 +113,23 @@ def match_study(records: Sequence[RunRecord], study: StudyInfo | None, unreadabl
     curve = tuple(match_at(pair, resource, each, num_losses=len(losses)) for resource in RESOURCES for each in losses)
     beyond = tuple(bound for resource in RESOURCES if (bound := bound_beyond(pair, resource)) is not None)
     _note_reach(pair, beyond, headline, findings)
+
+    def compare_others() -> _Others:
+        """Compare what asks for no cost of a task."""
+        gaps = compare_budgets(pair)
+        return _Others(
+            budget_gaps=gaps,
+            equivalence=check_qualities(pair, by_id, loss, gaps, rule) if pair.seeds else (),
+            accuracy=match_by_accuracy([by_id[point.run_id] for point in points], pair) if points else None,
+            slices=cut_slices(points, pair.arms),
+            axes=compare_axes(pair, gaps) if pair.seeds else (),
+        )
+
+    others = start_beside(compare_others, len(kept))
     chosen = choose_runs(pair, loss) if loss is not None else None
     arm_tasks, task_ratios = compare_tasks(pair, by_id, loss) if loss is not None else ((), ())
     devices = start_beside(lambda: compare_devices(arm_tasks, by_id, chosen) if chosen is not None else (), len(kept))
     kinds = compare_kinds(pair, by_id, chosen) if chosen is not None else ()
-    gaps = compare_budgets(pair)
     return MatchResult(
         study=study.study if study is not None else (records[0].study if records else ""),
         baseline_arm=baseline,
@@ -114,11 +146,7 @@ def match_study(records: Sequence[RunRecord], study: StudyInfo | None, unreadabl
         checks=checks(),
         findings=tuple(findings),
         excluded=tuple(sorted(excluded)),
-        budget_gaps=gaps,
-        equivalence=check_qualities(pair, by_id, loss, gaps, rule) if pair.seeds else (),
-        accuracy=match_by_accuracy([by_id[point.run_id] for point in points], pair) if points else None,
-        slices=cut_slices(points, pair.arms),
-        axes=compare_axes(pair, gaps) if pair.seeds else (),
+        **others()._asdict(),
         decay=pair.decay if pair.seeds else None,
         kinds=kinds,
         task_pairs=compare_pairs(pair, by_id, loss) if kinds and loss is not None else (),

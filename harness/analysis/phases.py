@@ -6,10 +6,9 @@ tasks, so each phase is divided by its own.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from harness.analysis.boundary import select_boundary, sum_boundary
 from harness.core.inference import AnswerLength
@@ -36,7 +35,24 @@ class Joules(Protocol):
         """Why the energy is unknown."""
 
 
+T = TypeVar("T")
 SumReadings = Callable[[Sequence[EnergyReading]], Joules]
+
+
+class _Made(Generic[T]):
+    """A property that is made once; ``functools.cached_property`` takes a lock for each before Python 3.12."""
+
+    def __init__(self, make: Callable[[Any], T]) -> None:
+        self._make = make
+        self.__doc__ = make.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: Any, owner: type | None = None) -> T:
+        value = self._make(instance)
+        instance.__dict__[self._name] = value  # found before this from now on
+        return value
 
 
 class PhaseSum:
@@ -49,57 +65,57 @@ class PhaseSum:
         self._windows = windows
         self._sum_readings = sum_readings
 
-    @functools.cached_property
+    @_Made
     def energy_j(self) -> float | str:
         """Gross joules over the readings that count."""
         return self._add_energy([energy.energy_j for energy in self._energies], "the energy is unknown")
 
-    @functools.cached_property
+    @_Made
     def net_j(self) -> float | str:
         """Joules above idle over the readings that count."""
         return self._add_energy([energy.net_energy_j for energy in self._energies], "the net energy is unknown")
 
-    @functools.cached_property
+    @_Made
     def flops(self) -> float | str:
         """Floating point operations by formula."""
         return self._add_work("flops", "the FLOPs of the window are unknown")
 
-    @functools.cached_property
+    @_Made
     def num_bytes(self) -> float | str:
         """Bytes that the steps must read by formula."""
         return self._add_work("num_bytes", "the bytes of the window are unknown")
 
-    @functools.cached_property
+    @_Made
     def seconds(self) -> float | str:
         """Seconds from begin to end of the windows."""
         return math.fsum([window.duration_s for window in self._windows]) if self._windows else NO_WINDOW
 
-    @functools.cached_property
+    @_Made
     def num_tasks(self) -> float | str:
         """Tasks that were answered."""
         return self._add_work("num_tasks", "the window holds no work")
 
-    @functools.cached_property
+    @_Made
     def num_input_tokens(self) -> float | str:
         """Tokens of the prompts."""
         return self._add_work("num_input_tokens", "no work")
 
-    @functools.cached_property
+    @_Made
     def num_output_tokens(self) -> float | str:
         """Tokens that were made."""
         return self._add_work("num_output_tokens", "no work")
 
-    @functools.cached_property
+    @_Made
     def num_steps(self) -> float | str:
         """Passes through the model."""
         return self._add_work("num_steps", "the window does not count its steps")
 
-    @functools.cached_property
+    @_Made
     def peak_memory_bytes(self) -> float | None:
         """The most memory that one of the windows held; ``None`` where none says."""
         return max((w.peak_memory_bytes for w in self._windows if w.peak_memory_bytes is not None), default=None)
 
-    @functools.cached_property
+    @_Made
     def open_j(self) -> float | None:
         """What the edges of the headline boundary leave open (95%, in quadrature); ``None`` where that is unknown."""
         return estimate_open(self._windows)
@@ -111,7 +127,7 @@ class PhaseSum:
             return value if isinstance(value, str) else str(self.num_tasks)
         return value / self.num_tasks if self.num_tasks > 0 else "no task was done"
 
-    @functools.cached_property
+    @_Made
     def _energies(self) -> list[Joules]:
         return [self._sum_readings(window.energy) for window in self._windows]
 

@@ -5,9 +5,9 @@ The parts inside add up to the energy per task that arms are compared by: the sa
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from harness.analysis.boundary import select_boundary, sum_boundary
 from harness.analysis.device_joules import (
@@ -19,7 +19,6 @@ from harness.analysis.device_joules import (
     add_values,
     summarise_joules,
 )
-from harness.analysis.energy_sum import add_up
 from harness.analysis.phases import Joules, SumReadings, sum_phase
 from harness.analysis.results import ArmTask, FrontierPoint
 from harness.analysis.task_costs import list_kinds, list_phases, measure_task, task_windows, weigh
@@ -50,8 +49,10 @@ def compare_devices(
     """Return each arm's task by device from the `chosen` runs, weighted as `arm_tasks` weigh them."""
     rows = []
     for task in arm_tasks:
-        samples, runs, correct = _read_chosen(task, records, chosen, None)
-        windows = [window for run in runs for window in list_windows(run)]
+        seeds = _list_seeds(task, records, chosen)
+        samples = [weigh_devices([(measure_devices(run), weight) for run, weight in found]) for found in seeds]
+        windows = [window for found in seeds for run, _ in found for window in list_windows(run)]
+        correct = _read_correct(task, seeds, None)
         size = chosen[task.arm][0]
         rows.append(summarise_devices(task.arm, size, samples, windows, correct, task.run_ids, "seeds"))
     return tuple(rows)
@@ -61,28 +62,39 @@ def compare_joules(
     arm_tasks: Sequence[ArmTask], records: Mapping[str, RunRecord], chosen: Chosen, kind: str
 ) -> tuple[TaskJoules, ...]:
     """Return what a task of `kind` costs each arm in joules inside the boundary, with intervals over seeds."""
-    found = [_read_chosen(task, records, chosen, kind) for task in arm_tasks]
-    return tuple(
-        summarise_joules([sample.total for sample in samples], correct, "seeds") for samples, _, correct in found
-    )
+    rows = []
+    for task in arm_tasks:
+        seeds = _list_seeds(task, records, chosen)
+        totals = [_weigh([(measure_total(run, kind), weight) for run, weight in found]) for found in seeds]
+        rows.append(summarise_joules(totals, _read_correct(task, seeds, kind), "seeds"))
+    return tuple(rows)
 
 
-def _read_chosen(
-    task: ArmTask, records: Mapping[str, RunRecord], chosen: Chosen, kind: str | None
-) -> tuple[list[RunDevices], list[RunRecord], Correctness]:
-    """Return one sample a seed, the runs behind them, and how many of the answers were right."""
-    seeds = [
-        [(records[point.run_id], weight) for point, weight in found]
-        for _, found in sorted(chosen[task.arm][1].items())
-        if found
-    ]
-    correct = Correctness(
+_Seeds = Sequence[Sequence[tuple[RunRecord, float]]]
+
+
+def _list_seeds(task: ArmTask, records: Mapping[str, RunRecord], chosen: Chosen) -> _Seeds:
+    """Return for each seed the runs that answer for it, with their weights."""
+    by_seed = sorted(chosen[task.arm][1].items())
+    return [[(records[point.run_id], weight) for point, weight in found] for _, found in by_seed if found]
+
+
+def _read_correct(task: ArmTask, seeds: _Seeds, kind: str | None) -> Correctness:
+    """Return how many of the answers were right in each seed."""
+    return Correctness(
         accuracies=[weigh([(measure_task(run, kind).accuracy, weight) for run, weight in found]) for found in seeds],
         stderr=task.accuracy_stderr,
         reason=task.energy_per_correct_reason,
     )
-    samples = [weigh_devices([(measure_devices(run, kind), weight) for run, weight in found]) for found in seeds]
-    return samples, [run for found in seeds for run, _ in found], correct
+
+
+def measure_total(record: RunRecord, kind: str) -> Mapping[str, Value]:
+    """Return joules per task of `kind` inside the boundary, as `RunTask` has them, or why they are unknown."""
+    task = measure_task(record, kind)
+    known = task.energy_j, task.net_energy_j, task.prefill_j, task.decode_j
+    if None in known:  # windows know why
+        return _measure(task_windows(record, kind), sum_boundary)
+    return {name: value for name, value in zip(FIELDS, known, strict=True) if value is not None}
 
 
 def measure_devices(record: RunRecord, kind: str | None = None) -> RunDevices:
@@ -115,18 +127,33 @@ def measure_windows(windows: Sequence[WindowRecord]) -> RunDevices:
 
 def pick_reading(readings: Sequence[EnergyReading], device: Device) -> EnergyReading | None:
     """Return the reading of one device; of several sensors that of the better grade, as the boundary picks it."""
-    own = [reading for reading in readings if (reading.domain, reading.device_index) == device]
-    return min(own, key=lambda reading: reading.grade, default=None)
+    best: EnergyReading | None = None
+    for reading in readings:
+        own = reading.device_index == device[1] and reading.domain == device[0]
+        if own and (best is None or reading.grade < best.grade):
+            best = reading
+    return best
+
+
+class DeviceReading(NamedTuple):
+    """Joules of one device over one window, or why they are unknown."""
+
+    energy_j: float | None
+    net_energy_j: float | None
+    reason: str | None
 
 
 def read_device(device: Device) -> SumReadings:
     """Return a function that gives one device's joules out of a window's readings."""
+    name = f"{device[0]} {device[1]}"
+    missing = DeviceReading(None, None, f"{name} was not read in every window")
 
     def sum_readings(readings: Sequence[EnergyReading]) -> Joules:
         found = pick_reading(readings, device)
         if found is None:
-            return dataclasses.replace(add_up(()), reason=f"{device[0]} {device[1]} was not read in every window")
-        return add_up((found,))
+            return missing
+        reason = f"{found.sensor} {name}: {found.reason or 'no reading'}" if found.energy_j is None else None
+        return DeviceReading(found.energy_j, found.net_energy_j, reason)
 
     return sum_readings
 

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from harness.analysis.boundary import sum_boundary
 from harness.analysis.correct import explain_few_correct
 from harness.analysis.frontier import LOSS_TOLERANCE
 from harness.analysis.multipliers import Pair
@@ -18,7 +17,6 @@ from harness.analysis.stats import Pairing, estimate_ratio_of
 from harness.analysis.task_costs import (
     VALUES,
     RunTask,
-    SumBoundary,
     Values,
     find_accuracy,
     list_kinds,
@@ -39,21 +37,23 @@ METRICS: tuple[TaskMetric, ...] = (
 )
 _ENERGY_METRICS = ("energy_per_task", "energy_per_correct", "net_energy_per_task")
 
+# What a task of a kind, or of the suite, cost in one run.
+MeasureTask = Callable[[RunRecord, str | None], RunTask]
 # The runs of one arm that answer for it: its size, and in each seed runs with weights that sum to one.
 Chosen = tuple[str, Mapping[int, Sequence[tuple[FrontierPoint, float]]]]
 
 
 def compare_tasks(
-    pair: Pair, records: Mapping[str, RunRecord], loss: float, sum_readings: SumBoundary = sum_boundary
+    pair: Pair, records: Mapping[str, RunRecord], loss: float, measure: MeasureTask = measure_task
 ) -> tuple[tuple[ArmTask, ...], tuple[TaskRatio, ...]]:
     """Return what a task costs each arm at `loss`, and the ratios candidate over baseline, paired by seed.
 
     Each arm answers with the size that is cheapest in training FLOPs at `loss` in most seeds. Inside a seed values are
     interpolated linearly in loss between the two runs of that size around `loss`, or taken from the nearest run.
-    `sum_readings` says which joules of a window count.
+    `measure` says what a task of a kind cost in one run; another one books its energy in another way.
     """
     chosen = choose_runs(pair, loss)
-    return compare_chosen(pair, records, chosen, sum_readings=sum_readings) if chosen is not None else ((), ())
+    return compare_chosen(pair, records, chosen, measure=measure) if chosen is not None else ((), ())
 
 
 def choose_runs(pair: Pair, loss: float) -> dict[str, Chosen] | None:
@@ -76,7 +76,7 @@ def compare_chosen(
     chosen: Mapping[str, Chosen],
     kind: str | None = None,
     *,
-    sum_readings: SumBoundary = sum_boundary,
+    measure: MeasureTask = measure_task,
 ) -> tuple[tuple[ArmTask, ...], tuple[TaskRatio, ...]]:
     """Return what a task (of `kind`, or of the whole suite) costs the chosen runs of each arm, and the ratios."""
     arms: list[ArmTask] = []
@@ -86,10 +86,7 @@ def compare_chosen(
     for arm in pair.arms:
         size, weighed = chosen[arm]
         runs = {
-            seed: [
-                (point, weight, measure_task(records[point.run_id], kind, sum_readings=sum_readings))
-                for point, weight in weighed[seed]
-            ]
+            seed: [(point, weight, measure(records[point.run_id], kind)) for point, weight in weighed[seed]]
             for seed in pair.seeds
         }
         by_seed[arm] = {

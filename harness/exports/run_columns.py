@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, get_args
 
 from harness.analysis.energy_sum import EnergySum, sum_all, sum_domain
+from harness.analysis.once import once
 from harness.core.readings import Domain
 from harness.core.records import QualityReading, RunRecord
 from harness.exports.columns import Column, ColumnType
@@ -145,6 +146,7 @@ def _path_columns() -> list[Column[RunRecord]]:
     return columns + _energy_columns("path_total", lambda record: _sum_path(record, None))
 
 
+@once
 def _sum_path(record: RunRecord, domain: Domain | None) -> EnergySum | None:
     """Return the energy of the path, in one domain or in all that do not overlap; ``None`` where nothing was read."""
     readings = () if record.path is None else record.path.energy

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.analysis.claims import verdicts_to_json
 from harness.analysis.claims.projected import start_projecting
-from harness.analysis.comparison.load import JudgedStore, judge_content, load_content
-from harness.analysis.inference.detail import describe_inference, is_inference
+from harness.analysis.comparison.load import JudgedStore, judge_content, load_content, may_train
+from harness.analysis.inference.detail import describe_inference
 from harness.analysis.inference.results import InferenceResult
 from harness.analysis.inference.summary import inference_verdicts_to_json
 from harness.analysis.once import measure_once
@@ -61,10 +60,9 @@ def render_store(
     Raises:
         RecordError: `root` is no store, or its records must not be pooled.
     """
-    content = load_content(root)
-    if not is_inference(content.records, content.study):
-        start_projecting()
-    judged = judge_content(content)
+    if may_train(root):
+        start_projecting()  # it asks for no record, and one process reads them all
+    judged = judge_content(load_content(root))
     return render_judged(judged, now_utc=now_utc, with_paths=with_paths, records_href=records_href)
 
 
@@ -93,8 +91,7 @@ def render_judged(
     page = matched_page.render_report(
         records, study, match, verdicts, unreadable, held.traces, origin=origin, estimates=estimates
     )
-    alternatives, _ = estimates.wait()
-    return BuiltReport(page=page, content=verdicts_to_json(verdicts, match, alternatives))
+    return BuiltReport(page=page, content=estimates.results())
 
 
 def find_records(root: Path, out: Path) -> str:

@@ -1,15 +1,19 @@
-"""What a page says beyond the comparison itself and takes long to work out: sensitivity, laws, detail of the tasks."""
+"""What a page says beyond the comparison itself and takes long: sensitivity, laws, steps, detail of the tasks."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from harness.analysis.claims import verdicts_to_json
 from harness.analysis.inference.detail import describe_matched
 from harness.analysis.inference.results import InferenceDetail
 from harness.analysis.laws.matched import MatchedLaws, fit_matched
 from harness.analysis.results import MatchResult
+from harness.analysis.roofline.results import Roofline
+from harness.analysis.roofline.study import build_roofline, pick_records
 from harness.analysis.sensitivity.results import Sensitivity
 from harness.analysis.sensitivity.study import estimate_sensitivity
 from harness.analysis.verdicts import ClaimVerdict
@@ -17,17 +21,19 @@ from harness.core.beside import Beside, start_beside
 from harness.core.records import RunRecord
 from harness.core.study import StudyInfo
 
-Slow = tuple[Sensitivity, MatchedLaws]
+Slow = tuple[Sensitivity, MatchedLaws, Roofline]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimates:
-    """What the runs say of kinds and regimes, and a call that waits for the sensitivity of the study and its laws.
+    """What the runs say of kinds and regimes, and a call that waits for sensitivity, laws and the energy of a step.
 
-    `is_ready` says whether that call would not wait for another process.
+    `is_ready` says whether that call would not wait for another process; `results` gives the content of
+    ``verdicts.json``, which both the page and the file beside it hold.
     """
 
     detail: InferenceDetail
+    results: Callable[[], dict[str, Any]]
     wait: Callable[[], Slow]
     is_ready: Callable[[], bool]
 
@@ -39,8 +45,14 @@ def start_estimates(
     verdicts: Sequence[ClaimVerdict],
     clean: Callable[[Slow], Slow] = lambda found: found,
 ) -> Beside[Slow]:
-    """Begin the sensitivity of the study and its laws beside this process; `clean` is the last that is done to them."""
-    return start_beside(lambda: clean((estimate_sensitivity(records, study, match, verdicts), fit_matched(match))))
+    """Begin sensitivity, laws and energy of a step beside this process; `clean` is the last that is done to them."""
+    arms = match.baseline_arm, match.candidate_arm
+
+    def work() -> Slow:
+        steps = build_roofline(pick_records(records, study), arms)
+        return clean((estimate_sensitivity(records, study, match, verdicts), fit_matched(match), steps))
+
+    return start_beside(work)
 
 
 def estimate_all(
@@ -53,4 +65,9 @@ def estimate_all(
     """Return all of it; what takes longest may have been `started` already."""
     beside = started or start_estimates(records, study, match, verdicts)
     wait = functools.cache(beside)
-    return Estimates(detail=describe_matched(records, match, study), wait=wait, is_ready=beside.is_ready)
+    return Estimates(
+        detail=describe_matched(records, match, study),
+        results=functools.cache(lambda: verdicts_to_json(verdicts, match, wait()[0])),
+        wait=wait,
+        is_ready=beside.is_ready,
+    )

@@ -7,12 +7,11 @@ from typing import Any
 
 from markupsafe import Markup
 
-from harness.analysis.claims import load_published, verdicts_to_json
+from harness.analysis.claims import load_published
 from harness.analysis.claims.projected import projected_rows
 from harness.analysis.inference.results import InferenceDetail
 from harness.analysis.results import MatchResult
 from harness.analysis.roofline.results import Roofline
-from harness.analysis.roofline.study import build_roofline, pick_records
 from harness.analysis.verdicts import ClaimVerdict
 from harness.core.records import RunRecord
 from harness.core.study import StudyInfo
@@ -100,14 +99,13 @@ def _sections(  # noqa: PLR0917 - the same parts
     records_sha256: str | None,
 ) -> list[Section]:
     detail = estimates.detail
-    # what needs neither laws nor sensitivity comes first, drawings too: they are worked out meanwhile
+    # what needs no laws, steps or sensitivity comes first, drawings too: they are worked out meanwhile
     before_laws = [
         headline.headline_section(match, verdicts),
         frontier.flops_section(match),
         frontier.joules_section(match),
         headline.curve_section(match, verdicts),
         task_energy.tasks_section(match),
-        *_inference_sections(match, detail, build_roofline(pick_records(records, study), _arms(match))),
     ]
     before_published = [
         power.trace_section(records, traces, match.candidate_arm),
@@ -126,9 +124,10 @@ def _sections(  # noqa: PLR0917 - the same parts
     ]
     run_files = downloads.make_run_files(records, match.study)
     draw_while(lambda: not estimates.is_ready())
-    alternatives, fitted = estimates.wait()
+    alternatives, fitted, steps = estimates.wait()
     return [
         *before_laws,
+        *_inference_sections(match, detail, steps),
         laws.laws_section(fitted, match.points),
         *before_published,
         published.published_section(load_published(), match, projected_rows(), fitted),
@@ -137,7 +136,7 @@ def _sections(  # noqa: PLR0917 - the same parts
         limits.limits_section(records, match),
         methods.methods_section(match, study),
         reproduce.reproduce_section(records, study, records_sha256),
-        downloads.downloads_section(run_files, verdicts_to_json(verdicts, match, alternatives)),
+        downloads.downloads_section(run_files, estimates.results()),
         citation.citation_section(records, study, match.study, records_sha256),
     ]
 

@@ -106,6 +106,15 @@ def require_store(root: Path) -> None:
         raise RecordError(f"'{root}' cannot be read: {error.strerror}.") from error
 
 
+def may_train(root: Path) -> bool:
+    """Return whether there are records at `root`, and of no study that says it trained nothing; none is read."""
+    try:
+        study = load_study(root)
+    except RecordError:
+        study = None
+    return (root / "records").is_dir() and (study is None or study.purpose != "inference")
+
+
 def judge_content(content: StoreContent) -> JudgedStore:
     """Match and judge what `content` holds.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
@@ -55,10 +54,11 @@ class RepeatedFigures(Mapping[Metric, Estimate]):
 
     def value(self, name: Metric) -> float | None:
         """Return the value of the figure, ``None`` where it is unknown."""
-        known = self._samples.get(name, ())
-        if name == PER_CORRECT or not known or any(isinstance(value, str) for value in known):
+        try:
+            known = self._samples[name]
+            return math.fsum(known) / len(known)  # type: ignore[arg-type]  # a reason, or no repetition, is met below
+        except (KeyError, TypeError, ZeroDivisionError):
             return self[name].value
-        return statistics.fmean(known)  # type: ignore[arg-type]  # no text is among them
 
     def __getitem__(self, name: Metric) -> Estimate:
         """Return the figure with its interval, or the reason why it is unknown."""

@@ -97,16 +97,19 @@ def collect_observations(records: Iterable[RunRecord]) -> tuple[Observations, li
     values: list[tuple[float, float, float, float]] = []
     missing: dict[tuple[str, Phase, str], list[str]] = {}
     for place, record in enumerate(finished):
-        for number, phase in enumerate(PHASES):
-            for window in record.windows_of(phase):
-                found = _observe(window)
-                if isinstance(found, str):
-                    missing.setdefault((record.arm, phase, found), []).append(record.run_id)
-                    continue
-                regime, boundary, measured = found
-                regime_place = regimes.setdefault(regime, len(regimes))
-                numbers.append((place, regime_place, boundaries.setdefault(boundary, len(boundaries)), number))
-                values.append(measured)
+        for window in record.windows:
+            phase = window.phase
+            if phase not in PHASES:
+                continue
+            found = _observe(window)
+            if isinstance(found, str):
+                missing.setdefault((record.arm, phase, found), []).append(record.run_id)
+                continue
+            boundary, measured = found
+            regime_place = regimes.setdefault(window.regime, len(regimes))  # type: ignore[arg-type]  # it has one
+            boundary_place = boundaries.setdefault(boundary, len(boundaries))
+            numbers.append((place, regime_place, boundary_place, PHASES.index(phase)))
+            values.append(measured)
     left_out = [
         LeftOut(arm=arm, phase=phase, reason=reason, num_windows=len(runs), run_ids=tuple(sorted(set(runs))))
         for (arm, phase, reason), runs in sorted(missing.items())
@@ -180,23 +183,24 @@ def _is_near(value: float, other: float) -> bool:
 _Measured = tuple[float, float, float, float]
 
 
-def _observe(window: WindowRecord) -> tuple[Regime, ObservedBoundary, _Measured] | str:
-    """Return regime, boundary, and joules, seconds, bytes and FLOPs of a step; or why the window tells none."""
+def _observe(window: WindowRecord) -> tuple[ObservedBoundary, _Measured] | str:
+    """Return boundary, and joules, seconds, bytes and FLOPs of a step; or why the window tells none."""
     work = window.work
     if window.regime is None:
         return "the window names no regime"
     if work is None or work.num_steps is None or work.num_bytes is None or work.flops is None:
         return _name_missing(work)
     found = sum_boundary(window.energy)
-    if found.energy_j is None or found.grade is None:
+    joules, steps = found.energy_j, work.num_steps
+    if joules is None or found.grade is None:
         return found.reason or "the energy is unknown"
-    steps = work.num_steps
-    values = (found.energy_j, window.duration_s, work.num_bytes, work.flops)
+    seconds, num_bytes, flops = window.duration_s, work.num_bytes, work.flops
+    values = (joules, seconds, num_bytes, flops)
     if steps <= 0 or not all(0 < value < math.inf for value in values):
         return "steps, energy, time, bytes or FLOPs of the window are not above 0"
     num_gpus = len(select_boundary(window.energy)) if found.domains == ("gpu",) else 0
     boundary = ObservedBoundary(found.domains, found.grade, found.simulated, num_gpus)
-    return window.regime, boundary, (values[0] / steps, values[1] / steps, values[2] / steps, values[3] / steps)
+    return boundary, (joules / steps, seconds / steps, num_bytes / steps, flops / steps)
 
 
 def _name_missing(work: Work | None) -> str:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from harness.analysis.boundary import BoundaryEnergy, sum_boundary
 from harness.analysis.energy_sum import add_sums, sum_domain
-from harness.analysis.sensitivity.recompute import Recomputed, Study, recompute_energy
-from harness.analysis.task_costs import SumBoundary
+from harness.analysis.sensitivity.recompute import HEADLINE, Booking, Recomputed, Study, recompute_energy
+from harness.analysis.task_costs import RunTask, SumBoundary, measure_task
 from harness.core.readings import Domain, EnergyReading
+from harness.core.records import RunRecord
 
 NO_IDLE = "the idle power of some reading is unknown"
 # The share of the measured idle energy that is taken off, and in words.
@@ -29,7 +30,7 @@ BOUNDARIES: tuple[tuple[tuple[Domain, ...], str], ...] = (
 
 def list_idle(study: Study) -> list[tuple[str, Recomputed]]:
     """Return the ratios gross and net of several idle powers; the same share is taken off for both arms."""
-    gross = ("gross: nothing subtracted", recompute_energy(study, sum_boundary))
+    gross = ("gross: nothing subtracted", recompute_energy(study, HEADLINE))
     return [gross, *((words, recompute_energy(study, subtract_idle(share))) for share, words in IDLE_SHARES)]
 
 
@@ -51,25 +52,40 @@ def list_boundaries(study: Study) -> list[tuple[str, Recomputed]]:
             continue
         missing = [domain for domain in domains if domain not in read]
         if not missing:
-            found.append((words, recompute_energy(study, sum_domains(domains), tuple(sorted(domains)))))
+            found.append((words, recompute_energy(study, count_domains(domains), tuple(sorted(domains)))))
         elif domains == ("gpu",):
             found.append((words, Recomputed(reason="no accelerator was read")))
     return found
 
 
-def subtract_idle(share: float) -> SumBoundary:
-    """Return what adds up the headline's readings and takes `share` of their idle energy off, as the record has it."""
+def subtract_idle(share: float) -> Booking:
+    """Return the headline's booking less `share` of the idle energy, as the record has it.
+
+    Of a task it is taken off what its phases add up to, so they are not told apart.
+    """
 
     def sum_readings(readings: Sequence[EnergyReading]) -> BoundaryEnergy:
         found = sum_boundary(readings)
-        if found.energy_j is None:
-            return found
-        if found.net_energy_j is None:
-            return dataclasses.replace(found, energy_j=None, reason=NO_IDLE)
-        left = found.energy_j - share * (found.energy_j - found.net_energy_j)
-        return dataclasses.replace(found, energy_j=left, net_energy_j=None)
+        left = _subtract(found.energy_j, found.net_energy_j, share)
+        reason = NO_IDLE if left is None and found.energy_j is not None else found.reason
+        return dataclasses.replace(found, energy_j=left, net_energy_j=None, reason=reason)
 
-    return sum_readings
+    def measure(record: RunRecord, kind: str | None) -> RunTask:
+        task = measure_task(record, kind)
+        left = _subtract(task.energy_j, task.net_energy_j, share)
+        return dataclasses.replace(task, energy_j=left, net_energy_j=None, prefill_j=None, decode_j=None)
+
+    return Booking(sum_readings, measure)
+
+
+def _subtract(energy_j: float | None, net_energy_j: float | None, share: float) -> float | None:
+    return None if energy_j is None or net_energy_j is None else energy_j - share * (energy_j - net_energy_j)
+
+
+def count_domains(domains: Sequence[Domain]) -> Booking:
+    """Return the booking of the devices of `domains`; one that is missing makes the sum unknown."""
+    sum_readings = sum_domains(domains)
+    return Booking(sum_readings, lambda record, kind: measure_task(record, kind, sum_readings=sum_readings))
 
 
 def sum_domains(domains: Sequence[Domain]) -> SumBoundary:

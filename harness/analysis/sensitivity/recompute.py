@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from harness.analysis.boundary import sum_boundary
 from harness.analysis.multipliers import Pair, build_pair, match_at
 from harness.analysis.results import ArmTask, FrontierPoint, MatchResult, Multiplier, Resource, TaskRatio
-from harness.analysis.task_costs import SumBoundary
-from harness.analysis.tasks import compare_tasks
+from harness.analysis.task_costs import SumBoundary, measure_task
+from harness.analysis.tasks import MeasureTask, compare_tasks
 from harness.analysis.verdicts import ClaimVerdict
 from harness.core.records import RunRecord
 from harness.core.study import MatchRule
@@ -50,16 +50,27 @@ class Recomputed:
     reason: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """A way to book energy: the joules that count of a path's readings, and what a task of a kind cost in one run."""
+
+    sum_readings: SumBoundary
+    measure: MeasureTask
+
+
+HEADLINE = Booking(sum_boundary, measure_task)
+
+
 def recompute(
     pair: Pair,
     loss: float,
     records: Mapping[str, RunRecord],
     *,
     with_tasks: bool = True,
-    sum_readings: SumBoundary = sum_boundary,
+    measure: MeasureTask = measure_task,
 ) -> Recomputed:
     """Return the multipliers of FLOPs and energy and the ratios of tasks of `pair` at `loss`."""
-    arm_tasks, tasks = compare_tasks(pair, records, loss, sum_readings) if with_tasks else ((), ())
+    arm_tasks, tasks = compare_tasks(pair, records, loss, measure) if with_tasks else ((), ())
     return Recomputed(
         training=tuple(match_at(pair, resource, loss) for resource in TRAINING),
         tasks=tasks,
@@ -69,8 +80,8 @@ def recompute(
     )
 
 
-def recompute_energy(study: Study, sum_readings: SumBoundary, domains: tuple[str, ...] | None = None) -> Recomputed:
-    """Return all ratios with other joules of every path and window; `domains` is what they cover, where it differs.
+def recompute_energy(study: Study, booking: Booking, domains: tuple[str, ...] | None = None) -> Recomputed:
+    """Return all ratios with other joules of every path and task; `domains` is what they cover, where it differs.
 
     Runs whose energy is then not above 0 leave nothing to compare: whoever subtracts that much has no costs.
     """
@@ -78,7 +89,7 @@ def recompute_energy(study: Study, sum_readings: SumBoundary, domains: tuple[str
     spent = 0
     for point in study.match.points:
         path = study.records[point.run_id].path
-        energy = sum_readings(path.energy if path is not None else ())
+        energy = booking.sum_readings(path.energy if path is not None else ())
         spent += energy.energy_j is not None and energy.energy_j <= 0
         points.append(
             dataclasses.replace(
@@ -93,4 +104,4 @@ def recompute_energy(study: Study, sum_readings: SumBoundary, domains: tuple[str
         return Recomputed(
             reason=f"in {spent} of {len(points)} runs no energy above 0 is left, so nothing can be divided"
         )
-    return recompute(study.pair(points), study.loss(), study.records, sum_readings=sum_readings)
+    return recompute(study.pair(points), study.loss(), study.records, measure=booking.measure)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import gzip
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,8 @@ PLAIN_BYTES = 32_000
 PACKED_BYTES = 20_000
 RESULTS_BYTES = 28_000
 NARROW_RUNS = 2_000
+_ROWS_AT_ONCE = 200
+_BYTES_AT_ONCE = 2**18
 _NARROW = ("run_id", "role", "arm", "size", "seed", "status", "path_tokens", "path_flops", "path_duration_s")
 _NARROW_ENERGY = ("path_total_energy_j", "path_total_energy_grade", "path_total_energy_kind")
 
@@ -44,16 +47,13 @@ def make_run_files(records: Sequence[RunRecord], study: str) -> RunFiles:
     notes: list[Cell] = []
     left_out: list[str] = []
     if table.num_rows:
-        rows = json.dumps(table.to_pylist(), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-        for kind, content, media_type in (
-            ("csv", render_csv(table), "text/csv"),
-            ("json", rows.encode("utf-8", "backslashreplace"), "application/json"),
-        ):
-            file = _fit(f"runs.{kind}", f"All runs as {kind.upper()}", media_type, content, PACKED_BYTES)
-            if file is None or (kind == "csv" and len(content) > PLAIN_BYTES):
-                left_out.append(kind.upper())
-            else:
-                files.append(file)
+        csv = render_csv(table)
+        found = {
+            "CSV": _fit("runs.csv", "All runs as CSV", "text/csv", csv, 0) if len(csv) <= PLAIN_BYTES else None,
+            "JSON": _fit_rows("runs.json", "All runs as JSON", table),
+        }
+        files += [file for file in found.values() if file is not None]
+        left_out += [kind for kind, file in found.items() if file is None]
         if left_out:
             notes.append(
                 f"As {' and '.join(left_out)} the runs come from the buttons of the table of every run, out of rows "
@@ -108,13 +108,42 @@ def _is_value(name: str) -> bool:
     return not name.endswith(("_stderr", "_n", "_chance", "_reason"))
 
 
+def _fit_rows(name: str, title: str, table: Any) -> Download | None:
+    """Return the rows of `table` as JSON, ``None`` where even a part of them is too large, which is seen early."""
+    parts: list[bytes] = []
+
+    def write_rows() -> Iterator[bytes]:
+        for batch in table.to_batches(max_chunksize=_ROWS_AT_ONCE):
+            text = json.dumps(batch.to_pylist(), indent=1, allow_nan=False, ensure_ascii=False)
+            parts.append(text.removeprefix("[\n").removesuffix("\n]").encode("utf-8", "backslashreplace"))
+            yield parts[-1]
+
+    if not _packs_within(write_rows(), PACKED_BYTES):
+        return None
+    return _fit(name, title, "application/json", b"[\n" + b",\n".join(parts) + b"\n]\n", PACKED_BYTES)
+
+
 def _fit(name: str, title: str, media_type: str, content: bytes, packed_bytes: int) -> Download | None:
     """Return `content` as a file, packed where it is larger, ``None`` where it is too large even so."""
     if len(content) <= PLAIN_BYTES:
         return Download(file_name=name, title=title, media_type=media_type, content=content)
+    parts = (content[place : place + _BYTES_AT_ONCE] for place in range(0, len(content), _BYTES_AT_ONCE))
+    if not _packs_within(parts, packed_bytes):
+        return None
     packed = gzip.compress(content, 9, mtime=0)
     if len(packed) > packed_bytes:
         return None
     # the byte that names the system that packed it says unknown everywhere
     packed = packed[:9] + b"\xff" + packed[10:]
     return Download(file_name=f"{name}.gz", title=f"{title}, packed", media_type="application/gzip", content=packed)
+
+
+def _packs_within(parts: Iterable[bytes], packed_bytes: int) -> bool:
+    """Return whether the first of `parts` do not already make more when packed: most of a large file is not read."""
+    packer = zlib.compressobj(9)
+    num_bytes = 0
+    for part in parts:
+        num_bytes += len(packer.compress(part))
+        if num_bytes > packed_bytes:
+            return False
+    return True
