@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
+import statistics
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from harness.analysis.divergence import has_diverged
+from harness.analysis.divergence import MAX_RISE, MIN_STRETCH, STRETCH, has_diverged
 from harness.core.records import RunRecord
 from tests.unit.analysis.factory import make_record
 
@@ -71,3 +74,11 @@ def test_a_failed_run_diverged_only_where_its_loss_was_the_reason() -> None:
     assert has_diverged(dataclasses.replace(failed, error=nan)) == nan
     assert has_diverged(dataclasses.replace(failed, error="the worker was killed by SIGKILL")) is None
     assert has_diverged(dataclasses.replace(failed, error=None)) is None
+
+
+@given(st.lists(st.floats(min_value=0.1, max_value=10), min_size=6, max_size=60))
+def test_the_end_is_held_against_the_lowest_stretch_of_all(losses: list[float]) -> None:
+    length = max(MIN_STRETCH, round(len(losses) * STRETCH))
+    means = [statistics.fmean(losses[first : first + length]) for first in range(len(losses) - length + 1)]
+    rose = means[-1] > min(means) * (1 + MAX_RISE)
+    assert ("ended at" in (has_diverged(curved(losses)) or "")) == rose

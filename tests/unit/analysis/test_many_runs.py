@@ -61,6 +61,10 @@ def test_regimes_that_were_measured_once_are_those_of_each_run() -> None:
     for run_id in {cost.run_id for cost in detail.regimes}:
         own = tuple(cost for cost in detail.regimes if cost.run_id == run_id)
         assert own == measure_regimes(by_id[run_id])
+        for cost in own:  # a mean without its interval is the mean that has one
+            assert {name: cost.figures.value(name) for name in cost.figures} == {
+                name: estimate.value for name, estimate in cost.figures.items()
+            }
 
 
 def test_equal_sizes_are_the_first_largest_pair_of_all() -> None:

@@ -41,6 +41,25 @@ def test_a_run_id_that_leads_out_of_its_folder_is_refused(run_id: str, tmp_path:
 
 
 @pytest.mark.parametrize(
+    ("name", "good", "bad"), [("compile", True, 1), ("batch_size", 1, 1.0), ("gradient_clip", 1.5, "1.5")]
+)
+def test_a_section_that_passed_lets_no_other_pass_that_python_calls_equal(name: str, good: Any, bad: Any) -> None:
+    assert record_from_json(_text(config={"train": {name: good}}), "a.json").config["train"] == {name: good}
+    with pytest.raises(RecordError, match=f"config.train.{name}"):
+        record_from_json(_text(config={"train": {name: bad}}), "b.json")
+
+
+def test_equal_sections_of_records_are_kept_once_and_others_apart() -> None:
+    first, again, other = (
+        record_from_json(_text(config={"train": {"batch_size": size}, "seed": size}), "a.json").config
+        for size in (8, 8, 16)
+    )
+    assert first["train"] is again["train"]
+    assert (first["train"], other["train"]) == ({"batch_size": 8}, {"batch_size": 16})
+    assert (first["seed"], other["seed"]) == (8, 16)
+
+
+@pytest.mark.parametrize(
     "changes",
     [
         {"seed": 10**30}, {"seed": 10**4000}, {"seed": -(10**30)}, {"seed": 1.5}, {"seed": "1"}, {"seed": True},

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import gzip
 import io
 import json
+import random
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -209,3 +212,25 @@ def test_the_tool_is_cited_as_the_repository_says() -> None:
     told = yaml.safe_load((Path(__file__).resolve().parents[3] / "CITATION.cff").read_text())
     assert told["title"] == citation.TITLE
     assert [author["name"] for author in told["authors"]] == [citation.AUTHORS]
+
+
+def test_rows_in_parts_are_the_rows_as_a_whole_and_no_more_is_read_than_says_too_large(
+    factory: ModuleType, monkeypatch: Any
+) -> None:
+    records = factory.make_records()
+    monkeypatch.setattr(downloads, "_ROWS_AT_ONCE", 7)
+    files = {file.file_name: file.content for file in make_run_files(records, "toy").files}
+    table = downloads.build_run_table(records)
+    rows = json.dumps(table.to_pylist(), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    packed = files.get("runs.json.gz")
+    assert (gzip.decompress(packed) if packed is not None else files["runs.json"]) == rows.encode()
+    read: list[int] = []
+
+    def parts() -> Iterator[bytes]:
+        for number in range(1000):
+            read.append(number)
+            yield random.Random(number).randbytes(1000)
+
+    assert not downloads._packs_within(parts(), 20_000)
+    assert 20 <= len(read) < 100
+    assert downloads._packs_within([b"x" * 10_000] * 100, 20_000)
