@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import math
 from collections.abc import Sequence
 
 from harness.analysis.boundary import BoundaryEnergy, sum_boundary
-from harness.analysis.energy_sum import add_sums, sum_domain
+from harness.analysis.energy_sum import sum_domain
 from harness.analysis.sensitivity.recompute import HEADLINE, Booking, Recomputed, Study, recompute_energy
 from harness.analysis.task_costs import RunTask, SumBoundary, measure_task
-from harness.core.readings import Domain, EnergyReading
+from harness.core.readings import Domain, EnergyReading, Grade, worst_grade
 from harness.core.records import RunRecord
 
 NO_IDLE = "the idle power of some reading is unknown"
@@ -90,17 +92,44 @@ def count_domains(domains: Sequence[Domain]) -> Booking:
 
 def sum_domains(domains: Sequence[Domain]) -> SumBoundary:
     """Return what adds up the devices of `domains`; one that is missing makes the sum unknown."""
+    wanted = tuple(domains)
 
     def sum_readings(readings: Sequence[EnergyReading]) -> BoundaryEnergy:
-        missing = [domain for domain in domains if all(reading.domain != domain for reading in readings)]
-        total = add_sums([sum_domain(readings, domain) for domain in domains])
+        kinds = tuple([(r.domain, r.device_index, r.grade, r.simulated) for r in readings])
+        places, missing, grade, simulated = _choose(kinds, wanted)
+        own = [readings[place] for place in places]
+        known = [reading.energy_j for reading in own if reading.energy_j is not None]
+        net = [reading.net_energy_j for reading in own if reading.net_energy_j is not None]
+        reason = f"no reading of {' and '.join(missing)}" if missing else None
+        if not missing and len(known) < len(own):
+            parts = (sum_domain(readings, domain) for domain in wanted)
+            reason = next(part.reason for part in parts if part.reason is not None)
         return BoundaryEnergy(
-            energy_j=None if missing else total.energy_j,
-            net_energy_j=None if missing else total.net_energy_j,
-            grade=total.grade or "D",
-            domains=tuple(sorted(domains)),
-            simulated=total.simulated,
-            reason=f"no reading of {' and '.join(missing)}" if missing else total.reason,
+            energy_j=math.fsum(known) if reason is None else None,
+            net_energy_j=math.fsum(net) if not missing and len(net) == len(own) else None,
+            grade=grade,
+            domains=tuple(sorted(wanted)),
+            simulated=simulated,
+            reason=reason,
         )
 
     return sum_readings
+
+
+_Kinds = tuple[tuple[Domain, int, Grade, bool], ...]
+
+
+@functools.lru_cache(maxsize=1024)
+def _choose(kinds: _Kinds, domains: tuple[Domain, ...]) -> tuple[tuple[int, ...], tuple[Domain, ...], Grade, bool]:
+    """Return places of the readings that count, domains that nobody read, worst grade, and whether one is simulated.
+
+    Of two sensors the better grade counts. Windows by the thousand are of one kind.
+    """
+    best: dict[tuple[Domain, int], int] = {}
+    for place, (domain, index, grade, _) in enumerate(kinds):
+        if domain in domains and ((domain, index) not in best or grade < kinds[best[domain, index]][2]):
+            best[domain, index] = place
+    missing = tuple(domain for domain in domains if all(read != domain for read, _ in best))
+    grades: list[Grade] = [kinds[place][2] for place in best.values()]
+    simulated = any(kinds[place][3] for place in best.values())
+    return tuple(best.values()), missing, "D" if simulated or not grades else worst_grade(*grades), simulated

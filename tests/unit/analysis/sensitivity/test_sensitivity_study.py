@@ -9,14 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.analysis.claims import judge_all, load_claims, verdicts_to_json
+from harness.analysis.energy_sum import add_sums, sum_domain
 from harness.analysis.match import match_study
+from harness.analysis.sensitivity.energy import BOUNDARIES, sum_domains
 from harness.analysis.sensitivity.grids import GRIDS, PUES
 from harness.analysis.sensitivity.results import Sensitivity, SensitivityRow
 from harness.analysis.sensitivity.study import estimate_sensitivity
 from harness.analysis.verdicts import ClaimSpec
-from harness.core.readings import EnergyReading
+from harness.core.readings import Domain, EnergyReading
 from harness.core.records import RunRecord
 from harness.core.store import Store
 from harness.core.study import load_study
@@ -228,3 +232,31 @@ def test_on_committed_studies_what_changes_nothing_gives_the_headline_itself(fol
     counted = [r for r in found.rows if r.group == "FLOP convention" and not r.alternative.startswith("executed")]
     assert all(row.ratio is not None for row in counted), "the formula gives what the records hold"
     json.dumps(verdicts_to_json(verdicts, match, found), allow_nan=False)
+
+
+_READINGS = st.builds(
+    reading,
+    st.none() | st.floats(min_value=0, max_value=1e6),
+    st.sampled_from("ABCD"),
+    st.sampled_from(("gpu", "cpu", "dram", "system")),
+    sensor=st.sampled_from(("one", "two")),
+    device_index=st.integers(0, 1),
+    simulated=st.booleans(),
+    reason=st.none() | st.just("lost"),
+)
+
+
+@given(st.lists(_READINGS, max_size=6), st.sampled_from([domains for domains, _ in BOUNDARIES]))
+def test_other_boundaries_are_the_sums_of_their_domains(
+    readings: list[EnergyReading], domains: tuple[Domain, ...]
+) -> None:
+    found = sum_domains(domains)(readings)
+    whole = add_sums([sum_domain(readings, domain) for domain in domains])
+    missing = [domain for domain in domains if all(r.domain != domain for r in readings)]
+    assert (found.grade, found.simulated) == (whole.grade or "D", whole.simulated)
+    if missing:
+        assert (found.energy_j, found.reason) == (None, f"no reading of {' and '.join(missing)}")
+    else:
+        assert found.reason == whole.reason
+        assert found.energy_j == pytest.approx(whole.energy_j)
+        assert found.net_energy_j == pytest.approx(whole.net_energy_j)
