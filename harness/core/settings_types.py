@@ -14,8 +14,9 @@ from harness.core.plain_json import MAX_INT, PlainJsonError
 _NUMBER = (int, float)
 _EXAMPLES: dict[Any, Any] = {bool: False, int: 0, float: 0.0, str: ""}
 _PLAIN_MARSHAL = 2  # the last version that writes an object out wherever it stands, however often it is shared
-_MAX_PASSED = 4096
-_MAX_SECTION_BYTES = 65536
+# What is kept of strangers' records stays small: sections of this project's have 2 kB at most, and few variants.
+_MAX_PASSED = 1024
+_MAX_SECTION_BYTES = 8192
 
 
 @dataclass(frozen=True, slots=True)

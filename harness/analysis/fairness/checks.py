@@ -222,16 +222,13 @@ def check_plan(records: Sequence[RunRecord], study: StudyInfo | None) -> Check:
     return _check(code, title, "pass", f"all {len(study.runs)} runs finished")
 
 
-_PLAIN = (str, int, float)
-
-
 def _num_distinct(values: Iterable[Any]) -> int:
     return len({_to_key(value) for value in values})
 
 
 def _to_key(value: Any) -> tuple[type, Any]:
     """Return what is equal for values that are written alike; of plain ones without writing them."""
-    if value is None or isinstance(value, _PLAIN):
+    if value is None or isinstance(value, (str, int, float)):
         return type(value), value
     return list, json.dumps(value, sort_keys=True, default=str)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import types
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from operator import attrgetter
@@ -20,16 +21,10 @@ _PLAIN = (float, int, bool, type(None))
 
 def is_unchanged(values: Iterable[Any], change: Change) -> bool:
     """Return whether `change` leaves every text in `values`, however deep, as it is."""
-    return all(_is_group_unchanged(kind, group, change) for kind, group in _group(values))
-
-
-def _group(values: Iterable[Any]) -> list[tuple[type, list[Any]]]:
-    """Return the values by type, but for numbers; a column of one type, as most are, is not gone through."""
-    column = list(values)
-    kinds = set(map(type, column)).difference(_PLAIN)
-    if len(kinds) == 1 and len(set(map(type, column))) == 1:
-        return [(kinds.pop(), column)]
-    return [(kind, [value for value in column if type(value) is kind]) for kind in kinds if kind not in _PLAIN]
+    groups: dict[type, list[Any]] = defaultdict(list)
+    for value in values:
+        groups[type(value)].append(value)
+    return all(_is_group_unchanged(kind, group, change) for kind, group in groups.items() if kind not in _PLAIN)
 
 
 def walk_texts(value: Any, change: Change) -> Any:
