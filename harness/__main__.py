@@ -2,6 +2,6 @@
 
 import sys
 
-from harness.cli.command import main
+from harness.cli.command import run_program
 
-sys.exit(main())
+sys.exit(run_program())

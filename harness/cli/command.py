@@ -24,6 +24,7 @@ from harness.cli.status import add_status_verb
 from harness.cli.tasks import add_tasks_verb
 from harness.cli.tune import add_tune_verb
 from harness.core.errors import EXIT_OK, EXIT_USER_MISTAKE, ConfigError, HarnessError, RecordError
+from harness.core.parting import leave, parts_at_once
 from harness.core.terminal import escape_controls
 
 _RUN_HELP = """\
@@ -52,6 +53,12 @@ exit code: 0 ok, 1 the run failed, 2 your mistake, 3 some runs of a study failed
 
 # What a disk or its owner did, wherever it strikes: no fault of this program, and nothing a traceback would tell.
 _FROM_OUTSIDE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO})
+
+
+def run_program() -> int:
+    """Run the command as the program of this process, which may end here."""
+    with parts_at_once():
+        return leave(main())
 
 
 def main(argv: Sequence[str] | None = None) -> int:

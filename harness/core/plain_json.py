@@ -35,7 +35,7 @@ def read_bytes(path: Path, max_bytes: int = MAX_FILE_BYTES) -> bytes:
         OSError: it is not there, no plain file (a folder, pipe or device), or longer than `max_bytes`.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
+    try:  # a file object would take as long again as the reading itself, which tells where there are thousands
         found = os.fstat(descriptor)
         if stat.S_ISDIR(found.st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
@@ -44,9 +44,12 @@ def read_bytes(path: Path, max_bytes: int = MAX_FILE_BYTES) -> bytes:
         if found.st_size > max_bytes:
             raise OSError(errno.EFBIG, f"it is longer than {max_bytes >> 20} MiB", str(path))
         # a file that grows meanwhile, or that says 0 as those of /proc do, is read up to the limit too
-        content = file.read(found.st_size + 1)  # a read of the limit would make room for all of it each time
-        if len(content) > found.st_size:
-            content += file.read(max_bytes + 1 - len(content))
+        content = os.read(descriptor, found.st_size + 1)  # a read of the limit would make room for all of it each time
+        if len(content) != found.st_size:
+            with os.fdopen(descriptor, "rb", closefd=False) as rest:
+                content += rest.read(max_bytes + 1 - len(content))
+    finally:
+        os.close(descriptor)
     if len(content) > max_bytes:
         raise OSError(errno.EFBIG, f"it is longer than {max_bytes >> 20} MiB", str(path))
     return content

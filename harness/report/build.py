@@ -16,6 +16,7 @@ from harness.analysis.once import measure_once
 from harness.analysis.results import MatchResult
 from harness.core.collector import pause_collector
 from harness.core.errors import ConfigError
+from harness.core.parting import hold_to_the_end
 from harness.core.store import write_text_atomically
 from harness.report import inference_page, matched_page
 from harness.report.estimates import estimate_all, start_estimates
@@ -63,6 +64,7 @@ def render_store(
     if may_train(root):
         start_projecting()  # it asks for no record, and one process reads them all
     judged = judge_content(load_content(root))
+    hold_to_the_end(judged)
     return render_judged(judged, now_utc=now_utc, with_paths=with_paths, records_href=records_href)
 
 

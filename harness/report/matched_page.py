@@ -20,7 +20,7 @@ from harness.report.page import numbers as n
 from harness.report.page.blocks import Section
 from harness.report.page.render import PageOrigin, PageParts, render_page
 from harness.report.page.sources import with_sources
-from harness.report.plots.board import draw_while, open_board
+from harness.report.plots.board import begin_drawing, draw_while, open_board
 from harness.report.sections import (
     answer,
     checks,
@@ -125,7 +125,7 @@ def _sections(  # noqa: PLR0917 - the same parts
     run_files = downloads.make_run_files(records, match.study)
     draw_while(lambda: not estimates.is_ready())
     alternatives, fitted, steps = estimates.wait()
-    return [
+    found = [
         *before_laws,
         *_inference_sections(match, detail, steps),
         laws.laws_section(fitted, match.points),
@@ -136,6 +136,10 @@ def _sections(  # noqa: PLR0917 - the same parts
         limits.limits_section(records, match),
         methods.methods_section(match, study),
         reproduce.reproduce_section(records, study, records_sha256),
+    ]
+    begin_drawing()  # beside the results as text
+    return [
+        *found,
         downloads.downloads_section(run_files, estimates.results()),
         citation.citation_section(records, study, match.study, records_sha256),
     ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from harness.report.page.escapes import show_controls
 from harness.report.page.glossary import TERMS, Explainer, term_id
 from harness.report.page.sources import current_book
 from harness.report.page.tables import TableView, pack_payload, view_table
-from harness.report.plots.board import finish
+from harness.report.plots.board import begin_drawing, finish
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 _STYLES = ("style.css", "parts.css")
@@ -62,10 +63,12 @@ def render_page(parts: PageParts) -> str:
     The parts are to be made and rendered inside one book (`sources.with_sources`) and one board of drawings
     (`board.open_board`).
     """
+    begin_drawing()  # beside the tables
+    views = _view_tables(parts.sections)
     explainer, long_tables, phone_figures = Explainer(), dict[str, tuple[str, ...]](), dict[str, str]()
 
     def view(table: Table, of_figure: bool) -> TableView:
-        found = view_table(table, of_figure=of_figure)
+        found = views[id(table), of_figure]
         if found.hidden_rows:
             long_tables[f"t-{table.id}"] = found.hidden_rows
         return found
@@ -115,6 +118,15 @@ def render_page(parts: PageParts) -> str:
         policy=content_policy(style, script),
     )
     return show_controls(page)
+
+
+def _view_tables(sections: Sequence[Section]) -> dict[tuple[int, bool], TableView]:
+    """Return all tables as markup, by identity and whether they stand under a figure."""
+    figures = [figure.table for section in sections for figure in section.figures if figure.table is not None]
+    return {
+        **{(id(table), True): view_table(table, of_figure=True) for table in figures},
+        **{(id(table), False): view_table(table) for section in sections for table in section.tables},
+    }
 
 
 def split_drawing(svg: Markup) -> tuple[Markup, str]:

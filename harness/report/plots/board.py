@@ -1,4 +1,4 @@
-"""The drawings of one page, made together where it is written: one process draws the wide ones, another the narrow.
+"""The drawings of one page, made together where it is written, by this process and a copy of it.
 
 Drawing is most of the time of a page of few runs. While a page is made a board is open: `put_up` keeps what is to be
 drawn and returns a stand-in, which `finish` turns into the drawing. Without a board a drawing is made at once.
@@ -12,7 +12,7 @@ from contextvars import ContextVar
 
 from markupsafe import Markup
 
-from harness.core.beside import start_beside
+from harness.core.shared_jobs import SharedJobs
 
 Job = Callable[[], Markup]
 _BOARD: ContextVar[DrawingBoard | None] = ContextVar("isojoule_drawing_board", default=None)
@@ -26,12 +26,15 @@ class DrawingBoard:
     """What one page draws, in order; each drawing is of parts (wide, narrow) that follow each other."""
 
     def __init__(self) -> None:
+        self._num_put = 0
         self._jobs: dict[Pending, Sequence[Job]] = {}
+        self._begun: tuple[dict[Pending, Sequence[Job]], SharedJobs[Markup]] | None = None
         self._drawn: dict[Pending, Markup] = {}
 
     def put(self, jobs: Sequence[Job]) -> Pending:
         """Keep the parts of one drawing for later and return what stands for it."""
-        pending = Pending(f"drawing {len(self._jobs) + len(self._drawn) + 1}")
+        self._num_put += 1
+        pending = Pending(f"drawing {self._num_put}")
         self._jobs[pending] = jobs
         return pending
 
@@ -40,8 +43,18 @@ class DrawingBoard:
         if not isinstance(drawing, Pending):
             return drawing
         if drawing not in self._drawn:
-            self._draw_all()
+            self._end()
+        if drawing not in self._drawn:
+            self.begin()
+            self._end()
         return self._drawn[drawing]
+
+    def begin(self) -> None:
+        """Have what waits drawn beside this process."""
+        if self._jobs:
+            self._end()
+            jobs, self._jobs = self._jobs, {}
+            self._begun = jobs, SharedJobs([job for parts in jobs.values() for job in parts])
 
     def draw_while(self, others_work: Callable[[], bool]) -> None:
         """Draw what waits, one after the other, for as long as another process works and this one would wait."""
@@ -49,14 +62,14 @@ class DrawingBoard:
             pending = next(iter(self._jobs))
             self._drawn[pending] = Markup("").join(job() for job in self._jobs.pop(pending))
 
-    def _draw_all(self) -> None:
-        first = [jobs[0] for jobs in self._jobs.values()]
-        others = [jobs[1:] for jobs in self._jobs.values()]
-        beside = start_beside(lambda: [[job() for job in jobs] for jobs in others])
-        drawn = [job() for job in first]
-        for pending, wide, rest in zip(self._jobs, drawn, beside(), strict=True):
-            self._drawn[pending] = Markup("").join((wide, *rest))
-        self._jobs.clear()
+    def _end(self) -> None:
+        """Help with what was begun, and take it."""
+        if self._begun is None:
+            return
+        (jobs, shared), self._begun = self._begun, None
+        drawn = iter(shared.finish())
+        for pending, parts in jobs.items():
+            self._drawn[pending] = Markup("").join(next(drawn) for _ in parts)
 
 
 def put_up(jobs: Sequence[Job]) -> Markup:
@@ -70,6 +83,13 @@ def draw_while(others_work: Callable[[], bool]) -> None:
     board = _BOARD.get()
     if board is not None:
         board.draw_while(others_work)
+
+
+def begin_drawing() -> None:
+    """Have what waits on the open board drawn beside this process, which goes on with other work."""
+    board = _BOARD.get()
+    if board is not None:
+        board.begin()
 
 
 def finish(drawing: Markup) -> Markup:
