@@ -26,6 +26,7 @@ from harness.analysis.results import (
     AccuracyMatch,
     Axis,
     BudgetGap,
+    Check,
     Equivalence,
     FrontierPoint,
     MatchResult,
@@ -51,6 +52,7 @@ DEFAULT_ARMS = ("dense", "moe")
 class _Others(NamedTuple):
     """Parts of a `MatchResult` by its names."""
 
+    checks: tuple[Check, ...]
     budget_gaps: tuple[BudgetGap, ...]
     equivalence: tuple[Equivalence, ...]
     accuracy: AccuracyMatch | None
@@ -99,12 +101,25 @@ def match_study(records: Sequence[RunRecord], study: StudyInfo | None, unreadabl
         findings.append(_finding("no_study", "warning", text))
     pair = build_pair(points, baseline, candidate, rule.interval)
     _note_points(points, pair, findings)
-    checks = start_beside(lambda: check_fairness(kept, study, finished, pair), len(kept))
 
     common = find_common_losses(pair) if pair.seeds else None
     loss, reason = choose_loss(rule, common) if pair.seeds else (None, _explain_no_pair(points, pair))
     if reason is not None:
         findings.append(_finding("no_matched_loss", "warning", f"no verdict's loss: {reason}"))
+
+    def compare_others() -> _Others:
+        """Check and compare what asks for no cost of a task."""
+        gaps = compare_budgets(pair)
+        return _Others(
+            checks=check_fairness(kept, study, finished, pair),
+            budget_gaps=gaps,
+            equivalence=check_qualities(pair, by_id, loss, gaps, rule) if pair.seeds else (),
+            accuracy=match_by_accuracy([by_id[point.run_id] for point in points], pair) if points else None,
+            slices=cut_slices(points, pair.arms),
+            axes=compare_axes(pair, gaps) if pair.seeds else (),
+        )
+
+    others = start_beside(compare_others, len(kept))
     at = loss if loss is not None else rule.loss if rule.rule == "fixed" else None
     headline = tuple(match_at(pair, resource, at) for resource in RESOURCES) if at is not None else ()
     if loss is None:
@@ -114,22 +129,11 @@ def match_study(records: Sequence[RunRecord], study: StudyInfo | None, unreadabl
     beyond = tuple(bound for resource in RESOURCES if (bound := bound_beyond(pair, resource)) is not None)
     _note_reach(pair, beyond, headline, findings)
 
-    def compare_others() -> _Others:
-        """Compare what asks for no cost of a task."""
-        gaps = compare_budgets(pair)
-        return _Others(
-            budget_gaps=gaps,
-            equivalence=check_qualities(pair, by_id, loss, gaps, rule) if pair.seeds else (),
-            accuracy=match_by_accuracy([by_id[point.run_id] for point in points], pair) if points else None,
-            slices=cut_slices(points, pair.arms),
-            axes=compare_axes(pair, gaps) if pair.seeds else (),
-        )
-
-    others = start_beside(compare_others, len(kept))
     chosen = choose_runs(pair, loss) if loss is not None else None
     arm_tasks, task_ratios = compare_tasks(pair, by_id, loss) if loss is not None else ((), ())
-    devices = start_beside(lambda: compare_devices(arm_tasks, by_id, chosen) if chosen is not None else (), len(kept))
     kinds = compare_kinds(pair, by_id, chosen) if chosen is not None else ()
+    pairs = compare_pairs(pair, by_id, loss) if kinds and loss is not None else ()
+    devices = compare_devices(arm_tasks, by_id, chosen) if chosen is not None else ()
     return MatchResult(
         study=study.study if study is not None else (records[0].study if records else ""),
         baseline_arm=baseline,
@@ -143,14 +147,13 @@ def match_study(records: Sequence[RunRecord], study: StudyInfo | None, unreadabl
         points=tuple(points),
         arm_tasks=arm_tasks,
         task_ratios=task_ratios,
-        checks=checks(),
         findings=tuple(findings),
         excluded=tuple(sorted(excluded)),
         **others()._asdict(),
         decay=pair.decay if pair.seeds else None,
         kinds=kinds,
-        task_pairs=compare_pairs(pair, by_id, loss) if kinds and loss is not None else (),
-        task_devices=devices(),
+        task_pairs=pairs,
+        task_devices=devices,
     )
 
 

@@ -170,7 +170,7 @@ def _open_page(page: Path) -> None:
 
 
 def _write_json(target: str, content: object) -> None:
-    from harness.report.sections.downloads import results_to_text
+    from harness.report.results_file import results_to_text
 
     text = results_to_text(content)
     if target == STDOUT:

@@ -50,5 +50,5 @@ def leave(exit_code: int) -> int:
         sys.stderr.flush()
     except (OSError, ValueError):
         return exit_code
-    atexit._run_exitfuncs()
+    atexit._run_exitfuncs()  # noqa: SLF001 - there is no other way to end as others asked for
     os._exit(exit_code)

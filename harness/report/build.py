@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,11 @@ from harness.core.errors import ConfigError
 from harness.core.parting import hold_to_the_end
 from harness.core.store import write_text_atomically
 from harness.report import inference_page, matched_page
+from harness.report.ahead import SeenRecords, look_ahead, scrub_records
 from harness.report.estimates import estimate_all, start_estimates
 from harness.report.page.privacy import scrub_inputs
 from harness.report.page.render import PageOrigin
-from harness.report.sections.downloads import results_to_text
+from harness.report.results_file import ResultsFile
 
 PAGE_FILE = "report.html"
 VERDICTS_FILE = "verdicts.json"
@@ -30,10 +32,15 @@ VERDICTS_FILE = "verdicts.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuiltReport:
-    """A page and the content of ``verdicts.json`` beside it."""
+    """A page and the results beside it."""
 
     page: str
-    content: dict[str, Any]
+    results: ResultsFile
+
+    @property
+    def content(self) -> Mapping[str, Any]:
+        """The results as plain data."""
+        return self.results.content
 
 
 def build_report(root: Path, out: Path, *, now_utc: str | None = None, with_paths: bool = False) -> Path:
@@ -61,39 +68,51 @@ def render_store(
     Raises:
         RecordError: `root` is no store, or its records must not be pooled.
     """
+    hold_to_the_end()
+    ahead = None
     if may_train(root):
         start_projecting()  # it asks for no record, and one process reads them all
-    judged = judge_content(load_content(root))
+        ahead = look_ahead(with_paths=with_paths)
+    judged = judge_content(load_content(root, ahead))
     hold_to_the_end(judged)
-    return render_judged(judged, now_utc=now_utc, with_paths=with_paths, records_href=records_href)
+    seen = None if ahead is None else ahead.results()
+    return render_judged(judged, now_utc=now_utc, with_paths=with_paths, records_href=records_href, seen=seen)
 
 
 def render_judged(
-    judged: JudgedStore, *, now_utc: str | None = None, with_paths: bool = False, records_href: str = ""
+    judged: JudgedStore,
+    *,
+    now_utc: str | None = None,
+    with_paths: bool = False,
+    records_href: str = "",
+    seen: Sequence[SeenRecords] | None = None,
 ) -> BuiltReport:
     """Return page and verdicts of a store that was read and judged; pure.
 
-    Names of the machine are taken out after judging, so that what differs is not pooled because it reads alike.
+    Names of the machine are taken out after judging, so that what differs is not pooled because it reads alike. `seen`
+    is what `look_ahead` saw of the records where they were read.
     """
     held, result = judged.content, judged.result
+    origin = PageOrigin(now_utc=now_utc, records_sha256=held.records_sha256, records_href=records_href)
     clean = functools.partial(scrub_inputs, with_paths=with_paths)
     started = None
     if isinstance(result, MatchResult):
-        started = start_estimates(held.records, held.study, result, judged.verdicts, clean)
-    records, study, verdicts, unreadable = clean((held.records, held.study, judged.verdicts, held.unreadable))
-    origin = PageOrigin(now_utc=now_utc, records_sha256=held.records_sha256, records_href=records_href)
+        observed = None if seen is None else [part.observed for part in seen]
+        started = start_estimates(held.records, held.study, result, judged.verdicts, clean=clean, observed=observed)
+    records = clean(held.records) if seen is None else scrub_records(held.records, seen, with_paths=with_paths)
+    study, verdicts, unreadable = clean((held.study, judged.verdicts, held.unreadable))
     if isinstance(result, InferenceResult):
         result, detail = clean((result, describe_inference(held.records, held.answers, held.study)))
         page = inference_page.render_inference(
             records, study, result, detail, verdicts, unreadable, held.traces, origin=origin
         )
-        return BuiltReport(page=page, content=inference_verdicts_to_json(verdicts, result))
+        return BuiltReport(page=page, results=ResultsFile(inference_verdicts_to_json(verdicts, result)))
     match = clean(result)
     estimates = estimate_all(records, study, match, verdicts, started)
     page = matched_page.render_report(
         records, study, match, verdicts, unreadable, held.traces, origin=origin, estimates=estimates
     )
-    return BuiltReport(page=page, content=estimates.results())
+    return BuiltReport(page=page, results=estimates.results())
 
 
 def find_records(root: Path, out: Path) -> str:
@@ -108,7 +127,7 @@ def write_report(report: BuiltReport, out: Path) -> None:
         ConfigError: `out` cannot be written.
     """
     write_output(out, report.page)
-    write_output(out.with_name(VERDICTS_FILE), results_to_text(report.content))
+    write_output(out.with_name(VERDICTS_FILE), report.results.text)
 
 
 def write_output(path: Path, text: str) -> None:

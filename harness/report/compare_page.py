@@ -18,6 +18,7 @@ from harness.report.page.privacy import scrub_inputs
 from harness.report.page.render import PageParts, render_page
 from harness.report.page.sources import with_sources
 from harness.report.plots.board import open_board
+from harness.report.results_file import ResultsFile
 from harness.report.sections import answer
 from harness.report.sections.compare_ratios import (
     differences_section,
@@ -45,7 +46,7 @@ def build_comparison(roots: Sequence[Path], *, with_paths: bool = False) -> Buil
         ConfigError: a store is named twice.
     """
     comparison = scrub_inputs(load_and_compare(roots), with_paths=with_paths)
-    return BuiltReport(page=render_comparison(comparison), content=comparison_to_json(comparison))
+    return BuiltReport(page=render_comparison(comparison), results=ResultsFile(comparison_to_json(comparison)))
 
 
 @with_sources

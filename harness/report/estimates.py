@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from harness.analysis.claims import verdicts_to_json
 from harness.analysis.inference.detail import describe_matched
 from harness.analysis.inference.results import InferenceDetail
 from harness.analysis.laws.matched import MatchedLaws, fit_matched
 from harness.analysis.results import MatchResult
+from harness.analysis.roofline.observe import Observed
 from harness.analysis.roofline.results import Roofline
 from harness.analysis.roofline.study import build_roofline, pick_records
 from harness.analysis.sensitivity.results import Sensitivity
@@ -20,6 +20,7 @@ from harness.analysis.verdicts import ClaimVerdict
 from harness.core.beside import Beside, start_beside
 from harness.core.records import RunRecord
 from harness.core.study import StudyInfo
+from harness.report.results_file import ResultsFile
 
 Slow = tuple[Sensitivity, MatchedLaws, Roofline]
 
@@ -28,12 +29,12 @@ Slow = tuple[Sensitivity, MatchedLaws, Roofline]
 class Estimates:
     """What the runs say of kinds and regimes, and a call that waits for sensitivity, laws and the energy of a step.
 
-    `is_ready` says whether that call would not wait for another process; `results` gives the content of
-    ``verdicts.json``, which both the page and the file beside it hold.
+    `is_ready` says whether that call would not wait for another process; `results` gives what
+    both the page and the file beside it hold.
     """
 
     detail: InferenceDetail
-    results: Callable[[], dict[str, Any]]
+    results: Callable[[], ResultsFile]
     wait: Callable[[], Slow]
     is_ready: Callable[[], bool]
 
@@ -43,13 +44,18 @@ def start_estimates(
     study: StudyInfo | None,
     match: MatchResult,
     verdicts: Sequence[ClaimVerdict],
+    *,
     clean: Callable[[Slow], Slow] = lambda found: found,
+    observed: Sequence[Observed] | None = None,
 ) -> Beside[Slow]:
-    """Begin sensitivity, laws and energy of a step beside this process; `clean` is the last that is done to them."""
+    """Begin sensitivity, laws and energy of a step beside this process; `clean` is the last that is done to them.
+
+    `observed` are all windows of `records`, where these were observed before.
+    """
     arms = match.baseline_arm, match.candidate_arm
 
     def work() -> Slow:
-        steps = build_roofline(pick_records(records, study), arms)
+        steps = build_roofline(pick_records(records, study), arms, observed=observed)
         return clean((estimate_sensitivity(records, study, match, verdicts), fit_matched(match), steps))
 
     return start_beside(work)
@@ -67,7 +73,7 @@ def estimate_all(
     wait = functools.cache(beside)
     return Estimates(
         detail=describe_matched(records, match, study),
-        results=functools.cache(lambda: verdicts_to_json(verdicts, match, wait()[0])),
+        results=functools.cache(lambda: ResultsFile(verdicts_to_json(verdicts, match, wait()[0]))),
         wait=wait,
         is_ready=beside.is_ready,
     )

@@ -20,6 +20,7 @@ from harness.report.page.blocks import Cell, Section
 from harness.report.page.render import PageOrigin, PageParts, render_page
 from harness.report.page.sources import with_sources
 from harness.report.plots.board import open_board
+from harness.report.results_file import ResultsFile
 from harness.report.sections import (
     answer,
     checks,
@@ -172,7 +173,7 @@ def inference_sections(  # noqa: PLR0917 - the parts of a page
         _methods_section(result, study),
         reproduce.reproduce_section(records, study, records_sha256),
         downloads.downloads_section(
-            downloads.make_run_files(records, result.study), inference_verdicts_to_json(verdicts, result)
+            downloads.make_run_files(records, result.study), ResultsFile(inference_verdicts_to_json(verdicts, result))
         ),
         citation.citation_section(records, study, result.study, records_sha256),
         _limits_section(records, result),

@@ -125,6 +125,7 @@ def _sections(  # noqa: PLR0917 - the same parts
     run_files = downloads.make_run_files(records, match.study)
     draw_while(lambda: not estimates.is_ready())
     alternatives, fitted, steps = estimates.wait()
+    begin_drawing()  # beside the other sections
     found = [
         *before_laws,
         *_inference_sections(match, detail, steps),

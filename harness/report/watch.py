@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,7 +50,7 @@ def watch_report(
     with_paths: bool = False,
     tell: Callable[[str], object],
     sleep: Callable[[float], None] | None = None,
-) -> dict[str, Any]:
+) -> Mapping[str, Any]:
     """Write the page of the store at `root` to `out` whenever the store has changed, until the study is over.
 
     While it runs the page reloads itself and says so; the last one is the page that ``isojoule report`` writes. `tell`
@@ -75,7 +75,7 @@ def watch_report(
                 tell(f"{built}: {progress.describe()}; the page is complete: {out}")
                 return report.content
             line = f"live: built at {built}, {progress.describe()}"
-            write_report(BuiltReport(page=make_live(report.page, line, every_s), content=report.content), out)
+            write_report(BuiltReport(page=make_live(report.page, line, every_s), results=report.results), out)
             tell(f"{line}: {out}")
             seen = now
         sleep(every_s)

@@ -16,6 +16,7 @@ from harness.analysis.inference.results import InferenceResult
 from harness.analysis.match import match_study
 from harness.analysis.results import MatchResult
 from harness.analysis.verdicts import ClaimSpec, ClaimVerdict
+from harness.core.ahead import Ahead
 from harness.core.answers import TaskResult
 from harness.core.beside import start_beside
 from harness.core.errors import ConfigError, RecordError, did_you_mean
@@ -49,8 +50,10 @@ class JudgedStore:
     verdicts: tuple[ClaimVerdict, ...]
 
 
-def load_content(root: Path) -> StoreContent:
+def load_content(root: Path, ahead: Ahead[Any] | None = None) -> StoreContent:
     """Read the store at `root`; a store without any record, or of broken files, is read as far as it goes.
+
+    `ahead` gets each record as soon as it is read.
 
     Raises:
         RecordError: `root` is no folder, or neither holds ``records/`` nor ``study.json``.
@@ -61,9 +64,11 @@ def load_content(root: Path) -> StoreContent:
     unreadable: list[str] = []
     records: list[RunRecord] = []
     try:
-        records, unreadable = store.load_records()
+        records, unreadable = store.load_records(ahead.see if ahead is not None else None)
     except RecordError:
         unreadable = ["there is no record yet: records/ holds no file of a run"]
+    if ahead is not None:
+        ahead.close()
     study = None
     try:
         study = load_study(root)

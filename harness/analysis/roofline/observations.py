@@ -1,21 +1,17 @@
-"""Windows of prefill and decode as observations of a step's energy; what lacks something is counted with its reason.
+"""Windows of prefill and decode as observations of a step's energy.
 
 A store of thousands of runs has hundreds of thousands of them, so that they are kept as columns.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from harness.analysis.boundary import select_boundary, sum_boundary
-from harness.analysis.roofline.results import PHASES, LeftOut, ObservedBoundary, ObservedRun, Phase
+from harness.analysis.roofline.results import PHASES, ObservedBoundary, ObservedRun, Phase
 from harness.core.inference import Regime
-from harness.core.records import RunRecord, WindowRecord, Work
 
 # Regimes whose bytes and FLOPs of a step differ by no more than this are one point of a fit.
 SAME_WORK = 0.05
@@ -84,54 +80,6 @@ class Observations:
         return found, places
 
 
-def collect_observations(records: Iterable[RunRecord]) -> tuple[Observations, list[LeftOut]]:
-    """Return the windows that have all that a fit needs, and how many windows have not, by reason.
-
-    Needed are a regime, steps, bytes, FLOPs and energy above 0 inside the headline boundary. The energy is gross: it
-    holds what the device draws idle, as the projection's constants do. Failed runs have no windows worth a fit.
-    """
-    finished = sorted((r for r in records if r.status == "finished"), key=lambda r: r.run_id)
-    regimes: dict[Regime, int] = {}
-    boundaries: dict[ObservedBoundary, int] = {}
-    numbers: list[tuple[int, int, int, int]] = []
-    values: list[tuple[float, float, float, float]] = []
-    missing: dict[tuple[str, Phase, str], list[str]] = {}
-    for place, record in enumerate(finished):
-        for window in record.windows:
-            phase = window.phase
-            if phase not in PHASES:
-                continue
-            found = _observe(window)
-            if isinstance(found, str):
-                missing.setdefault((record.arm, phase, found), []).append(record.run_id)
-                continue
-            boundary, measured = found
-            regime_place = regimes.setdefault(window.regime, len(regimes))  # type: ignore[arg-type]  # it has one
-            boundary_place = boundaries.setdefault(boundary, len(boundaries))
-            numbers.append((place, regime_place, boundary_place, PHASES.index(phase)))
-            values.append(measured)
-    left_out = [
-        LeftOut(arm=arm, phase=phase, reason=reason, num_windows=len(runs), run_ids=tuple(sorted(set(runs))))
-        for (arm, phase, reason), runs in sorted(missing.items())
-    ]
-    run, of_regime, of_boundary, of_phase = np.array(numbers, dtype=np.int64).reshape(-1, 4).T
-    joules, seconds, num_bytes, flops = np.array(values, dtype=float).reshape(-1, 4).T
-    observations = Observations(
-        runs=tuple(ObservedRun(r.run_id, r.arm, r.size, r.seed) for r in finished),
-        regimes=tuple(regimes),
-        boundaries=tuple(boundaries),
-        run=run,
-        regime=of_regime,
-        boundary=of_boundary,
-        phase=of_phase,
-        joules=joules,
-        seconds=seconds,
-        num_bytes=num_bytes,
-        flops=flops,
-    )
-    return observations, left_out
-
-
 def group_workloads(observations: Observations) -> list[Observations]:
     """Return observations in groups of the same work: bytes and FLOPs of a step within `SAME_WORK` of the first.
 
@@ -178,35 +126,3 @@ def average_runs(rows: Observations, values: Any) -> list[tuple[str, int, float]
 
 def _is_near(value: float, other: float) -> bool:
     return abs(value - other) <= SAME_WORK * max(value, other)
-
-
-_Measured = tuple[float, float, float, float]
-
-
-def _observe(window: WindowRecord) -> tuple[ObservedBoundary, _Measured] | str:
-    """Return boundary, and joules, seconds, bytes and FLOPs of a step; or why the window tells none."""
-    work = window.work
-    if window.regime is None:
-        return "the window names no regime"
-    if work is None or work.num_steps is None or work.num_bytes is None or work.flops is None:
-        return _name_missing(work)
-    found = sum_boundary(window.energy)
-    joules, steps = found.energy_j, work.num_steps
-    if joules is None or found.grade is None:
-        return found.reason or "the energy is unknown"
-    seconds, num_bytes, flops = window.duration_s, work.num_bytes, work.flops
-    values = (joules, seconds, num_bytes, flops)
-    if steps <= 0 or not all(0 < value < math.inf for value in values):
-        return "steps, energy, time, bytes or FLOPs of the window are not above 0"
-    num_gpus = len(select_boundary(window.energy)) if found.domains == ("gpu",) else 0
-    boundary = ObservedBoundary(found.domains, found.grade, found.simulated, num_gpus)
-    return boundary, (joules / steps, seconds / steps, num_bytes / steps, flops / steps)
-
-
-def _name_missing(work: Work | None) -> str:
-    """Return the first thing that the work of a window does not say."""
-    if work is None:
-        return "the window holds no work"
-    if work.num_steps is None:
-        return "the window does not count its steps"
-    return f"the {'bytes' if work.num_bytes is None else 'FLOPs'} of the window are unknown"

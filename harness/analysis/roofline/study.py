@@ -13,7 +13,8 @@ from harness.analysis.match import choose_arms, keep_planned
 from harness.analysis.pooling import INFERENCE_KEYS, POOL_KEYS, require_poolable
 from harness.analysis.projection.hardware import Card
 from harness.analysis.roofline.fit import fit_steps
-from harness.analysis.roofline.observations import Observations, collect_observations
+from harness.analysis.roofline.observations import Observations
+from harness.analysis.roofline.observe import Observed, join_observed, observe
 from harness.analysis.roofline.predict import predict_candidate
 from harness.analysis.roofline.results import PHASES, Roofline
 from harness.analysis.task_costs import SWEEP
@@ -49,15 +50,21 @@ def pick_records(records: Sequence[RunRecord], study: StudyInfo | None) -> list[
     return [record for runs in pick_repeats(finished).values() for record in runs.values()]
 
 
-def build_roofline(records: Sequence[RunRecord], arms: tuple[str, str], card: Card | None = None) -> Roofline:
+def build_roofline(
+    records: Sequence[RunRecord],
+    arms: tuple[str, str],
+    card: Card | None = None,
+    observed: Sequence[Observed] | None = None,
+) -> Roofline:
     """Return the fits of both `arms` (baseline, candidate) and the prediction of the candidate, in both phases.
 
-    Too little data gives ``None`` with a reason, never an exception. The same records give the same numbers in any
-    order.
+    `observed` are the windows of `records`, and maybe of others, where these were observed before. Too little data
+    gives ``None`` with a reason, never an exception. The same records give the same numbers in any order.
     """
     baseline, candidate = arms
     ordered = sorted((record for record in records if record.arm in arms), key=lambda record: record.run_id)
-    observations, left_out = collect_observations(ordered)
+    parts = [observe(ordered)] if observed is None else observed
+    observations, left_out = join_observed(parts, {record.run_id for record in ordered})
     limit, note = _find_limit(observations, card)
     fits = tuple(fit_steps(observations, arm, phase, limit) for phase in PHASES for arm in arms)
     return Roofline(

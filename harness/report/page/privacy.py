@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Callable
 from typing import TypeVar
 
 from harness.report.page.escapes import MAX_CHARACTERS, shorten, show_controls
@@ -60,13 +61,21 @@ def scrub_inputs(value: T, *, with_paths: bool = False) -> T:
     nothing to change comes back as it is; numbers are never touched. Call it once, after judging, so that what differs
     is not pooled because it reads alike.
     """
-    clean = _clean_all if with_paths else _clean
-    return value if is_unchanged([value], clean) else walk_texts(value, clean)
+    return value if is_clean(value, with_paths=with_paths) else walk_texts(value, _choose(with_paths))
+
+
+def is_clean(value: object, *, with_paths: bool = False) -> bool:
+    """Return whether `scrub_inputs` has nothing to change in `value`."""
+    return is_unchanged([value], _choose(with_paths))
 
 
 def scrub_text(text: str) -> str:
     """Return `text` without the paths, users and hosts that it names."""
     return _PATTERN.sub(_replace, text) if _MAYBE.search(text) else text
+
+
+def _choose(with_paths: bool) -> Callable[[str], str]:
+    return _clean_all if with_paths else _clean
 
 
 @functools.lru_cache(maxsize=65536)

@@ -20,8 +20,9 @@ from harness.core.units import format_si
 from harness.report.page.blocks import Card, Cell, Download, Figure, Section, Table
 from harness.report.page.escapes import show_controls
 from harness.report.page.glossary import TERMS, Explainer, term_id
+from harness.report.page.payload import PayloadPacker
 from harness.report.page.sources import current_book
-from harness.report.page.tables import TableView, pack_payload, view_table
+from harness.report.page.tables import TableView, view_table
 from harness.report.plots.board import begin_drawing, finish
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
@@ -65,19 +66,23 @@ def render_page(parts: PageParts) -> str:
     """
     begin_drawing()  # beside the tables
     views = _view_tables(parts.sections)
-    explainer, long_tables, phone_figures = Explainer(), dict[str, tuple[str, ...]](), dict[str, str]()
+    packer, explainer, phone_figures = PayloadPacker(), Explainer(), dict[str, str]()
+    packer.add("sources", current_book().to_json())
+    packer.add("tables", {f"t-{view.id}": view.hidden_rows for view in views.values() if view.hidden_rows})
 
     def view(table: Table, of_figure: bool) -> TableView:
-        found = views[id(table), of_figure]
-        if found.hidden_rows:
-            long_tables[f"t-{table.id}"] = found.hidden_rows
-        return found
+        return views[id(table), of_figure]
 
     def draw(figure: Figure) -> Markup:
         wide, narrow = split_drawing(finish(figure.svg or Markup()))
         if narrow:
             phone_figures[figure.id] = show_controls(narrow)
         return wide
+
+    def pack() -> str:
+        """Return the payload, once all is drawn."""
+        packer.add("figures", phone_figures)
+        return packer.finish()
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -110,9 +115,7 @@ def render_page(parts: PageParts) -> str:
         draw=draw,
         terms=sorted(TERMS.items(), key=lambda item: item[0].lower()),
         used=explainer.used,
-        payload=lambda: pack_payload(
-            {"sources": current_book().to_json(), "tables": long_tables, "figures": phone_figures}
-        ),
+        payload=pack,
         style=style,
         script=script,
         policy=content_policy(style, script),
@@ -121,12 +124,12 @@ def render_page(parts: PageParts) -> str:
 
 
 def _view_tables(sections: Sequence[Section]) -> dict[tuple[int, bool], TableView]:
-    """Return all tables as markup, by identity and whether they stand under a figure."""
-    figures = [figure.table for section in sections for figure in section.figures if figure.table is not None]
-    return {
-        **{(id(table), True): view_table(table, of_figure=True) for table in figures},
-        **{(id(table), False): view_table(table) for section in sections for table in section.tables},
-    }
+    """Return all tables as markup in the order of the page, by identity and whether they stand under a figure."""
+    tables: list[tuple[Table, bool]] = []
+    for section in sections:
+        tables += [(figure.table, True) for figure in section.figures if figure.table is not None]
+        tables += [(table, False) for table in section.tables]
+    return {(id(table), of_figure): view_table(table, of_figure=of_figure) for table, of_figure in tables}
 
 
 def split_drawing(svg: Markup) -> tuple[Markup, str]:

@@ -6,13 +6,9 @@ are, and all of its rows, the same markup, travel compressed; the script pages, 
 
 from __future__ import annotations
 
-import base64
-import gzip
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from markupsafe import Markup, escape
 
@@ -64,12 +60,6 @@ def view_table(table: Table, *, of_figure: bool = False) -> TableView:
         common=common,
         hidden_rows=tuple(show_controls(row) for row in rows) if long else (),
     )
-
-
-def pack_payload(content: Mapping[str, Any]) -> str:
-    """Return `content` as JSON, compressed and in base64: the same text for the same content, and no markup in it."""
-    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return base64.b64encode(gzip.compress(text.encode("utf-8", "replace"), compresslevel=9, mtime=0)).decode("ascii")
 
 
 def _say_once(columns: Sequence[Column], rows: list[list[Markup]]) -> tuple[list[list[Markup]], str]:

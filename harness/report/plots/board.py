@@ -22,54 +22,46 @@ class Pending(Markup):
     """Stands for a drawing of the open board until the page is written."""
 
 
+Place = tuple[Pending, int]  # a drawing, and which of its parts
+
+
 class DrawingBoard:
     """What one page draws, in order; each drawing is of parts (wide, narrow) that follow each other."""
 
     def __init__(self) -> None:
-        self._num_put = 0
-        self._jobs: dict[Pending, Sequence[Job]] = {}
-        self._begun: tuple[dict[Pending, Sequence[Job]], SharedJobs[Markup]] | None = None
-        self._drawn: dict[Pending, Markup] = {}
+        self._parts: dict[Pending, list[Markup]] = {}
+        self._waiting: dict[Place, Job] = {}
+        self._begun: list[tuple[Sequence[Place], SharedJobs[Markup]]] = []
 
     def put(self, jobs: Sequence[Job]) -> Pending:
         """Keep the parts of one drawing for later and return what stands for it."""
-        self._num_put += 1
-        pending = Pending(f"drawing {self._num_put}")
-        self._jobs[pending] = jobs
+        pending = Pending(f"drawing {len(self._parts) + 1}")
+        self._parts[pending] = [Markup()] * len(jobs)
+        self._waiting |= {(pending, number): job for number, job in enumerate(jobs)}
         return pending
 
     def finish(self, drawing: Markup) -> Markup:
         """Return the drawing that a stand-in is for, anything else as it is; draws all that waits at once."""
         if not isinstance(drawing, Pending):
             return drawing
-        if drawing not in self._drawn:
-            self._end()
-        if drawing not in self._drawn:
-            self.begin()
-            self._end()
-        return self._drawn[drawing]
+        self.begin()
+        while self._begun:
+            places, shared = self._begun.pop(0)
+            for (pending, number), part in zip(places, shared.finish(), strict=True):
+                self._parts[pending][number] = part
+        return Markup("").join(self._parts[drawing])
 
     def begin(self) -> None:
         """Have what waits drawn beside this process."""
-        if self._jobs:
-            self._end()
-            jobs, self._jobs = self._jobs, {}
-            self._begun = jobs, SharedJobs([job for parts in jobs.values() for job in parts])
+        if self._waiting:
+            self._begun.append((tuple(self._waiting), SharedJobs(tuple(self._waiting.values()))))
+            self._waiting = {}
 
     def draw_while(self, others_work: Callable[[], bool]) -> None:
-        """Draw what waits, one after the other, for as long as another process works and this one would wait."""
-        while self._jobs and others_work():
-            pending = next(iter(self._jobs))
-            self._drawn[pending] = Markup("").join(job() for job in self._jobs.pop(pending))
-
-    def _end(self) -> None:
-        """Help with what was begun, and take it."""
-        if self._begun is None:
-            return
-        (jobs, shared), self._begun = self._begun, None
-        drawn = iter(shared.finish())
-        for pending, parts in jobs.items():
-            self._drawn[pending] = Markup("").join(next(drawn) for _ in parts)
+        """Draw what waits, part by part, for as long as another process works and this one would wait."""
+        while self._waiting and others_work():
+            pending, number = place = next(iter(self._waiting))
+            self._parts[pending][number] = self._waiting.pop(place)()
 
 
 def put_up(jobs: Sequence[Job]) -> Markup:

@@ -10,7 +10,7 @@ import gzip
 import json
 import shlex
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from harness.exports.columns import build_table
 from harness.exports.run_columns import collect_quality, make_compact_columns
 from harness.exports.tables import render_csv, render_parquet
 from harness.report.page.blocks import Cell, Download, Section
+from harness.report.results_file import ResultsFile
 
 # A page of up to 200 runs is to stay below 600 kB and one of 10,000 below 3 MB; base64 makes a third more of each.
 PLAIN_BYTES = 32_000
@@ -71,10 +72,10 @@ def make_run_files(records: Sequence[RunRecord], study: str) -> RunFiles:
     return RunFiles(files=tuple(files), notes=tuple(notes))
 
 
-def downloads_section(runs: RunFiles, results: Mapping[str, Any]) -> Section:
-    """Return the files of runs and of `results`, which is the content of ``verdicts.json``; pure."""
+def downloads_section(runs: RunFiles, results: ResultsFile) -> Section:
+    """Return the files of runs and of `results`; pure."""
     files, notes = list(runs.files), list(runs.notes)
-    text = results_to_text(results).encode()
+    text = results.text.encode()
     file = _fit("verdicts.json", "Results and verdicts as JSON", "application/json", text, RESULTS_BYTES)
     if file is not None:
         files.append(file)
@@ -97,11 +98,6 @@ def build_run_table(records: Sequence[RunRecord]) -> Any:
     table = build_table(columns, ordered)
     known = [name for name in table.column_names if table.column(name).null_count < table.num_rows]
     return table.select(known)
-
-
-def results_to_text(results: Mapping[str, Any]) -> str:
-    """Return the results as they stand in ``verdicts.json``."""
-    return json.dumps(results, indent=1, sort_keys=True, allow_nan=False) + "\n"
 
 
 def _is_value(name: str) -> bool:

@@ -26,6 +26,7 @@ from harness.core.study import save_study
 from harness.exports.tables import restore
 from harness.report.build import render_store
 from harness.report.page.blocks import Section
+from harness.report.results_file import ResultsFile
 from harness.report.sections import citation, downloads
 from harness.report.sections.citation import citation_section
 from harness.report.sections.downloads import downloads_section, make_run_files
@@ -185,11 +186,11 @@ def test_what_is_too_large_is_packed_then_left_out_and_said(factory: ModuleType,
     records = factory.make_records()
     whole = {
         file.file_name: len(file.content)
-        for file in downloads_section(make_run_files(records, "toy"), {"a": 1}).downloads
+        for file in downloads_section(make_run_files(records, "toy"), ResultsFile({"a": 1})).downloads
     }
     assert {"runs.csv", "runs.parquet", "verdicts.json"} <= set(whole)
     monkeypatch.setattr(downloads, "PLAIN_BYTES", whole["runs.csv"] - 1)
-    packed = downloads_section(make_run_files(records, "toy"), {"a": 1})
+    packed = downloads_section(make_run_files(records, "toy"), ResultsFile({"a": 1}))
     names = [file.file_name for file in packed.downloads]
     assert "runs.csv" not in names
     assert "runs.json.gz" in names
@@ -198,12 +199,12 @@ def test_what_is_too_large_is_packed_then_left_out_and_said(factory: ModuleType,
     monkeypatch.setattr(downloads, "PACKED_BYTES", 10)
     monkeypatch.setattr(downloads, "PLAIN_BYTES", 0)
     monkeypatch.setattr(downloads, "RESULTS_BYTES", 10)
-    left = downloads_section(make_run_files(records, "toy"), {"a": 1})
+    left = downloads_section(make_run_files(records, "toy"), ResultsFile({"a": 1}))
     assert [file.file_name for file in left.downloads] == ["runs.parquet"]
     assert len(left.notes) == 2
     assert "As CSV and JSON the runs come from the buttons" in str(left.notes[0])
     assert (
-        downloads_section(make_run_files([], "toy"), {}).notes[0]
+        downloads_section(make_run_files([], "toy"), ResultsFile({})).notes[0]
         == "There is no readable record, so there is no table of runs."
     )
 

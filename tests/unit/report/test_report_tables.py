@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import re
+from typing import Any
 
 import pytest
 from markupsafe import Markup
@@ -10,7 +13,8 @@ from markupsafe import Markup
 from harness.analysis.results import Interval
 from harness.report.page import numbers as n
 from harness.report.page.blocks import Cell, Table, columns_of
-from harness.report.page.tables import MAX_ROWS, pack_payload, view_table
+from harness.report.page.payload import PayloadPacker
+from harness.report.page.tables import MAX_ROWS, view_table
 from tests.unit.report.pages import read_payload
 
 MAX_SHORT, SHOWN_OF_LONG = MAX_ROWS["numbers"]
@@ -97,12 +101,20 @@ def test_free_text_that_looks_like_the_small_print_is_no_small_print() -> None:
     assert all("&lt;small" in row for row in view.rows)
 
 
+def pack_payload(content: dict[str, Any]) -> str:
+    packer = PayloadPacker()
+    for name, part in content.items():
+        packer.add(name, part)
+    return packer.finish()
+
+
 def test_the_payload_reads_back_and_is_the_same_each_time() -> None:
     content = {"tables": {"t-x": [HOSTILE, "§ \N{MULTIPLICATION SIGN}"]}, "sources": {"runs": ["a"], "sets": []}}
     packed = pack_payload(content)
     assert packed == pack_payload(content)
     assert re.fullmatch(r"[A-Za-z0-9+/=]+", packed)
     assert read_payload(f'<script id="payload">{packed}</script>') == content
+    assert gzip.decompress(base64.b64decode(pack_payload({}))) == b"{}"
 
 
 def test_a_lone_surrogate_does_not_stop_the_page() -> None:

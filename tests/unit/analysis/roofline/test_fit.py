@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from harness.analysis.roofline.fit import fit_steps, list_constants
-from harness.analysis.roofline.observations import collect_observations, group_workloads
+from harness.analysis.roofline.observations import group_workloads
+from harness.analysis.roofline.observe import collect_observations
 from harness.analysis.roofline.results import TERMS, ObservedBoundary, StepFit
 from harness.core.records import RunRecord
 from tests.unit.analysis.factory import reading
