@@ -49,6 +49,7 @@ class Beside(Generic[Result]):
         finally:
             receiver.close()
             process.join()
+            process.close()
         return result
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from harness.analysis.roofline.observe import Observed, observe
-from harness.core.ahead import Ahead
+from harness.core.ahead import STRIDE, Ahead
 from harness.core.records import RunRecord
 from harness.report.page.privacy import is_clean, scrub_inputs
 
@@ -22,9 +22,9 @@ class SeenRecords:
     is_clean: bool
 
 
-def look_ahead(*, with_paths: bool = False) -> Ahead[SeenRecords]:
+def look_ahead(*, with_paths: bool = False, stride: int = STRIDE) -> Ahead[SeenRecords]:
     """Return what takes records while they are read, for a page with or without paths of the machine."""
-    return Ahead(functools.partial(_look, with_paths))
+    return Ahead(functools.partial(_look, with_paths), stride)
 
 
 def scrub_records(

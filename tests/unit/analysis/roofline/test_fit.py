@@ -10,7 +10,7 @@ import pytest
 
 from harness.analysis.roofline.fit import fit_steps, list_constants
 from harness.analysis.roofline.observations import group_workloads
-from harness.analysis.roofline.observe import collect_observations
+from harness.analysis.roofline.observe import collect_observations, join_observed, observe
 from harness.analysis.roofline.results import TERMS, ObservedBoundary, StepFit
 from harness.core.records import RunRecord
 from tests.unit.analysis.factory import reading
@@ -29,6 +29,28 @@ def test_known_constants_are_found_again_exactly() -> None:
     assert found.own_ratio == pytest.approx(1)
     assert (found.num_observations, found.num_regimes, found.num_workloads) == (16, 8, 8)
     assert (found.word, found.mixed, found.reason) == ("measured", (), None)
+
+
+def test_windows_observed_in_parts_are_those_of_the_whole_in_any_order() -> None:
+    runs = [make_run(arm, seed=seed, noise=0.02) for arm in ("dense", "moe") for seed in (0, 1, 2)]
+    odd = dataclasses.replace(runs[1].windows[0], regime=None)
+    runs[1] = dataclasses.replace(runs[1], windows=(odd, *runs[1].windows[1:]))
+    sweeps = [(2, 512), *SWEEP[:2]]
+    runs.append(make_run(seed=7, sweep=sweeps))
+    whole, left_out = collect_observations(runs)
+    for cut in (0, 1, 4, len(runs)):
+        for order in (runs, runs[::-1]):
+            joined, also_left_out = join_observed([observe(order[:cut]), observe(order[cut:])])
+            assert also_left_out == left_out
+            for name in ("runs", "regimes", "boundaries"):
+                assert getattr(joined, name) == getattr(whole, name)
+            for name in ("run", "regime", "boundary", "phase", "joules", "seconds", "num_bytes", "flops"):
+                assert getattr(joined, name).tolist() == getattr(whole, name).tolist()
+    some, _ = join_observed([observe(runs)], {run.run_id for run in runs if run.arm == "moe"})
+    other, _ = collect_observations([run for run in runs if run.arm == "moe"])
+    assert (some.runs, some.regimes, some.joules.tolist()) == (other.runs, other.regimes, other.joules.tolist())
+    nothing, reasons = join_observed([])
+    assert (len(nothing), nothing.runs, reasons) == (0, (), [])
 
 
 def test_prefill_and_decode_are_fitted_apart() -> None:
