@@ -58,6 +58,7 @@ class _Others(NamedTuple):
     accuracy: AccuracyMatch | None
     slices: tuple[Slice, ...]
     axes: tuple[Axis, ...]
+    curve: tuple[Multiplier, ...]
 
 
 def load_and_match(root: Path | str) -> MatchResult:
@@ -107,6 +108,8 @@ def match_study(records: Sequence[RunRecord], study: StudyInfo | None, unreadabl
     if reason is not None:
         findings.append(_finding("no_matched_loss", "warning", f"no verdict's loss: {reason}"))
 
+    losses = spread_losses(common, rule.num_losses) if common is not None else ()
+
     def compare_others() -> _Others:
         """Check and compare what asks for no cost of a task."""
         gaps = compare_budgets(pair)
@@ -117,6 +120,9 @@ def match_study(records: Sequence[RunRecord], study: StudyInfo | None, unreadabl
             accuracy=match_by_accuracy([by_id[point.run_id] for point in points], pair) if points else None,
             slices=cut_slices(points, pair.arms),
             axes=compare_axes(pair, gaps) if pair.seeds else (),
+            curve=tuple(
+                match_at(pair, resource, each, num_losses=len(losses)) for resource in RESOURCES for each in losses
+            ),
         )
 
     others = start_beside(compare_others, len(kept))
@@ -124,8 +130,6 @@ def match_study(records: Sequence[RunRecord], study: StudyInfo | None, unreadabl
     headline = tuple(match_at(pair, resource, at) for resource in RESOURCES) if at is not None else ()
     if loss is None:
         headline = tuple(multiplier for multiplier in headline if multiplier.lower_bound is not None)
-    losses = spread_losses(common, rule.num_losses) if common is not None else ()
-    curve = tuple(match_at(pair, resource, each, num_losses=len(losses)) for resource in RESOURCES for each in losses)
     beyond = tuple(bound for resource in RESOURCES if (bound := bound_beyond(pair, resource)) is not None)
     _note_reach(pair, beyond, headline, findings)
 
@@ -134,6 +138,8 @@ def match_study(records: Sequence[RunRecord], study: StudyInfo | None, unreadabl
     kinds = compare_kinds(pair, by_id, chosen) if chosen is not None else ()
     pairs = compare_pairs(pair, by_id, loss) if kinds and loss is not None else ()
     devices = compare_devices(arm_tasks, by_id, chosen) if chosen is not None else ()
+    found = others()._asdict()
+    curve = (*found.pop("curve"), *beyond)
     return MatchResult(
         study=study.study if study is not None else (records[0].study if records else ""),
         baseline_arm=baseline,
@@ -142,14 +148,14 @@ def match_study(records: Sequence[RunRecord], study: StudyInfo | None, unreadabl
         matched_loss=loss,
         matched_loss_reason=reason,
         common_losses=common,
-        curve=(*curve, *beyond),
+        curve=curve,
         headline=headline or beyond,
         points=tuple(points),
         arm_tasks=arm_tasks,
         task_ratios=task_ratios,
         findings=tuple(findings),
         excluded=tuple(sorted(excluded)),
-        **others()._asdict(),
+        **found,
         decay=pair.decay if pair.seeds else None,
         kinds=kinds,
         task_pairs=pairs,

@@ -1,8 +1,9 @@
 """Work in a copy of this process beside the work that goes on here: two cores, one result, no thread and no lock.
 
 Judging is pure Python, which threads do not make quicker. A copy made by ``fork`` has all records already; only the
-result goes through a pipe. Where there is one core, no ``fork``, or a thread that might hold a lock, the same work is
-done here when its result is asked for, and so it is where the copy dies.
+result comes back, through memory that both have, so that a copy ends before its result is asked for: until then each
+page that is written here is copied. Where there is one core, no ``fork``, or a thread that might hold a lock, the same
+work is done here when its result is asked for, and so it is where the copy dies.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ MIN_RECORDS = 500
 class Beside(Generic[Result]):
     """Work that goes on in a copy of this process, or waits here; called, it returns the result or raises."""
 
-    def __init__(self, work: Callable[[], Result], copy: tuple[Connection, BaseProcess] | None) -> None:
+    def __init__(self, work: Callable[[], Result], copy: tuple[Connection, int, BaseProcess] | None) -> None:
         self._work = work
         self._copy = copy
         self._pid = os.getpid()
@@ -41,13 +42,17 @@ class Beside(Generic[Result]):
         """
         if self._copy is None or self._pid != os.getpid():
             return self._work()
-        receiver, process = self._copy
+        receiver, memory, process = self._copy
         try:
-            result: Result = pickle.loads(receiver.recv_bytes())  # noqa: S301 - our own copy wrote it
+            receiver.recv_bytes()
+            with os.fdopen(memory, "rb", closefd=False) as file:
+                file.seek(0)
+                result: Result = pickle.load(file)  # noqa: S301 - our own copy wrote it
         except (EOFError, OSError, pickle.UnpicklingError):
             result = self._work()
         finally:
             receiver.close()
+            os.close(memory)
             process.join()
             process.close()
         return result
@@ -62,16 +67,19 @@ def start_beside(work: Callable[[], Result], num_records: int | None = None) -> 
     if (num_records is not None and num_records < MIN_RECORDS) or not _can_copy():
         return Beside(work, None)
     receiver, sender = multiprocessing.Pipe(duplex=False)
-    copy = multiprocessing.get_context("fork").Process(target=_send, args=(work, sender), daemon=True)
+    memory = os.memfd_create("isojoule-result")
+    copy = multiprocessing.get_context("fork").Process(target=_send, args=(work, sender, memory), daemon=True)
     copy.start()
     sender.close()
-    return Beside(work, (receiver, copy))
+    return Beside(work, (receiver, memory, copy))
 
 
-def _send(work: Callable[[], Result], sender: Connection) -> None:
-    """Send the result; an exception ends the copy in silence, and comes again where the work is done again."""
+def _send(work: Callable[[], Result], sender: Connection, memory: int) -> None:
+    """Leave the result; an exception ends the copy in silence, and comes again where the work is done again."""
     try:
-        sender.send_bytes(pickle.dumps(work(), protocol=pickle.HIGHEST_PROTOCOL))
+        with os.fdopen(memory, "wb", closefd=False) as file:
+            pickle.dump(work(), file, protocol=pickle.HIGHEST_PROTOCOL)
+        sender.send_bytes(b"done")
     except Exception:  # noqa: BLE001 - whatever it is, it is met again in the process that asked
         sender.close()
     os._exit(0)
