@@ -71,7 +71,10 @@ class Frontier:
         found = [
             reached
             for size in self._sizes
-            if (reached := _interpolate(self._envelope(size, priced), loss, priced, self.decay))
+            if (envelope := self._envelope(size, priced))
+            # most sizes do not get there, which their ends tell
+            and envelope[-1].loss - LOSS_TOLERANCE <= loss <= envelope[0].loss + LOSS_TOLERANCE
+            and (reached := _interpolate(envelope, loss, priced, self.decay))
         ]
         cheapest = min(found, key=lambda reached: reached.cost, default=None)
         if cheapest is None or resource != "peak_memory":

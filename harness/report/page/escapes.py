@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 # A free text may be a whole log; what follows is in the record.
 MAX_CHARACTERS = 4000
@@ -20,6 +21,11 @@ def show_controls(text: str) -> str:
     The escapes mean the same character inside JSON and JavaScript, so a whole page may go through this.
     """
     return _CONTROLS.sub(_escape, text)
+
+
+def show_all_controls(texts: Sequence[str]) -> tuple[str, ...]:
+    """Return `texts` as `show_controls` does each of them; thousands without a control are looked at at once."""
+    return tuple(map(show_controls, texts)) if _CONTROLS.search("".join(texts)) else tuple(map(str, texts))
 
 
 def shorten(text: str, beginning: str | None = None) -> str:
