@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from harness.analysis.boundary import select_boundary, sum_boundary
+from harness.analysis.boundary import counts_device, sum_boundary
 from harness.analysis.device_joules import (
     ArmDevices,
     Correctness,
@@ -160,11 +160,7 @@ def read_device(device: Device) -> SumReadings:
 
 def is_inside(windows: Sequence[WindowRecord], device: Device) -> bool | None:
     """Return whether the boundary of all `windows` that read `device` counts it; ``None`` where they differ."""
-    found = {
-        any((r.domain, r.device_index) == device for r in select_boundary(window.energy))
-        for window in windows
-        if pick_reading(window.energy, device) is not None
-    }
+    found = {counts_device(window.energy, device) for window in windows} - {None}
     return found.pop() if len(found) == 1 else None
 
 

@@ -71,6 +71,11 @@ def sum_boundary(readings: Sequence[EnergyReading]) -> BoundaryEnergy:
     )
 
 
+def counts_device(readings: Sequence[EnergyReading], device: tuple[str, int]) -> bool | None:
+    """Return whether the headline boundary counts `device` (domain and index), ``None`` where nothing read it."""
+    return _counts(_describe(readings), device)
+
+
 def add_boundaries(parts: Sequence[BoundaryEnergy]) -> BoundaryEnergy:
     """Add up the sums of several windows; the grade is the worst of theirs, the domains those of any."""
     grades: list[Grade] = [part.grade for part in parts if part.grade is not None]
@@ -95,6 +100,13 @@ _Kind = tuple[str, int, Grade, str, bool]
 
 def _describe(readings: Sequence[EnergyReading]) -> tuple[_Kind, ...]:
     return tuple([(r.domain, r.device_index, r.grade, r.method, r.simulated) for r in readings])
+
+
+@functools.lru_cache(maxsize=1024)
+def _counts(kinds: tuple[_Kind, ...], device: tuple[str, int]) -> bool | None:
+    if all(kind[:2] != device for kind in kinds):
+        return None
+    return any(kinds[place][:2] == device for place in _choose(kinds).places)
 
 
 @functools.lru_cache(maxsize=1024)
