@@ -9,6 +9,7 @@ import platform
 import shutil
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +50,11 @@ def _measure(folder: Path, design: Design, num_runs: int) -> dict[str, Any]:
     write_store(store, num_runs, design)
     try:
         built = time_build(store, page, num_runs)
+        begin = time.perf_counter()
         write_table(store, bare)
+        peer_build_s = time.perf_counter() - begin
         peer = time_bare(bare)
-        shown = {"peer_bytes": bare.stat().st_size, "peer_open_s": peer["open_s"]}
+        shown = {"peer_bytes": bare.stat().st_size, "peer_build_s": peer_build_s, "peer_open_s": peer["open_s"]}
         return {"design": design, "num_runs": num_runs, **built, **time_page(page), **shown}
     finally:
         shutil.rmtree(store)
