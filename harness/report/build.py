@@ -15,6 +15,8 @@ from harness.analysis.inference.results import InferenceResult
 from harness.analysis.inference.summary import inference_verdicts_to_json
 from harness.analysis.once import measure_once
 from harness.analysis.results import MatchResult
+from harness.analysis.sensitivity.answered import estimate_answered
+from harness.core.beside import start_beside
 from harness.core.collector import pause_collector
 from harness.core.errors import ConfigError
 from harness.core.parting import hold_to_the_end
@@ -102,11 +104,26 @@ def render_judged(
     records = clean(held.records) if seen is None else scrub_records(held.records, seen, with_paths=with_paths)
     study, verdicts, unreadable = clean((held.study, judged.verdicts, held.unreadable))
     if isinstance(result, InferenceResult):
-        result, detail = clean((result, describe_inference(held.records, held.answers, held.study)))
-        page = inference_page.render_inference(
-            records, study, result, detail, verdicts, unreadable, held.traces, origin=origin
+        sensitivity = start_beside(
+            lambda: clean(estimate_answered(held.records, held.answers, held.study, result, judged.verdicts)),
+            len(held.records),
         )
-        return BuiltReport(page=page, results=ResultsFile(inference_verdicts_to_json(verdicts, result)))
+        found, detail = clean((result, describe_inference(held.records, held.answers, held.study)))
+        alternatives = sensitivity()
+        results = ResultsFile(inference_verdicts_to_json(verdicts, found, alternatives))
+        page = inference_page.render_inference(
+            records,
+            study,
+            found,
+            detail,
+            verdicts,
+            unreadable,
+            held.traces,
+            alternatives=alternatives,
+            results=results,
+            origin=origin,
+        )
+        return BuiltReport(page=page, results=results)
     match = clean(result)
     estimates = estimate_all(records, study, match, verdicts, started)
     page = matched_page.render_report(

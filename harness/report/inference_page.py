@@ -9,8 +9,8 @@ from markupsafe import Markup
 
 from harness.analysis.inference.checks import ABOVE_CHANCE
 from harness.analysis.inference.results import InferenceDetail, InferenceResult, KindCost
-from harness.analysis.inference.summary import inference_verdicts_to_json
 from harness.analysis.roofline.study import build_roofline, pick_records
+from harness.analysis.sensitivity.results import Sensitivity
 from harness.analysis.verdicts import ClaimVerdict
 from harness.core.records import RunRecord
 from harness.core.study import StudyInfo
@@ -37,6 +37,7 @@ from harness.report.sections.inference_runs import inference_runs_section, model
 from harness.report.sections.regimes import regimes_section
 from harness.report.sections.roofline import roofline_section
 from harness.report.sections.routing_by_task import routing_by_task_section
+from harness.report.sections.sensitivity import sensitivity_section
 from harness.report.sections.serving import serving_section
 from harness.report.sections.views import views_section
 
@@ -75,6 +76,8 @@ def render_inference(  # noqa: PLR0917 - the parts of a page in the order that t
     unreadable: Sequence[str],
     traces: Mapping[str, Mapping[str, Any]],
     *,
+    alternatives: Sensitivity,
+    results: ResultsFile,
     origin: PageOrigin | None = None,
 ) -> str:
     """Return the page; pure, like the page of a study that trained."""
@@ -89,7 +92,18 @@ def render_inference(  # noqa: PLR0917 - the parts of a page in the order that t
             overview=tuple(inference_overview(records, result, unreadable)),
             cards=tuple(answer.make_card(verdict, result) for verdict in verdicts),
             sections=tuple(
-                inference_sections(records, study, result, detail, verdicts, unreadable, traces, origin.records_sha256)
+                inference_sections(
+                    records,
+                    study,
+                    result,
+                    detail,
+                    verdicts,
+                    unreadable,
+                    traces,
+                    alternatives=alternatives,
+                    results=results,
+                    records_sha256=origin.records_sha256,
+                )
             ),
             origin=origin,
         )
@@ -140,6 +154,9 @@ def inference_sections(  # noqa: PLR0917 - the parts of a page
     verdicts: Sequence[ClaimVerdict],
     unreadable: Sequence[str],
     traces: Mapping[str, Mapping[str, Any]],
+    *,
+    alternatives: Sensitivity,
+    results: ResultsFile,
     records_sha256: str | None = None,
 ) -> list[Section]:
     """Return the sections in order; those without data are left out."""
@@ -170,11 +187,10 @@ def inference_sections(  # noqa: PLR0917 - the parts of a page
         findings.findings_section(records, result, unreadable, study),
         inference_runs_section(records),
         environment.sources_section(records),
+        sensitivity_section(alternatives, verdicts, unit="repeat"),
         _methods_section(result, study),
         reproduce.reproduce_section(records, study, records_sha256),
-        downloads.downloads_section(
-            downloads.make_run_files(records, result.study), ResultsFile(inference_verdicts_to_json(verdicts, result))
-        ),
+        downloads.downloads_section(downloads.make_run_files(records, result.study), results),
         citation.citation_section(records, study, result.study, records_sha256),
         _limits_section(records, result),
     ]

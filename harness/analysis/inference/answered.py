@@ -7,9 +7,9 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.analysis.boundary import sum_boundary
+from harness.analysis.boundary import add_boundaries, sum_boundary
 from harness.analysis.phases import count_new_tokens, sum_phase
-from harness.analysis.task_costs import find_accuracy, list_kinds, measure_task, task_windows
+from harness.analysis.task_costs import SumBoundary, find_accuracy, list_kinds, measure_task, task_windows
 from harness.core.answers import TaskResult
 from harness.core.inference import AnswerLength
 from harness.core.readings import Grade, worst_grade
@@ -54,15 +54,20 @@ def name_kinds(record: RunRecord, rows: Sequence[TaskResult], length: AnswerLeng
 
 
 def measure_answered(
-    record: RunRecord, rows: Sequence[TaskResult], kind: str, length: AnswerLength | None = None
+    record: RunRecord,
+    rows: Sequence[TaskResult],
+    kind: str,
+    length: AnswerLength | None = None,
+    sum_readings: SumBoundary = sum_boundary,
 ) -> Answered:
     """Return what a task of `kind` cost in `record`; ``suite`` is the mean over its kinds, each weighing the same.
 
-    `length` asks for answers of that length alone, in runs that measured both.
+    `length` asks for answers of that length alone, in runs that measured both. `sum_readings` says which joules of a
+    window count: the headline's, or those of another way to book energy.
     """
     if kind == SUITE:
         kinds = name_kinds(record, rows, length)
-        return _mean_over_kinds([measure_answered(record, rows, each, length) for each in kinds], record)
+        return _mean_over_kinds([measure_answered(record, rows, each, length, sum_readings) for each in kinds], record)
     own = [row for row in rows if row.kind == kind and row.status == "answered"]
     # what energy was spent on: not only the part of an answer that is judged
     texts = [size for row in own if (size := row.ended_bytes if length == "free" else row.made_bytes) is not None]
@@ -71,11 +76,11 @@ def measure_answered(
     answered = [row for row in rows if row.status == "answered"]
     served = serve_windows(record, kind)
     if served:
-        energy, net, flops, seconds, tokens = _serve_cost(record, served, answered, kind)
-        boundary = sum_boundary([r for window in served for r in window.energy])
+        energy, net, flops, seconds, tokens = _serve_cost(record, served, answered, kind, sum_readings)
+        boundary = add_boundaries([sum_readings(window.energy) for window in served])
         cost = (boundary.grade, boundary.domains, boundary.simulated)
     else:
-        task = measure_task(record, kind if kind in list_kinds(record) else None, length)
+        task = measure_task(record, kind if kind in list_kinds(record) else None, length, sum_readings)
         energy, net, flops, seconds = task.energy_j, task.net_energy_j, task.flops, task.seconds
         tokens = _own_tokens(record, kind, length)
         cost = (task.grade, task.domains, task.simulated)
@@ -103,13 +108,13 @@ def serve_windows(record: RunRecord, kind: str) -> list[WindowRecord]:
 
 
 def _serve_cost(
-    record: RunRecord, windows: Sequence[WindowRecord], rows: Sequence[TaskResult], kind: str
+    record: RunRecord, windows: Sequence[WindowRecord], rows: Sequence[TaskResult], kind: str, sum_readings: SumBoundary
 ) -> tuple[float | None, float | None, float | None, float | None, float | None]:
     """Return joules (gross, net), FLOPs, seconds and new tokens of one answered request of a kind; `rows` are of all.
 
     Kinds share one window: a kind's energy is the window's times what its requests bear of it.
     """
-    whole = sum_phase(windows)
+    whole = sum_phase(windows, sum_readings)
     own = [row for row in rows if row.kind == kind]
     alone = len({q.task for q in record.quality if q.higher_is_better} | {row.kind for row in rows}) <= 1
     alone = alone or all(w.regime is not None and w.regime.kind == kind for w in windows)

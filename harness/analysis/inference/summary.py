@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.analysis.inference.load import TaskStudy
 from harness.analysis.inference.results import InferenceDetail, InferenceResult
+from harness.analysis.sensitivity.results import Sensitivity
 from harness.analysis.summary import SCHEMA_VERSION, plain_data, verdict_to_json
 from harness.analysis.verdicts import ClaimVerdict
 
@@ -35,8 +36,13 @@ def tasks_to_json(study: TaskStudy) -> dict[str, Any]:
     return result
 
 
-def inference_verdicts_to_json(verdicts: Sequence[ClaimVerdict], result: InferenceResult) -> dict[str, Any]:
-    """Return the verdicts on an inference study with all that they rest on, for ``verdicts.json``."""
+def inference_verdicts_to_json(
+    verdicts: Sequence[ClaimVerdict], result: InferenceResult, sensitivity: Sensitivity | None = None
+) -> dict[str, Any]:
+    """Return the verdicts on an inference study with all that they rest on, for ``verdicts.json``.
+
+    With `sensitivity` also what would overturn them.
+    """
     content = {
         "schema_version": SCHEMA_VERSION,
         "purpose": "inference",
@@ -44,6 +50,8 @@ def inference_verdicts_to_json(verdicts: Sequence[ClaimVerdict], result: Inferen
         **dataclasses.asdict(result),
         "excluded": [{"run_id": run_id, "reason": reason} for run_id, reason in result.excluded],
     }
+    if sensitivity is not None:
+        content["sensitivity"] = dataclasses.asdict(sensitivity)
     found: dict[str, Any] = plain_data(content)
     return found
 

@@ -15,6 +15,7 @@ from harness.core.readings import Domain, EnergyReading, Grade, worst_grade
 from harness.core.records import RunRecord
 
 NO_IDLE = "the idle power of some reading is unknown"
+NO_GPU = "no accelerator was read"
 # The share of the measured idle energy that is taken off, and in words.
 IDLE_SHARES: tuple[tuple[float, str], ...] = (
     (0.5, "net of half the measured idle power"),
@@ -49,15 +50,27 @@ def list_boundaries(study: Study) -> list[tuple[str, Recomputed]]:
         for reading in path.energy
     }
     found: list[tuple[str, Recomputed]] = []
-    for domains, words in BOUNDARIES:
-        if had == {tuple(sorted(domains))} or ("gpu" in read and words.startswith("CPU")):
-            continue
-        missing = [domain for domain in domains if domain not in read]
-        if not missing:
+    for domains, words in choose_boundaries(had, read):
+        if set(domains) <= read:
             found.append((words, recompute_energy(study, count_domains(domains), tuple(sorted(domains)))))
-        elif domains == ("gpu",):
-            found.append((words, Recomputed(reason="no accelerator was read")))
+        else:
+            found.append((words, Recomputed(reason=NO_GPU)))
     return found
+
+
+def choose_boundaries(had: set[tuple[str, ...]], read: set[Domain]) -> list[tuple[tuple[Domain, ...], str]]:
+    """Return other boundaries than those that runs `had`, by the domains that were `read`, with their words.
+
+    Accelerators alone are among them where none was read, to say so; what a study without accelerators cannot tell
+    apart from its own boundary is not.
+    """
+    return [
+        (domains, words)
+        for domains, words in BOUNDARIES
+        if had != {tuple(sorted(domains))}
+        and not ("gpu" in read and words.startswith("CPU"))
+        and (set(domains) <= read or domains == ("gpu",))
+    ]
 
 
 def subtract_idle(share: float) -> Booking:

@@ -36,7 +36,9 @@ def list_emissions(study: Study) -> tuple[Emissions, ...]:
             correct = quantity == "one correct answer"
             energy = task.energy_per_correct_j if correct else task.energy_per_task_j
             reason = task.energy_per_correct_reason if correct else "the energy of a task is unknown"
-            found.append(_convert(quantity, task.arm, energy, task.energy_grade, task.run_ids, task.simulated, reason))
+            found.append(
+                convert_energy(quantity, task.arm, energy, task.energy_grade, task.run_ids, task.simulated, reason)
+            )
     return tuple(found)
 
 
@@ -50,7 +52,7 @@ def _training(pair: Pair, arm: str, loss: float) -> Emissions:
         known = all(cost_of(p, "energy") for seed in pair.seeds for p in pair.frontiers[arm, seed].points)
         reason = "no runs of one size bracket this loss in every seed" if known else "the energy of a run is unknown"
     costs = [math.log(found.cost) for found in reached if found is not None]
-    return _convert(
+    return convert_energy(
         "training to the matched loss",
         arm,
         math.exp(math.fsum(costs) / len(costs)) if reason is None else None,
@@ -61,7 +63,7 @@ def _training(pair: Pair, arm: str, loss: float) -> Emissions:
     )
 
 
-def _convert(  # noqa: PLR0917 - the fields of the row in their order
+def convert_energy(  # noqa: PLR0917 - the fields of the row in their order
     quantity: str,
     arm: str,
     energy_j: float | None,
@@ -70,6 +72,7 @@ def _convert(  # noqa: PLR0917 - the fields of the row in their order
     simulated: bool,
     reason: str | None,
 ) -> Emissions:
+    """Return `energy_j` of `quantity` behind a building's meter and in grams; where it is unknown, the `reason`."""
     return Emissions(
         quantity=quantity,
         arm=arm,

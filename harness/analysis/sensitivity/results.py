@@ -9,7 +9,7 @@ from harness.analysis.results import Interval
 from harness.analysis.verdicts import ClaimMetric, VerdictWord
 from harness.core.readings import Grade
 
-Group = Literal["idle power", "energy boundary", "FLOP convention", "matched loss", "one seed less"]
+Group = Literal["idle power", "energy boundary", "FLOP convention", "matched loss", "one seed less", "one repeat less"]
 Change = Literal["yes", "no", "not judged"]
 
 

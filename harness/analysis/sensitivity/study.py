@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from harness.analysis.claims.judge import judge
 from harness.analysis.results import Interval, MatchResult, Multiplier, Resource, TaskMetric
 from harness.analysis.sensitivity.choices import list_losses, list_seeds
+from harness.analysis.sensitivity.distance import measure_distance
 from harness.analysis.sensitivity.energy import list_boundaries, list_idle
 from harness.analysis.sensitivity.flops import list_conventions
 from harness.analysis.sensitivity.grids import GRIDS, list_emissions
 from harness.analysis.sensitivity.recompute import Recomputed, Study
-from harness.analysis.sensitivity.results import Change, ClaimChange, Distance, Group, Sensitivity, SensitivityRow
+from harness.analysis.sensitivity.results import Change, ClaimChange, Group, Sensitivity, SensitivityRow
 from harness.analysis.stats import invert_interval
 from harness.analysis.verdicts import ClaimMetric, ClaimVerdict
 from harness.core.readings import Grade
@@ -44,7 +45,7 @@ def estimate_sensitivity(
 
     Every alternative goes through the study's own matching and judging; only what records hold exactly is used.
     """
-    distances = tuple(_measure_distance(verdict) for verdict in verdicts)
+    distances = tuple(measure_distance(verdict) for verdict in verdicts)
     by_id = {record.run_id: record for record in records}
     reason = match.matched_loss_reason or "there is no matched loss" if match.matched_loss is None else None
     if any(point.run_id not in by_id for point in match.points):
@@ -154,23 +155,4 @@ def _put_in(match: MatchResult, found: Recomputed, metric: ClaimMetric) -> Match
         arm_tasks=found.arm_tasks or match.arm_tasks,
         points=found.points or match.points,
         matched_loss=found.loss,
-    )
-
-
-def _measure_distance(verdict: ClaimVerdict) -> Distance:
-    """Return by which factor the ratio would have to move to lie at the claim's limit."""
-    limit, ratio, interval = verdict.claim.limit, verdict.estimate, verdict.interval
-    end = None
-    if interval is not None and ratio is not None:
-        # the end on the far side has to cross as well, before the claim is supported
-        end = interval.high if verdict.claim.comparator in ("<=", "<") else interval.low
-    return Distance(
-        claim_id=verdict.claim.id,
-        statement=verdict.claim.statement,
-        verdict=verdict.verdict,
-        limit=limit,
-        ratio=ratio,
-        factor=limit / ratio if ratio else None,
-        interval_factor=limit / end if end else None,
-        reason=None if ratio else "there is no measured or counted ratio that the claim is judged on",
     )

@@ -18,6 +18,8 @@ NAMES = {
     "training_flops": "Training FLOPs",
     "training_energy": "Training energy",
     "energy_per_task": "Energy per task",
+    "energy_per_token": "Energy per token",
+    "energy_per_byte": "Energy per byte",
     "energy_per_correct": "Energy per correct answer",
 }
 _LOOKS = {
@@ -26,6 +28,7 @@ _LOOKS = {
     "energy boundary": (style.THIRD, "D"),
     "matched loss": (style.FOURTH, "^"),
     "one seed less": (style.MUTED, "v"),
+    "one repeat less": (style.MUTED, "v"),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from markupsafe import Markup
 
@@ -17,13 +18,20 @@ from harness.report.plots.sensitivity import NAMES, known_rows
 _CHANGES = {"yes": "yes", "no": "no", "not judged": "not judged"}
 _LEAD = (
     "The same records, computed once more with one choice changed at a time: what of the idle power is subtracted, "
-    "which devices are inside the boundary, how FLOPs are counted, at which loss the families are compared, and "
-    "without one seed. Ratios are candidate over baseline."
+    "which devices are inside the boundary, {}. Ratios are candidate over baseline."
 )
+_CHOICES = {
+    "seed": "how FLOPs are counted, at which loss the families are compared, and without one seed",
+    "repeat": "and without one repeat",
+}
+Unit = Literal["seed", "repeat"]
 
 
-def sensitivity_section(found: Sensitivity, verdicts: Sequence[ClaimVerdict]) -> Section:
-    """Return every alternative with its ratio and the verdicts it would give; what cannot be computed says why."""
+def sensitivity_section(found: Sensitivity, verdicts: Sequence[ClaimVerdict], unit: Unit = "seed") -> Section:
+    """Return every alternative with its ratio and the verdicts it would give; what cannot be computed says why.
+
+    `unit` is what the study's intervals are over.
+    """
     facts = tuple((_short(d.statement), _show_distance(d)) for d in found.distances)
     title = "What would overturn it"
     if found.reason is not None:
@@ -39,11 +47,16 @@ def sensitivity_section(found: Sensitivity, verdicts: Sequence[ClaimVerdict]) ->
     return Section(
         id="sensitivity-section",
         title=title,
-        lead=Markup("{} {}").format(_LEAD, _summarise(found)),
+        lead=Markup("{} {}").format(_LEAD.format(_CHOICES[unit]), _summarise(found)),
         figures=(figure,),
         facts=facts,
         tables=(_emissions_table(found),) if found.emissions else (),
-        notes=(*_list_unknown(found), *_NOTES, *(f"{g.name}: {g.g_per_kwh:g} g/kWh. {g.source}." for g in found.grids)),
+        notes=(
+            *_list_unknown(found),
+            *_NOTES,
+            _LESS.format(unit=unit),
+            *(f"{g.name}: {g.g_per_kwh:g} g/kWh. {g.source}." for g in found.grids),
+        ),
     )
 
 
@@ -57,10 +70,10 @@ _NOTES: tuple[Cell, ...] = (
         "report. Grams are for a PUE of 1, by yearly means of a grid, not of the hour or place of a run; making the "
         "hardware is not in them."
     ),
-    (
-        "Without one seed the claim may ask for as many seeds as are left; two seeds make wide intervals. Verdicts "
-        "keep the fairness checks of the whole study."
-    ),
+)
+_LESS = (
+    "Without one {unit} the claim may ask for as many {unit}s as are left; two {unit}s make wide intervals. Verdicts "
+    "keep the fairness checks of the whole study."
 )
 
 

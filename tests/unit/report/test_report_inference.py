@@ -77,10 +77,11 @@ def test_the_page_has_verdicts_costs_regimes_views_and_experts(pair_page: tuple[
     page, root = pair_page
     wanted = INFERENCE_SECTIONS - {"serving-section", "kinds-section", "pairs-section"}
     wanted |= {"equivalence-section", "checks-section", "findings-section", "sources-section", "reproduce"}
+    wanted |= {"sensitivity-section"}
     assert wanted <= ids(page)
     assert not {"serving-section", "multipliers", "loss-flops-section"} & ids(page)
     assert page.count('class="card tone') == 2
-    assert len(re.findall(r'<svg [^>]*class="plot wide"', page)) == 6
+    assert len(re.findall(r'<svg [^>]*class="plot wide"', page)) == 7
     assert "isojoule run -m experiment=pair_hf" in page
     verdicts = json.loads((root / VERDICTS_FILE).read_text())
     assert verdicts["purpose"] == "inference"
