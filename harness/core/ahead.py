@@ -23,14 +23,14 @@ class Ahead(Generic[Result]):
 
     def __init__(self, work: Work[Result], stride: int = STRIDE) -> None:
         self._work = work
-        self.stride = stride
+        self._stride = stride
         self._seen: list[RunRecord] = []
         self._begun: list[Beside[Result]] = []
 
     def see(self, record: RunRecord) -> None:
         """Take one more record."""
         self._seen.append(record)
-        if len(self._seen) == self.stride:
+        if len(self._seen) == self._stride:
             self.close()
 
     def close(self) -> None:

@@ -66,8 +66,11 @@ def start_beside(work: Callable[[], Result], num_records: int | None = None) -> 
     """
     if (num_records is not None and num_records < MIN_RECORDS) or not _can_copy():
         return Beside(work, None)
+    try:
+        memory = os.memfd_create("isojoule-result")
+    except OSError:  # a system without it, or without a free descriptor
+        return Beside(work, None)
     receiver, sender = multiprocessing.Pipe(duplex=False)
-    memory = os.memfd_create("isojoule-result")
     copy = multiprocessing.get_context("fork").Process(target=_send, args=(work, sender, memory), daemon=True)
     copy.start()
     sender.close()

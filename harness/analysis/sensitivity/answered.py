@@ -58,10 +58,11 @@ def estimate_answered(
     rule = study.match if study is not None else MatchRule()
     claimed = {verdict.claim.metric for verdict in verdicts}
     metrics = [metric for metric in METRICS if metric in SHOWN or metric in claimed]
+    alternatives = _list_alternatives(runs, answers, result)
     rows = [
         _describe(result, suite, rule, verdicts, metric, alternative)
         for metric in metrics
-        for alternative in _list_alternatives(runs, answers, result)
+        for alternative in alternatives
     ]
     return Sensitivity(rows=tuple(rows), distances=distances, emissions=_list_emissions(suite), grids=GRIDS)
 
@@ -111,8 +112,13 @@ def _net_of(one: Answered, share: float) -> Answered:
 
 
 def _choose_repeats(own: _Sides) -> list[int]:
-    """Return the places of the repeats that are left out one at a time: of many those that pull the ratio farthest."""
+    """Return the places of the repeats that are left out one at a time: of many those that pull the ratio farthest.
+
+    The only repeat there is stays.
+    """
     pairs = list(zip(*own, strict=True))
+    if len(pairs) < 2:
+        return []
     if len(pairs) <= MAX_SEEDS:
         return list(range(len(pairs)))
     ratios = [

@@ -86,3 +86,14 @@ def test_a_copy_answers_only_the_process_that_made_it() -> None:
     print(asker == answer, first() not in (asker, os.getpid()))
     """
     assert _run(script) == ["True", "True"]
+
+
+def test_without_shared_memory_the_work_is_done_here() -> None:
+    script = """
+    def refuse(name):
+        raise OSError(24, "Too many open files")
+    os.memfd_create = refuse
+    here = os.getpid()
+    print(start_beside(os.getpid, 10_000)() == here)
+    """
+    assert _run(script) == ["True"]

@@ -320,3 +320,14 @@ def test_energy_per_byte_is_over_the_bytes_that_the_energy_was_spent_on() -> Non
     assert measure_answered(record, [row], "sorting", "free").bytes == 4
     old = dataclasses.replace(row, made_bytes=None, ended_bytes=None)
     assert measure_answered(record, [row, old], "sorting").bytes is None
+
+
+def test_a_servers_windows_are_worth_the_worst_of_them() -> None:
+    record = make_server_record("dense")
+    served = [place for place, window in enumerate(record.windows) if window.phase == "serve"]
+    first = record.windows[served[0]]
+    worse = dataclasses.replace(first, energy=tuple(dataclasses.replace(r, grade="B") for r in first.energy))
+    both = dataclasses.replace(record, windows=(*record.windows, worse))
+    kind = KINDS[0]
+    assert measure_answered(record, (), kind).grade == "A"
+    assert measure_answered(both, (), kind).grade == "B"

@@ -11,6 +11,7 @@ import pytest
 
 from harness.analysis.claims.inference import judge_inference
 from harness.analysis.inference.compare import compare_inference
+from harness.analysis.inference.ratios import NO_RATIO
 from harness.analysis.inference.summary import inference_verdicts_to_json
 from harness.analysis.sensitivity.answered import estimate_answered
 from harness.analysis.sensitivity.energy import NO_GPU, NO_IDLE
@@ -132,6 +133,16 @@ def test_without_one_repeat() -> None:
     assert all(claim.after is not None for row in rows for claim in row.claims)
     many, told = make_pair(0.5, seeds=range(15))
     assert len([row for row in analyse(many, told).rows if row.group == "one repeat less"]) == 4
+
+
+@pytest.mark.parametrize("num_repeats", [1, 2])
+def test_few_repeats_leave_nothing_out_that_is_needed(num_repeats: int) -> None:
+    records, answers = make_pair(0.5, seeds=range(num_repeats), noise=even)
+    found = analyse(records, answers)
+    less = [row for row in found.rows if row.group == "one repeat less" and row.metric == "energy_per_task"]
+    assert len(less) == (0 if num_repeats == 1 else 2)
+    assert all((row.ratio, row.reason) == (None, NO_RATIO) for row in less)
+    assert (find(found, "gross: nothing subtracted").ratio is None) == (num_repeats == 1)
 
 
 def test_joules_behind_a_meter_and_grams() -> None:
