@@ -155,7 +155,8 @@ def _describe(  # noqa: PLR0917 - what one row is made of
         change=value / headline - 1 if value is not None and headline else None,
         loss=None,
         claims=tuple(
-            _judge_again(verdict, changed, alternative.group, ratio.n if ratio is not None else 0)
+            # a verdict that rests on no number is none
+            _judge_again(verdict, changed if value is not None else None, alternative.group, ratio.n if ratio else 0)
             for verdict in verdicts
             if verdict.claim.metric == metric
         ),

@@ -142,6 +142,7 @@ def test_few_repeats_leave_nothing_out_that_is_needed(num_repeats: int) -> None:
     less = [row for row in found.rows if row.group == "one repeat less" and row.metric == "energy_per_task"]
     assert len(less) == (0 if num_repeats == 1 else 2)
     assert all((row.ratio, row.reason) == (None, NO_RATIO) for row in less)
+    assert all((claim.changes == "not judged") == (row.ratio is None) for row in found.rows for claim in row.claims)
     assert (find(found, "gross: nothing subtracted").ratio is None) == (num_repeats == 1)
 
 
