@@ -9,17 +9,17 @@ from typing import Any, get_args
 
 from harness.experiments.schema import AppConfig, MatchConfig, SweepConfig, TuningConfig
 from harness.experiments.study_job import StudyJob
-from pydantic import TypeAdapter, ValidationError
 
 from harness.analysis.claims import load_claims
 from harness.core.config import is_inference
 from harness.core.errors import ConfigError
 from harness.core.readings import Grade
 from harness.core.store import Store
+from harness.core.strict import StrictReader
 from harness.core.study import MatchRule, PlannedRun, Purpose, StudyInfo, TuningNote, load_study, save_study
 from harness.run.study_budget import StudyBudget, validate_budget
 
-_ADAPTER: TypeAdapter[MatchRule] = TypeAdapter(MatchRule)
+_RULE = StrictReader(MatchRule)
 
 
 def check_promise(sweep: SweepConfig) -> None:
@@ -53,11 +53,10 @@ def build_rule(config: MatchConfig) -> MatchRule:
     """
     values = dataclasses.asdict(config)
     try:
-        rule = _ADAPTER.validate_python(values)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"sweep.match.{key} is '{values.get(key)}': {first['msg']}.") from error
+        rule = _RULE.take(values)
+    except ValueError as error:
+        key, _, told = str(error).partition(": ")
+        raise ConfigError(f"sweep.match.{key} is '{values.get(key)}': {told}.") from error
     if rule.rule == "fixed" and rule.loss is None:
         raise ConfigError("sweep.match.rule is 'fixed' and gives no loss; add sweep.match.loss=BITS_PER_BYTE.")
     if rule.loss is not None and rule.loss <= 0:

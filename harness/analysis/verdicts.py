@@ -7,7 +7,7 @@ from typing import Literal
 
 from harness.analysis.results import Interval
 from harness.core.readings import Grade
-from harness.core.strict import STRICT
+from harness.core.strict_config import STRICT
 
 ClaimMetric = Literal[
     "training_flops",

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal
 
+from harness.core.errors import RecordError
 from harness.core.readings import Grade
-from harness.core.strict import STRICT, StrictReader
+from harness.core.strict import Amount, Count, Integer, Real, StrictReader, StrictValue
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskResult:
+class TaskResult(StrictValue, frozen=True, kw_only=True):
     """One question and what came of it.
 
     `index` numbers the examples of a kind, `repetition` the times it was asked. `correct` is ``None`` where there is no
@@ -27,38 +26,44 @@ class TaskResult:
     start of the run.
     """
 
-    __pydantic_config__ = STRICT
     kind: str
-    index: int
-    repetition: int
+    index: Integer
+    repetition: Integer
     status: Literal["answered", "failed"]
     prompt_sha256: str
     expected: str
     answer: str | None
     correct: bool | None
-    num_input_tokens: int | None
-    num_output_tokens: int | None
-    answer_bytes: int | None
-    energy_j: float | None
+    num_input_tokens: Count | None
+    num_output_tokens: Count | None
+    answer_bytes: Count | None
+    energy_j: Real | None
     energy_grade: Grade | None
     energy_share: Literal["equal", "tokens"] | None
-    seconds: float | None
+    seconds: Amount | None
     reason: str | None = None
-    sent_s: float | None = None
-    ttft_s: float | None = None
-    e2e_s: float | None = None
-    num_tries: int | None = None
-    http_status: int | None = None
-    made_bytes: int | None = None
-    ended_bytes: int | None = None
+    sent_s: Real | None = None
+    ttft_s: Real | None = None
+    e2e_s: Real | None = None
+    num_tries: Count | None = None
+    http_status: Integer | None = None
+    made_bytes: Count | None = None
+    ended_bytes: Count | None = None
 
 
 _READER = StrictReader(TaskResult)
 
 
 def answers_to_jsonl(results: Iterable[TaskResult]) -> str:
-    """Return one JSON object a line."""
-    return "".join(f"{_READER.adapter.dump_json(result).decode()}\n" for result in results)
+    """Return one JSON object a line.
+
+    Raises:
+        RecordError: a result holds what may not stand in it, such as a number that is not finite.
+    """
+    try:
+        return "".join(f"{_READER.to_json(result)}\n" for result in results)
+    except ValueError as error:
+        raise RecordError(f"the answers cannot be written: {error}") from error
 
 
 def answers_from_jsonl(text: str, source: str) -> list[TaskResult]:

@@ -5,16 +5,14 @@ Like all of a record: unknown is ``None`` with a reason beside it, SI units, a u
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
-from harness.core.strict import STRICT
+from harness.core.strict import Amount, Count, Integer, Real, StrictValue
 
 AnswerLength = Literal["fixed", "free"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Regime:
+class Regime(StrictValue, frozen=True, kw_only=True):
     """How the work of an inference window was done; windows are compared only where their regimes are equal.
 
     `kind` is a task kind (``arithmetic``), or ``sweep`` where batch, context and answer length were varied.
@@ -23,11 +21,10 @@ class Regime:
     the latest.
     """
 
-    __pydantic_config__ = STRICT
     kind: str
-    batch_size: int
-    num_input_tokens: int | None
-    num_output_tokens: int | None
+    batch_size: Integer
+    num_input_tokens: Count | None
+    num_output_tokens: Count | None
     answer_length: AnswerLength = "fixed"
 
 
@@ -41,15 +38,13 @@ def name_regime(regime: Regime) -> str:
     return told + (", free" if regime.answer_length == "free" else "")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelSource:
+class ModelSource(StrictValue, frozen=True, kw_only=True):
     """Where a model that was not trained here comes from, and what was pinned when it was loaded.
 
     `name` is the folder's or repository's own name, never a path; `weights_sha256` is over the weight files in the
     order of their names. `precision` is that of the weights in memory. What a library does not say is ``None``.
     """
 
-    __pydantic_config__ = STRICT
     name: str
     architecture: str
     model_type: str
@@ -65,22 +60,19 @@ class ModelSource:
     tokenizer: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Percentiles:
+class Percentiles(StrictValue, frozen=True, kw_only=True):
     """Mean and percentiles of one latency in seconds over `n` requests (ITL: over gaps); ``None`` without any."""
 
-    __pydantic_config__ = STRICT
-    n: int
-    mean: float | None
-    p50: float | None
-    p90: float | None
-    p95: float | None
-    p99: float | None
-    maximum: float | None
+    n: Integer
+    mean: Real | None
+    p50: Real | None
+    p90: Real | None
+    p95: Real | None
+    p99: Real | None
+    maximum: Real | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServingStats:
+class ServingStats(StrictValue, frozen=True, kw_only=True):
     """What a server did under load: sent = answered + failed, always; nothing that went wrong is left out.
 
     `failures` counts causes (``timeout``, ``http_429``, ``http_5xx``, ``dropped_stream``, ``malformed_chunk``,
@@ -93,31 +85,30 @@ class ServingStats:
     plan of arrivals).
     """
 
-    __pydantic_config__ = STRICT
     server_model: str
     api: str
-    concurrency: int | None
-    request_rate_per_s: float | None
-    burstiness: float | None
-    num_sent: int
-    num_answered: int
-    num_failed: int
-    num_retries: int
-    failures: dict[str, int]
-    duration_s: float
-    num_input_tokens: int | None
-    num_output_tokens: int | None
+    concurrency: Integer | None
+    request_rate_per_s: Amount | None
+    burstiness: Real | None
+    num_sent: Count
+    num_answered: Count
+    num_failed: Count
+    num_retries: Count
+    failures: dict[str, Integer]
+    duration_s: Amount
+    num_input_tokens: Count | None
+    num_output_tokens: Count | None
     token_source: str
     ttft_s: Percentiles
     itl_s: Percentiles
     tpot_s: Percentiles
     e2e_s: Percentiles
-    requests_per_s: float | None
-    output_tokens_per_s: float | None
-    goodput_per_s: float | None = None
+    requests_per_s: Amount | None
+    output_tokens_per_s: Amount | None
+    goodput_per_s: Amount | None = None
     goodput_reason: str | None = None
-    steady_begin_s: float | None = None
-    steady_end_s: float | None = None
+    steady_begin_s: Real | None = None
+    steady_end_s: Real | None = None
     steady_reason: str | None = None
-    max_in_flight: int | None = None
+    max_in_flight: Integer | None = None
     send_lateness_s: Percentiles | None = None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from harness.core.errors import ConfigError, did_you_mean
 from harness.core.model_config import HuggingFaceConfig, ModelConfig, MoEConfig
-from harness.core.strict import STRICT
+from harness.core.strict import Count, Integer, StrictValue
 
 STRATEGIES = ("none", "ddp", "fsdp", "ep")
 
@@ -27,23 +27,21 @@ class ParallelConfig:
     timeout_s: float = 600.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParallelInfo:
+class ParallelInfo(StrictValue, frozen=True, kw_only=True):
     """How a run was spread: one entry a process, in the order of ranks, where a field is a tuple.
 
     `num_hosts` counts machines. `devices` names what each process computed on, `peak_memory_bytes` is the most that it
     held while training (``None``: not told). `micro_batch_size` is of one process.
     """
 
-    __pydantic_config__ = STRICT
     strategy: str
-    world_size: int
-    num_hosts: int
-    expert_parallel: int
+    world_size: Integer
+    num_hosts: Count
+    expert_parallel: Integer
     backend: str
     devices: tuple[str, ...]
-    peak_memory_bytes: tuple[int | None, ...]
-    micro_batch_size: int
+    peak_memory_bytes: tuple[Count | None, ...]
+    micro_batch_size: Integer
 
 
 def is_parallel(parallel: ParallelConfig) -> bool:

@@ -133,7 +133,7 @@ def check_numbers(content: Any, where: str) -> None:
     if isinstance(content, dict):
         for key, value in content.items():
             check_numbers(value, f"{where}.{key}")
-    elif isinstance(content, list):
+    elif isinstance(content, list | tuple):
         for index, value in enumerate(content):
             check_numbers(value, f"{where}.{index}")
     elif isinstance(content, float) and not math.isfinite(content):
@@ -149,12 +149,13 @@ def check_file_name(name: str, where: str) -> None:
         PlainJsonError: it is empty, too long, begins with a dot, or holds a slash or a control character.
     """
     if not name or name.startswith(".") or len(name.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES:
-        raise PlainJsonError(f"{where}: {_shorten(name)!r} is no file name")
+        raise PlainJsonError(f"{where}: {shorten(name)!r} is no file name")
     if _FORBIDDEN_IN_NAME.search(name):
-        raise PlainJsonError(f"{where}: {_shorten(name)!r} is no file name (a slash or a control character)")
+        raise PlainJsonError(f"{where}: {shorten(name)!r} is no file name (a slash or a control character)")
 
 
-def _shorten(name: str) -> str:
+def shorten(name: str) -> str:
+    """Return a name from a stranger's file, or its beginning where it is long."""
     return name if len(name) <= 80 else f"{name[:77]}..."
 
 
@@ -163,7 +164,7 @@ def _refuse_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise PlainJsonError(f"the key {_shorten(twice)!r} stands twice in one object")
+        raise PlainJsonError(f"the key {shorten(twice)!r} stands twice in one object")
     return found
 
 
@@ -180,5 +181,5 @@ def _int(text: str) -> int:
 def _float(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise PlainJsonError(f"{_shorten(text)} is more than a double holds")
+        raise PlainJsonError(f"{shorten(text)} is more than a double holds")
     return value

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from harness.core.strict import STRICT
+from harness.core.strict import Amount, Count, Integer, StrictValue
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Environment:
+class Environment(StrictValue, frozen=True, kw_only=True):
     """Where the run ran; no host name, user name or path. `packages` maps a distribution to its version.
 
     `isolation` is ``process`` or ``spawn`` (a process of its own, forked or started anew) or ``warm`` (other runs may
@@ -16,16 +13,15 @@ class Environment:
     (``AVX2``): machines of one model name may differ in them, and with them the rounding of every loss.
     """
 
-    __pydantic_config__ = STRICT
     isojoule_version: str
     python_version: str
     os: str
     cpu_model: str
-    num_cpus: int
-    memory_bytes: int
+    num_cpus: Count
+    memory_bytes: Count
     device: str
     device_name: str
-    num_threads: int
+    num_threads: Count
     determinism: str
     packages: dict[str, str]
     git_commit: str | None = None
@@ -36,39 +32,34 @@ class Environment:
     cpu_capability: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanPosition:
+class PlanPosition(StrictValue, frozen=True, kw_only=True):
     """Where in the shuffled plan the run stood; `order_seed` shuffled the trunks inside each block."""
 
-    __pydantic_config__ = STRICT
-    block: int
-    index: int
-    order_seed: int
+    block: Integer
+    index: Integer
+    order_seed: Integer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataInfo:
+class DataInfo(StrictValue, frozen=True, kw_only=True):
     """Which bytes the run learned and was judged on. `bytes_per_token` is of the validation split."""
 
-    __pydantic_config__ = STRICT
     corpus: str
     sha256: str
     tokenizer: str
     tokenizer_sha256: str
-    vocab_size: int
-    num_files: int
-    num_duplicates_removed: int
-    train_bytes: int
-    train_tokens: int
-    validation_bytes: int
-    validation_tokens: int
-    test_bytes: int
-    test_tokens: int
-    bytes_per_token: float
+    vocab_size: Count
+    num_files: Count
+    num_duplicates_removed: Count
+    train_bytes: Count
+    train_tokens: Count
+    validation_bytes: Count
+    validation_tokens: Count
+    test_bytes: Count
+    test_tokens: Count
+    bytes_per_token: Amount
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchInfo:
+class BatchInfo(StrictValue, frozen=True, kw_only=True):
     """How the work was cut to the device: none of it changes what a step learns from, `train.batch_size` sequences.
 
     `precision` is that of the products in training (``fp32``, ``tf32``, ``bf16``). `micro_batch_size` sequences went
@@ -77,11 +68,10 @@ class BatchInfo:
     `reason` says why.
     """
 
-    __pydantic_config__ = STRICT
     precision: str
-    micro_batch_size: int
+    micro_batch_size: Integer
     micro_batch_source: str
-    estimated_bytes: int | None = None
-    free_bytes: int | None = None
-    eval_batch_size: int | None = None
+    estimated_bytes: Count | None = None
+    free_bytes: Count | None = None
+    eval_batch_size: Integer | None = None
     reason: str | None = None

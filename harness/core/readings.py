@@ -6,10 +6,9 @@ modelled (TDP, load), D assumed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
-from harness.core.strict import STRICT
+from harness.core.strict import Amount, Count, Integer, Real, StrictValue
 
 Grade = Literal["A", "B", "C", "D"]
 Method = Literal["counter", "sampled", "modelled"]
@@ -17,20 +16,17 @@ Domain = Literal["gpu", "cpu", "dram", "system"]
 Severity = Literal["info", "warning", "error"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(StrictValue, frozen=True, kw_only=True):
     """Something a reader must know about a number; `code` is stable, `text` is for people."""
 
-    __pydantic_config__ = STRICT
     code: str
     severity: Severity
     text: str
-    value: float | None = None
-    limit: float | None = None
+    value: Real | None = None
+    limit: Real | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SensorInfo:
+class SensorInfo(StrictValue, frozen=True, kw_only=True):
     """A sensor that was open during the run. Periods are measured or documented, else ``None``.
 
     `update_period_s` is how often the quantity that gives the energy changes. The power beside it changes every
@@ -41,26 +37,24 @@ class SensorInfo:
     never part of a window's `uncertainty_j`.
     """
 
-    __pydantic_config__ = STRICT
     name: str
     domain: Domain
     device: str
-    device_index: int
+    device_index: Integer
     method: Method
     grade: Grade
-    update_period_s: float | None
+    update_period_s: Real | None
     source: str
     simulated: bool = False
-    power_period_s: float | None = None
-    power_window_s: float | None = None
-    power_limit_w: float | None = None
-    gain_error: float | None = None
-    power_delay_s: float | None = None
+    power_period_s: Real | None = None
+    power_window_s: Real | None = None
+    power_limit_w: Real | None = None
+    gain_error: Real | None = None
+    power_delay_s: Real | None = None
     calibrated_on: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnergyReading:
+class EnergyReading(StrictValue, frozen=True, kw_only=True):
     """Gross energy of one device and domain over one window (or a sum over windows), in joules.
 
     `crosscheck_j` is the integral of sampled power beside a counter; `idle_w` the idle power that net energy subtracts;
@@ -70,24 +64,23 @@ class EnergyReading:
     why.
     """
 
-    __pydantic_config__ = STRICT
     sensor: str
     domain: Domain
     device: str
-    device_index: int
-    energy_j: float | None
+    device_index: Integer
+    energy_j: Real | None
     grade: Grade
     method: Method
     simulated: bool = False
-    crosscheck_j: float | None = None
-    net_energy_j: float | None = None
-    idle_w: float | None = None
-    uncertainty_j: float | None = None
-    num_samples: int = 0
-    coverage: float | None = None
+    crosscheck_j: Real | None = None
+    net_energy_j: Real | None = None
+    idle_w: Real | None = None
+    uncertainty_j: Real | None = None
+    num_samples: Count = 0
+    coverage: Amount | None = None
     reason: str | None = None
-    peak_power_w: float | None = None
-    gain_error: float | None = None
+    peak_power_w: Real | None = None
+    gain_error: Real | None = None
 
 
 def worst_grade(*grades: Grade) -> Grade:

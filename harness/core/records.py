@@ -7,10 +7,7 @@ every name.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 from typing import Any, Literal
-
-from pydantic import ValidationError
 
 from harness.core.config import known_settings
 from harness.core.errors import RecordError
@@ -21,15 +18,14 @@ from harness.core.provenance import BatchInfo, DataInfo, Environment, PlanPositi
 from harness.core.readings import EnergyReading, Finding, SensorInfo
 from harness.core.routing import ExpertCoverage, RoutingStats, TaskRouting
 from harness.core.settings_types import SettingsCheck
-from harness.core.strict import STRICT, StrictReader, first_problem
+from harness.core.strict import Amount, Count, Integer, Real, StrictReader, StrictValue
 
 SCHEMA_VERSION = 3
 
 Role = Literal["single", "trunk", "branch"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
+class Work(StrictValue, frozen=True, kw_only=True):
     """What a window did. `flops` is counted by formula (executed operations), not measured.
 
     `num_steps` counts passes through the model: a window's `duration_s` over its steps is the time to the first token
@@ -38,21 +34,19 @@ class Work:
     ``None`` where a server does not tell the tokens of prompts.
     """
 
-    __pydantic_config__ = STRICT
     unit: str
-    amount: float
-    flops: float | None = None
-    num_input_tokens: int | None = 0
-    num_output_tokens: int = 0
-    num_tasks: int = 0
-    num_correct: int | None = None
-    num_steps: int | None = None
-    num_bytes: float | None = None
+    amount: Amount
+    flops: Amount | None = None
+    num_input_tokens: Count | None = 0
+    num_output_tokens: Count = 0
+    num_tasks: Count = 0
+    num_correct: Count | None = None
+    num_steps: Count | None = None
+    num_bytes: Amount | None = None
     bytes_source: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WindowRecord:
+class WindowRecord(StrictValue, frozen=True, kw_only=True):
     """One measurement window; `begin_s` counts from the start of the run on the monotonic clock.
 
     `phase` is one of ``idle_before``, ``idle_after``, ``idle_resident``, ``warmup``, ``pretrain``, ``prefill``,
@@ -61,35 +55,31 @@ class WindowRecord:
     in line completion on its own.
     """
 
-    __pydantic_config__ = STRICT
     phase: str
-    repetition: int
-    begin_s: float
-    duration_s: float
+    repetition: Integer
+    begin_s: Real
+    duration_s: Amount
     synced: bool
     work: Work | None
     energy: tuple[EnergyReading, ...]
-    peak_memory_bytes: int | None = None
-    temperature_c: float | None = None
+    peak_memory_bytes: Count | None = None
+    temperature_c: Real | None = None
     regime: Regime | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParamCount:
+class ParamCount(StrictValue, frozen=True, kw_only=True):
     """Parameters of a model: `active` are those one token uses, embeddings and head included.
 
     `active_non_embedding` leaves out the input embedding and an untied head.
     """
 
-    __pydantic_config__ = STRICT
-    total: int
-    active: int
-    embedding: int
-    active_non_embedding: int
+    total: Count
+    active: Count
+    embedding: Count
+    active_non_embedding: Count
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FlopCount:
+class FlopCount(StrictValue, frozen=True, kw_only=True):
     """Floating point operations by formula, and one traced step as a check.
 
     `forward_per_token` and `train_per_token` (forward and backward) are nominal at the run's context length with full
@@ -99,57 +89,51 @@ class FlopCount:
     share of choices that were dropped. Both are ``None`` for a dense model.
     """
 
-    __pydantic_config__ = STRICT
-    forward_per_token: float
-    train_per_token: float
-    formula_version: int
+    forward_per_token: Amount
+    train_per_token: Amount
+    formula_version: Integer
     convention: str
-    formula_total: float | None = None
-    traced_total: float | None = None
-    relative_gap: float | None = None
-    executed_train_per_token: float | None = None
-    dropped_share: float | None = None
+    formula_total: Amount | None = None
+    traced_total: Amount | None = None
+    relative_gap: Real | None = None
+    executed_train_per_token: Amount | None = None
+    dropped_share: Real | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PathCost:
+class PathCost(StrictValue, frozen=True, kw_only=True):
     """Cost of the whole path to a model: its trunk up to the fork plus its own decay, each counted once.
 
     `energy` holds one summed reading per device and domain, with the worst grade among its parts.
     """
 
-    __pydantic_config__ = STRICT
-    tokens: int
-    flops: float
-    duration_s: float
+    tokens: Count
+    flops: Amount
+    duration_s: Amount
     energy: tuple[EnergyReading, ...]
-    peak_memory_bytes: int | None
+    peak_memory_bytes: Count | None
     trunk_run_id: str | None = None
-    fork_tokens: int | None = None
+    fork_tokens: Count | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QualityReading:
+class QualityReading(StrictValue, frozen=True, kw_only=True):
     """A quality number with its standard error; `data_sha256` names the data it was taken on.
 
     `chance` is what blind answers would reach: the best single answer to all examples, or one of the choices.
     """
 
-    __pydantic_config__ = STRICT
     metric: str
-    value: float | None
-    stderr: float | None
-    num_samples: int
+    value: Real | None
+    stderr: Amount | None
+    num_samples: Count
     higher_is_better: bool
     task: str
-    task_version: int
+    task_version: Integer
     data_sha256: str
     reason: str | None = None
-    chance: float | None = None
+    chance: Real | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRecord:
+class RunRecord(StrictValue, frozen=True, kw_only=True):
     """One run, finished or failed. `loss_curve` holds (tokens seen, training loss in bits per byte).
 
     `mfu` is `train_flops_per_s` over `peak_flops_per_s`, which `peak_source` tells: a data sheet, or a measurement.
@@ -161,14 +145,13 @@ class RunRecord:
     are sums over all devices, the peak memory is the largest.
     """
 
-    __pydantic_config__ = STRICT
-    schema_version: int
+    schema_version: Integer
     run_id: str
     study: str
     role: Role
     arm: str
     size: str
-    seed: int
+    seed: Integer
     status: Literal["finished", "failed"]
     started_utc: str
     config: dict[str, Any]
@@ -184,14 +167,14 @@ class RunRecord:
     quality: tuple[QualityReading, ...] = ()
     routing: RoutingStats | None = None
     training_routing: RoutingStats | None = None
-    loss_curve: tuple[tuple[int, float], ...] = ()
-    epochs: float | None = None
-    train_flops_per_s: float | None = None
-    mfu: float | None = None
-    peak_flops_per_s: float | None = None
+    loss_curve: tuple[tuple[Integer, Real], ...] = ()
+    epochs: Real | None = None
+    train_flops_per_s: Amount | None = None
+    mfu: Real | None = None
+    peak_flops_per_s: Amount | None = None
     peak_source: str | None = None
     batches: BatchInfo | None = None
-    peak_bytes_per_s: float | None = None
+    peak_bytes_per_s: Amount | None = None
     peak_bytes_source: str | None = None
     task_routing: tuple[TaskRouting, ...] = ()
     expert_coverage: tuple[ExpertCoverage, ...] = ()
@@ -223,8 +206,8 @@ def record_to_json(record: RunRecord) -> str:
     """Serialise a record; a NaN or infinity raises `RecordError` instead of becoming null."""
     try:
         return _READER.to_json(record, indent=1)
-    except ValidationError as error:
-        raise RecordError(f"record '{record.run_id}' cannot be written: {first_problem(error)}") from error
+    except ValueError as error:
+        raise RecordError(f"record '{record.run_id}' cannot be written: {error}") from error
 
 
 def record_from_json(text: str | bytes, source: str) -> RunRecord:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from harness.core.strict import STRICT
+from harness.core.strict import Amount, Count, Integer, Real, StrictValue
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoutingStats:
+class RoutingStats(StrictValue, frozen=True, kw_only=True):
     """Load of the routed experts on held-out text or over all of training, one entry per expert layer.
 
     `load` is layer x expert, the share of routed tokens (each row sums to 1; extra predictions, which only training
@@ -18,20 +15,18 @@ class RoutingStats:
     violation inside single steps, averaged over steps and layers: what is even over all may swing from step to step.
     """
 
-    __pydantic_config__ = STRICT
-    load: tuple[tuple[float, ...], ...]
-    max_violation: float
-    mean_entropy: float
-    num_dead_experts: int
-    num_tokens: int
-    layer_max_violation: tuple[float, ...] | None = None
-    layer_entropy: tuple[float, ...] | None = None
-    layer_dead_experts: tuple[int, ...] | None = None
-    mean_step_violation: float | None = None
+    load: tuple[tuple[Real, ...], ...]
+    max_violation: Real
+    mean_entropy: Real
+    num_dead_experts: Count
+    num_tokens: Count
+    layer_max_violation: tuple[Real, ...] | None = None
+    layer_entropy: tuple[Real, ...] | None = None
+    layer_dead_experts: tuple[Integer, ...] | None = None
+    mean_step_violation: Real | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskRouting:
+class TaskRouting(StrictValue, frozen=True, kw_only=True):
     """Whom the routers chose while one kind of task was answered, prompts and answers together.
 
     `load` is layer x expert, the share of routed choices (each row sums to 1); entropy is in nats divided by
@@ -39,17 +34,15 @@ class TaskRouting:
     of `total_params`.
     """
 
-    __pydantic_config__ = STRICT
     kind: str
-    load: tuple[tuple[float, ...], ...]
-    mean_entropy: float
-    num_tokens: int
-    active_params_per_token: float
-    total_params: int
+    load: tuple[tuple[Real, ...], ...]
+    mean_entropy: Real
+    num_tokens: Count
+    active_params_per_token: Amount
+    total_params: Count
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExpertCoverage:
+class ExpertCoverage(StrictValue, frozen=True, kw_only=True):
     """Distinct experts that one decode step of a batch touched, a mean over steps and expert layers.
 
     `expected_even` is E (1 - (1 - k/E)^b), what an even and independent router would touch; `expected_load` the same
@@ -57,13 +50,12 @@ class ExpertCoverage:
     kinds.
     """
 
-    __pydantic_config__ = STRICT
     kind: str
-    batch_size: int
-    measured: float
-    measured_stderr: float | None
-    expected_even: float
-    expected_load: float
-    num_experts: int
-    top_k: int
-    num_steps: int
+    batch_size: Integer
+    measured: Real
+    measured_stderr: Real | None
+    expected_even: Real
+    expected_load: Real
+    num_experts: Count
+    top_k: Integer
+    num_steps: Count

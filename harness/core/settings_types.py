@@ -9,7 +9,7 @@ import typing
 from dataclasses import dataclass
 from typing import Any
 
-from harness.core.plain_json import MAX_INT, PlainJsonError
+from harness.core.plain_json import MAX_INT, PlainJsonError, check_depth
 
 _NUMBER = (int, float)
 _EXAMPLES: dict[Any, Any] = {bool: False, int: 0, float: 0.0, str: ""}
@@ -88,12 +88,14 @@ class SettingsCheck:
         """
         for name, section in settings.items():
             if not isinstance(section, dict):
+                check_depth(section)
                 check_settings(section, self._known.get(name), f"{where}.{name}")
                 continue
             seen = name, marshal.dumps(section, _PLAIN_MARSHAL)
             if seen in self._passed:
                 settings[name] = self._passed[seen]
                 continue
+            check_depth(section)
             check_settings(section, self._known.get(name), f"{where}.{name}")
             if len(self._passed) < _MAX_PASSED and len(seen[1]) <= _MAX_SECTION_BYTES:
                 self._passed[seen] = section

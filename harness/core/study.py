@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +13,7 @@ from harness.core.errors import RecordError
 from harness.core.plain_json import PlainJsonError, check_file_name, read_text, why_unreadable
 from harness.core.readings import Grade
 from harness.core.store import write_text_atomically
-from harness.core.strict import STRICT, StrictReader
+from harness.core.strict import Amount, Count, Integer, Real, StrictReader, StrictValue
 
 STUDY_FILE = "study.json"
 Purpose = Literal["comparison", "tuning", "inference"]
@@ -27,8 +26,7 @@ _ADDED_LATER: dict[str, dict[str, Any]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MatchRule:
+class MatchRule(StrictValue, frozen=True, kw_only=True):
     """How losses are matched, fixed before the first run.
 
     ``lowest_common``: the verdict's loss is the lowest that both families reached in every seed (the worse family's
@@ -41,37 +39,34 @@ class MatchRule:
     `margin_accuracy` of task accuracy (a share; ``None``: the study declared none, so nothing is called equivalent).
     """
 
-    __pydantic_config__ = STRICT
     rule: Literal["lowest_common", "middle_common", "fixed"] = "lowest_common"
-    loss: float | None = None
-    num_losses: int = 9
-    margin_bits_per_byte: float = 0.01
+    loss: Real | None = None
+    num_losses: Count = 9
+    margin_bits_per_byte: Real = 0.01
     interval: Literal["paired", "two_sample"] = "paired"
-    margin_accuracy: float | None = None
+    margin_accuracy: Real | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TuningNote:
+class TuningNote(StrictValue, frozen=True, kw_only=True):
     """Search of the learning rate, or of rate and batch, of one arm and size, with its cost; `where` names its source.
 
     `total_energy_j` is that of training, all trials together, `energy_grade` its grade; the batch was not searched
     where `batch_sizes` is empty. Every rate was tried with every batch.
     """
 
-    __pydantic_config__ = STRICT
     arm: str
     size: str
-    learning_rates: tuple[float, ...]
-    chosen: float
-    tokens_per_trial: int
-    num_seeds: int
-    total_flops: float | None
-    total_duration_s: float | None
+    learning_rates: tuple[Real, ...]
+    chosen: Real
+    tokens_per_trial: Integer
+    num_seeds: Count
+    total_flops: Amount | None
+    total_duration_s: Real | None
     where: str
-    total_energy_j: float | None = None
+    total_energy_j: Real | None = None
     energy_grade: Grade | None = None
-    batch_sizes: tuple[int, ...] = ()
-    chosen_batch: int | None = None
+    batch_sizes: tuple[Integer, ...] = ()
+    chosen_batch: Integer | None = None
 
     @property
     def num_trials(self) -> int:
@@ -79,22 +74,19 @@ class TuningNote:
         return len(self.learning_rates) * max(1, len(self.batch_sizes)) * self.num_seeds
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedRun:
+class PlannedRun(StrictValue, frozen=True, kw_only=True):
     """One run of the plan, in order."""
 
-    __pydantic_config__ = STRICT
     run_id: str
     arm: str
     size: str
     role: str
-    seed: int
-    tokens: int
-    block: int
+    seed: Integer
+    tokens: Count
+    block: Integer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StudyInfo:
+class StudyInfo(StrictValue, frozen=True, kw_only=True):
     """The whole promise; `claims` are ids of claim files, `command` is what reproduces the study.
 
     The runs of a study whose `purpose` is ``tuning`` are trials that differ in learning rate or batch: they are ranked,
@@ -102,14 +94,13 @@ class StudyInfo:
     the repeats.
     """
 
-    __pydantic_config__ = STRICT
     study: str
     title: str
     command: str
     baseline_arm: str
     candidate_arm: str
     match: MatchRule
-    order_seed: int
+    order_seed: Integer
     runs: tuple[PlannedRun, ...]
     claims: tuple[str, ...]
     tuning: tuple[TuningNote, ...] = ()
@@ -122,7 +113,7 @@ _READER = StrictReader(StudyInfo)
 
 def save_study(root: Path, study: StudyInfo) -> None:
     """Write the promise to the store at `root`."""
-    content = _READER.adapter.dump_python(study, mode="json")
+    content = _READER.to_plain(study)
     for place, added in _ADDED_LATER.items():
         parts = content.get(place, []) if place else content
         for part in parts if isinstance(parts, list) else [parts]:

@@ -15,18 +15,17 @@ import weakref
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from harness.core.config import MeasureConfig
 from harness.core.readings import SensorInfo
+from harness.core.strict import StrictReader
 from harness.measure.prepared import SamplerProcess, leave_sampler, take_sampler
 from harness.measure.samplefile import SampleReader
 from harness.measure.sampler import StateSample
 from harness.measure.samples import Samples
 from harness.sensors.base import DeviceState, SensorStatus
 
-_INFOS: TypeAdapter[tuple[SensorInfo, ...]] = TypeAdapter(tuple[SensorInfo, ...])
-_STATUSES: TypeAdapter[tuple[SensorStatus, ...]] = TypeAdapter(tuple[SensorStatus, ...])
+_INFOS = StrictReader(tuple[SensorInfo, ...])
+_STATUSES = StrictReader(tuple[SensorStatus, ...])
 
 
 class ProcessSampler:
@@ -66,8 +65,8 @@ class ProcessSampler:
         self._child, self.pid = child, child.process.pid
         try:
             answer = child.open()
-            self.infos = _INFOS.validate_python(answer["sensors"])
-            self.refused = _STATUSES.validate_python(answer["refused"])
+            self.infos = _INFOS.take(answer["sensors"])
+            self.refused = _STATUSES.take(answer["refused"])
             self.intervals_s = tuple(child.begin(folder)["intervals_s"])
         except BaseException:
             self._stopped = True

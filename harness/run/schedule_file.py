@@ -13,7 +13,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from harness.core.errors import RecordError
 from harness.core.store import write_text_atomically
-from harness.core.strict import STRICT
+from harness.core.strict_config import STRICT
 from harness.run.study_budget import StudyBudget
 
 SCHEDULE_FILE = "schedule.json"

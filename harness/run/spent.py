@@ -9,15 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from harness.core.errors import RunFailedError
 from harness.core.readings import EnergyReading, Finding, worst_grade
 from harness.core.records import PathCost, WindowRecord
+from harness.core.strict import StrictReader
 
-_WINDOWS: TypeAdapter[list[WindowRecord]] = TypeAdapter(list[WindowRecord])
-_PATH: TypeAdapter[PathCost] = TypeAdapter(PathCost)
-_FINDINGS: TypeAdapter[list[Finding]] = TypeAdapter(list[Finding])
+_WINDOWS = StrictReader(list[WindowRecord])
+_PATH = StrictReader(PathCost)
+_FINDINGS = StrictReader(list[Finding])
 
 
 @dataclass(slots=True)
@@ -33,10 +32,10 @@ class Spent:
 def pack_spent(spent: Spent, path: PathCost) -> dict[str, Any]:
     """Return what a checkpoint keeps as JSON: what was spent, and the whole `path` that a branch begins with."""
     return {
-        "windows": _WINDOWS.dump_python(spent.windows, mode="json"),
-        "prefix": _PATH.dump_python(spent.prefix, mode="json") if spent.prefix else None,
-        "path": _PATH.dump_python(path, mode="json"),
-        "findings": _FINDINGS.dump_python(spent.findings, mode="json"),
+        "windows": _WINDOWS.to_plain(spent.windows),
+        "prefix": _PATH.to_plain(spent.prefix) if spent.prefix else None,
+        "path": _PATH.to_plain(path),
+        "findings": _FINDINGS.to_plain(spent.findings),
         "stopped": spent.stopped,
     }
 
@@ -49,9 +48,9 @@ def unpack_spent(extra: dict[str, Any], checkpoint: Path) -> Spent:
     """
     with _only_whole(checkpoint):
         return Spent(
-            prefix=_PATH.validate_python(extra["prefix"]) if extra["prefix"] else None,
-            windows=_WINDOWS.validate_python(extra["windows"]),
-            findings=_FINDINGS.validate_python(extra.get("findings", [])),
+            prefix=_PATH.take(extra["prefix"]) if extra["prefix"] else None,
+            windows=_WINDOWS.take(extra["windows"]),
+            findings=_FINDINGS.take(extra.get("findings", [])),
             stopped=bool(extra.get("stopped", False)),
         )
 
@@ -63,7 +62,7 @@ def unpack_path(extra: dict[str, Any], checkpoint: Path) -> PathCost:
         RunFailedError: it does not say so.
     """
     with _only_whole(checkpoint):
-        return _PATH.validate_python(extra["path"])
+        return _PATH.take(extra["path"])
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from harness.core.errors import ConfigError
 from harness.core.readings import Grade, worst_grade
-from harness.core.strict import STRICT
+from harness.core.strict_config import STRICT
 from harness.core.units import format_duration, format_si
 from harness.run.estimate import Estimate
 from harness.run.run_figures import RunFigures

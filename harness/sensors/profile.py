@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from harness.core.errors import HarnessError
 from harness.core.plain_json import read_bytes
 from harness.core.readings import Finding, SensorInfo
-from harness.core.strict import STRICT
+from harness.core.strict_config import STRICT
 from harness.sensors.base import Sensor, SensorStatus, status_of
 
 PROFILE_VERSION = 1

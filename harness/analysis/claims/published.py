@@ -16,7 +16,7 @@ from harness.analysis.claims.arithmetic import evaluate_formula, fill_formula, f
 from harness.analysis.claims.spec import PUBLISHED_KIND, read_claim_files, validate_fields
 from harness.analysis.verdicts import Tag
 from harness.core.errors import ConfigError
-from harness.core.strict import STRICT
+from harness.core.strict_config import STRICT
 
 Axis = Literal[
     "training compute",

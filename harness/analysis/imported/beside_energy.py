@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from harness.analysis.energy_sum import EnergySum, sum_all
 from harness.analysis.imported.reading import load_json, load_serving_results
 from harness.analysis.imported.results import EnergyBeside, ImportedRow, ServingResult
@@ -15,6 +13,7 @@ from harness.analysis.imported.values import divide, read_number
 from harness.core.errors import DataError
 from harness.core.plain_json import read_text
 from harness.core.readings import EnergyReading
+from harness.core.strict import StrictReader
 from harness.core.units import format_digits
 
 SCHEMA_VERSION = 1
@@ -22,7 +21,7 @@ SCHEMA_VERSION = 1
 _SLACK_S = 0.5
 # Below this share of the time a figure per request holds too much that no request asked for to pass without a word.
 FULL_SHARE = 0.9
-_READING: TypeAdapter[EnergyReading] = TypeAdapter(EnergyReading)
+_READING = StrictReader(EnergyReading)
 _NOT_OF_A_READING = "mean_power_w"
 
 
@@ -68,8 +67,8 @@ def load_measurement(path: Path) -> tuple[EnergySum, float]:
 
 def _read_reading(entry: Any, path: Path) -> EnergyReading:
     try:
-        return _READING.validate_python({key: value for key, value in dict(entry).items() if key != _NOT_OF_A_READING})
-    except (ValidationError, TypeError, ValueError) as error:
+        return _READING.take({key: value for key, value in dict(entry).items() if key != _NOT_OF_A_READING})
+    except (TypeError, ValueError) as error:
         raise DataError(f"'{path}' is a damaged measurement: a reading of it cannot be read.") from error
 
 
