@@ -8,16 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.core.readings import EnergyReading, Grade, worst_grade
+from harness.core.strict import StrictValue
 
 _PARTS_FIRST = (("gpu",), ("cpu", "dram"), ("system",))
 _SYSTEM_FIRST = (("system",), ("gpu",), ("cpu", "dram"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BoundaryEnergy:
+class BoundaryEnergy(StrictValue, frozen=True, kw_only=True):
     """Energy inside the headline boundary in joules, with the worst grade of its parts; simulated counts as D.
 
-    `reason` is that of the first part whose energy is unknown.
+    `reason` is that of the first part whose energy is unknown. A page makes millions of these, which is why they are
+    of the kind that is made quickest.
     """
 
     energy_j: float | None
@@ -57,10 +58,11 @@ def sum_boundary(readings: Sequence[EnergyReading]) -> BoundaryEnergy:
     reason = None
     for place in choice.places:
         reading = readings[place]
-        if reading.energy_j is None and energy is not None:
+        energy_j, net_energy_j = reading.energy_j, reading.net_energy_j
+        if energy_j is None and energy is not None:
             reason = reading.reason
-        energy = None if energy is None or reading.energy_j is None else energy + reading.energy_j
-        net = None if net is None or reading.net_energy_j is None else net + reading.net_energy_j
+        energy = None if energy is None or energy_j is None else energy + energy_j
+        net = None if net is None or net_energy_j is None else net + net_energy_j
     return BoundaryEnergy(
         energy_j=energy,
         net_energy_j=net,

@@ -150,14 +150,14 @@ class Store:
 
         ``LC_ALL=C sh -c 'cat records/*.json' | sha256sum`` gives the same.
         """
-        paths = [path for path in (self.root / "records").glob("*.json") if not path.name.startswith(".")]
         digest = hashlib.sha256()
-        for path in sorted(paths, key=lambda path: os.fsencode(path.name)):
-            try:
-                digest.update(path.read_bytes())
-            except OSError:
-                return None
-        return digest.hexdigest() if paths else None
+        try:
+            names = [name for name in list_records(self.root) if not name.startswith(".")]
+            for name in sorted(names, key=os.fsencode):
+                digest.update(read_bytes(self.root / "records" / name))
+        except (OSError, RecordError):
+            return None
+        return digest.hexdigest() if names else None
 
     def count_records(self) -> int:
         """Return how many record files there are, readable or not."""

@@ -145,7 +145,7 @@ def _to_builtin(value: object) -> Any:
 
 
 _PLACE = re.compile(r" - at (?:`key` in )?`\$([^`]*)`$")
-_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
+_FIELD = re.compile(r"Object (contains unknown|missing required) field `(.*)`", re.DOTALL)
 
 
 def _first_problem(error: Exception, kind: Any) -> str:
@@ -154,13 +154,14 @@ def _first_problem(error: Exception, kind: Any) -> str:
         return f"it is nested deeper than {MAX_DEPTH} levels"
     if isinstance(error, UnicodeError):
         return "it is no text"
-    told = str(error)
+    told = str(error).replace("Input data was truncated", "the JSON ends in the middle")
     found = _PLACE.search(told)
     parts = [] if found is None else re.findall(r"\w+", found[1])
     told = _PLACE.sub("", told)
-    unknown = _UNKNOWN.fullmatch(told)
-    if unknown is not None:
-        parts, told = [*parts, unknown[1]], "there is no such field"
+    field = _FIELD.fullmatch(told)
+    if field is not None:
+        parts = [*parts, field[2]]
+        told = "there is no such field" if field[1] == "contains unknown" else "the field is missing"
     elif told.startswith("Invalid enum value"):
         told = f"it should be one of {', '.join(map(str, _list_choices(kind, parts)))}"
     return f"{'.'.join(map(shorten, parts)) or 'the file'}: {told}"
