@@ -49,7 +49,7 @@ def _measure(folder: Path, design: Design, num_runs: int) -> dict[str, Any]:
     page.parent.mkdir(exist_ok=True)
     write_store(store, num_runs, design)
     try:
-        built = time_build(store, page, num_runs)
+        built = time_build(store, page)
         begin = time.perf_counter()
         write_table(store, bare)
         peer_build_s = time.perf_counter() - begin
