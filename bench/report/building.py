@@ -16,7 +16,7 @@ REPEATS = 3
 
 
 def time_build(store: Path, out: Path) -> dict[str, Any]:
-    """Return the medians of a whole ``isojoule report``, start of the program included, and the seconds of each build."""
+    """Return the medians of a whole ``isojoule report``, start of the program included, and each build's seconds."""
     found = [_build(store, out) for _ in range(REPEATS)]
     return {
         **{name: statistics.median(one[name] for one in found) for name in found[0]},
