@@ -12,16 +12,18 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+import msgspec
 
 from harness.core.collector import pause_collector
 from harness.core.errors import RecordError
+from harness.core.plain_json import read_bytes, why_unreadable
 from harness.core.readings import Domain, Grade, Method, SensorInfo, worst_grade
 from harness.core.records import SCHEMA_VERSION
+from harness.core.store import MAX_RECORD_BYTES
+from harness.core.strict import Integer, StrictReader
 from harness.sensors.overlap import domains_to_sum
 
-_LOOSE = ConfigDict(extra="ignore", allow_inf_nan=False)
-_Amount = Annotated[float, Field(ge=-1e30, le=1e30)]
+_Amount = Annotated[float, msgspec.Meta(ge=-1e30, le=1e30)]
 _TRAINING = "pretrain"
 
 
@@ -103,14 +105,11 @@ def read_figures(path: Path) -> RunFigures:
     Raises:
         RecordError: it is no record, or one of a newer isojoule.
     """
+    what = f"{path.name} is not a readable run record"
     try:
-        record = _ADAPTER.validate_json(path.read_bytes())
+        record = _READER.read(read_bytes(path, MAX_RECORD_BYTES), what)
     except OSError as error:
-        raise RecordError(f"{path.name} is not a readable run record: {error.strerror}") from error
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise RecordError(f"{path.name} is not a readable run record: {where}: {first['msg']}") from error
+        raise RecordError(f"{what}: {why_unreadable(error)}") from error
     if record.schema_version > SCHEMA_VERSION:
         raise RecordError(f"{path.name} has record schema {record.schema_version}, newer than this isojoule reads.")
     return _to_figures(record, path.stem)
@@ -131,9 +130,7 @@ def total_time_s(spans: list[tuple[str, float, float]], *, resumed: bool) -> flo
     return total
 
 
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    __pydantic_config__ = _LOOSE
+class _Reading(msgspec.Struct, frozen=True, gc=False):
     sensor: str
     domain: Domain
     energy_j: _Amount | None
@@ -143,46 +140,36 @@ class _Reading:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Work:
-    __pydantic_config__ = _LOOSE
+class _Work(msgspec.Struct, frozen=True, gc=False):
     flops: _Amount | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Window:
-    __pydantic_config__ = _LOOSE
+class _Window(msgspec.Struct, frozen=True, gc=False):
     phase: str
     begin_s: _Amount
-    duration_s: Annotated[float, Field(ge=0, le=1e30)]
+    duration_s: Annotated[float, msgspec.Meta(ge=0, le=1e30)]
     work: _Work | None
     energy: tuple[_Reading, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Environment:
-    __pydantic_config__ = _LOOSE
+class _Environment(msgspec.Struct, frozen=True, gc=False):
     device: str
     device_name: str
-    num_cpus: int
-    num_threads: int
+    num_cpus: Integer
+    num_threads: Integer
 
 
-@dataclass(frozen=True, slots=True)
-class _Finding:
-    __pydantic_config__ = _LOOSE
+class _Finding(msgspec.Struct, frozen=True, gc=False):
     code: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Record:
-    __pydantic_config__ = _LOOSE
-    schema_version: int
+class _Record(msgspec.Struct, frozen=True, gc=False):
+    schema_version: Integer
     run_id: str
     arm: str
     size: str
     role: str
-    seed: int
+    seed: Integer
     status: Literal["finished", "failed"]
     started_utc: str
     environment: _Environment | None = None
@@ -192,7 +179,7 @@ class _Record:
     ended_utc: str | None = None
 
 
-_ADAPTER: TypeAdapter[_Record] = TypeAdapter(_Record)
+_READER = StrictReader(_Record, unique_keys=False)
 
 
 def _to_figures(record: _Record, run_id: str) -> RunFigures:
