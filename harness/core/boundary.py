@@ -17,8 +17,8 @@ _SYSTEM_FIRST = (("system",), ("gpu",), ("cpu", "dram"))
 class BoundaryEnergy(StrictValue, frozen=True, kw_only=True):
     """Energy inside the headline boundary in joules, with the worst grade of its parts; simulated counts as D.
 
-    `reason` is that of the first part whose energy is unknown. A page makes millions of these, which is why they are
-    of the kind that is made quickest.
+    `reason` is that of the first part whose energy is unknown. A page makes hundreds of thousands of these,
+    which is why they are of the kind that is made quickest.
     """
 
     energy_j: float | None
