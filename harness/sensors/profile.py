@@ -11,15 +11,12 @@ import dataclasses
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
-
-from harness.core.errors import HarnessError
+from harness.core.errors import HarnessError, RecordError
 from harness.core.plain_json import read_bytes
 from harness.core.readings import Finding, SensorInfo
-from harness.core.strict_config import STRICT
+from harness.core.strict import Integer, Real, StrictReader, StrictValue
 from harness.sensors.base import Sensor, SensorStatus, status_of
 
 PROFILE_VERSION = 1
@@ -30,28 +27,24 @@ class ProfileError(HarnessError):
     """A profile that cannot be used, or not be written."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fit:
+class Fit(StrictValue, frozen=True):
     """A fitted quantity and the half-width of its 95% interval; a value of ``None`` has its `reason`.
 
     `half` is ``None`` where the data did not tell an interval.
     """
 
-    __pydantic_config__ = STRICT
-    value: float | None
-    half: float | None = None
+    value: Real | None
+    half: Real | None = None
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignalFit:
+class SignalFit(StrictValue, frozen=True, kw_only=True):
     """One power signal. Its value changes every `period_s` to the mean over `window_s`, which ended `delay_s` before.
 
     `lag_s` is how old a value is on average while it is held: ``delay + (window + period) / 2``. `agreement` holds, for
     each load by name, the counter's energy divided by the integral of the signal.
     """
 
-    __pydantic_config__ = STRICT
     name: str
     period_s: Fit
     window_s: Fit
@@ -60,36 +53,34 @@ class SignalFit:
     agreement: dict[str, Fit]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Calibration:
+class Calibration(StrictValue, frozen=True, kw_only=True):
     """The profile of one GPU; times in seconds, power in watts.
 
     `read_interval_s` is the typical distance of the reads behind the fits: nothing is known more finely than that.
     `idle_drift_w` is the idle power after the loads minus that before them. `findings` are what a reader must know.
     """
 
-    __pydantic_config__ = STRICT
     uuid: str
     device: str
     driver_version: str | None
     date: str
     harness_version: str
     quick: bool
-    read_interval_s: float
+    read_interval_s: Real
     counter_period_s: Fit
     counter_jitter_s: Fit
     idle_w: Fit
     idle_drift_w: Fit
     signals: tuple[SignalFit, ...]
     findings: tuple[Finding, ...] = ()
-    schema_version: int = PROFILE_VERSION
+    schema_version: Integer = PROFILE_VERSION
 
     def signal(self, name: str | None) -> SignalFit | None:
         """Return the fits of the signal `name` (``instant``, ``average``, ``usage``), ``None`` if there are none."""
         return next((signal for signal in self.signals if signal.name == name), None)
 
 
-_PROFILE: TypeAdapter[Calibration] = TypeAdapter(Calibration)
+_PROFILE = StrictReader(Calibration)
 
 
 def find_folder(environ: Mapping[str, str] | None = None) -> Path:
@@ -116,8 +107,10 @@ def save(profile: Calibration) -> Path:
     unfinished = path.with_suffix(f".{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_bytes(_PROFILE.dump_json(profile, indent=1) + b"\n")
+        unfinished.write_text(_PROFILE.to_json(profile, indent=1) + "\n", encoding="utf-8")
         unfinished.replace(path)
+    except ValueError as error:
+        raise ProfileError(f"the profile '{path}' cannot be written ({error})") from error
     except OSError as error:
         raise ProfileError(
             f"the profile '{path}' cannot be written ({error.strerror}); set ISOJOULE_PROFILES to a folder of yours."
@@ -139,11 +132,9 @@ def load(uuid: str, driver_version: str | None) -> Calibration | None:
     except OSError as error:
         raise ProfileError(f"the profile '{path}' cannot be read ({error.strerror})") from error
     try:
-        profile = _PROFILE.validate_json(text)
-    except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in problem["loc"]) or "the file"
-        raise ProfileError(f"the profile '{path}' is not readable ({where}: {problem['msg']})") from error
+        profile = _PROFILE.read(text, f"the profile '{path}' is not readable")
+    except RecordError as error:
+        raise ProfileError(str(error)) from error
     if profile.schema_version != PROFILE_VERSION:
         raise ProfileError(f"the profile '{path}' has schema {profile.schema_version}, not {PROFILE_VERSION}")
     if profile.uuid != uuid:
