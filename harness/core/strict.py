@@ -128,7 +128,7 @@ class StrictReader(Generic[T]):
             plain = msgspec.to_builtins(value, enc_hook=_to_builtin)
         except (TypeError, RecursionError) as error:
             raise ValueError(str(error)) from error
-        check_numbers(plain, "it")  # what is not finite would become null
+        check_numbers(plain, getattr(self._kind, "__name__", "value"))  # what is not finite would become null
         text = msgspec.json.encode(self.take(plain))
         return (msgspec.json.format(text, indent=indent) if indent else text).decode()
 
