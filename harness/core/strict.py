@@ -98,13 +98,15 @@ class StrictReader(Generic[T]):
         return value
 
     def take(self, plain: Any) -> T:
-        """Return the value that plain data describes, as `json.loads` gives it.
+        """Return the value that plain data of this project's own describes.
+
+        Here 3.0 and "3" may stand for 3: nothing measured is lost over how a number is held.
 
         Raises:
             ValueError: it describes none, or holds a number out of bounds.
         """
         try:
-            return msgspec.convert(plain, self._kind)
+            return msgspec.convert(plain, self._kind, strict=False)
         except (msgspec.MsgspecError, RecursionError) as error:
             raise ValueError(_first_problem(error, self._kind)) from error
 
