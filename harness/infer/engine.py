@@ -17,7 +17,7 @@ from torch import Tensor
 from harness.infer.compiled import CompiledStep
 from harness.infer.graphs import RecordedStep
 from harness.infer.kv_cache import KVCache, build_caches
-from harness.infer.packing import pack_for_decoding
+from harness.infer.prepare import prepare_for_decoding
 from harness.infer.sampling import Sampler
 from harness.models.transformer import Transformer
 
@@ -46,8 +46,8 @@ def prefill(
     `into` is an earlier batch of the same shape that is no longer needed: its caches and its recorded step are used
     again, and it is what is returned.
     """
-    pack_for_decoding(model)
     batch, time = prompts_BT.shape
+    prepare_for_decoding(model, batch)
     if into is None:
         dtype = model.embedding.weight.dtype
         caches = build_caches(model.config, batch, time + max_new_tokens, prompts_BT.device, dtype)

@@ -1,12 +1,14 @@
 """Attention by name: what every kind offers to a block, and grouped-query attention.
 
-Shape suffixes: B batch, T time, S cached time, D model width, H query heads, G key/value heads, K head width.
+Shape suffixes: B batch, T time, S cached time, D model width, H query heads, G key/value heads, Q query heads of one
+key/value head, K head width.
 """
 
 from __future__ import annotations
 
 from typing import Protocol
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -60,15 +62,19 @@ class GroupedQueryAttention(nn.Module):
         mask = None
         if cache is not None:
             k, v, mask = cache.extend(k, v)
-        mixed = F.scaled_dot_product_attention(
-            q,
-            k.to(q.dtype),
-            v.to(q.dtype),
-            attn_mask=mask,
-            is_causal=time > 1 and mask is None,
-            scale=self.scale,
-            enable_gqa=self.num_heads != self.num_kv_heads,
-        )
+        k, v = k.to(q.dtype), v.to(q.dtype)
+        if mask is not None and not q.is_cuda and torch.compiler.is_compiling():
+            mixed = attend_in_sums(q, k, v, mask, self.scale)
+        else:
+            mixed = F.scaled_dot_product_attention(
+                q,
+                k,
+                v,
+                attn_mask=mask,
+                is_causal=time > 1 and mask is None,
+                scale=self.scale,
+                enable_gqa=self.num_heads != self.num_kv_heads,
+            )
         return self.out(mixed.transpose(1, 2).reshape(batch, time, self.num_heads * self.d_head))
 
     def _norm_heads(self, qkv_BTHK: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -84,6 +90,18 @@ class GroupedQueryAttention(nn.Module):
         if not config.qk_norm:
             return nn.Identity()
         return RMSNorm(self.d_head * (1 if self.norm_per_head else num_heads), config.norm_eps)
+
+
+def attend_in_sums(q_BH1K: Tensor, k_BGSK: Tensor, v_BGSK: Tensor, mask_111S: Tensor, scale: float) -> Tensor:
+    """Return what attention gives one position, (B, H, 1, K), written for a compiler, which makes a few loops of it.
+
+    Slow where nothing compiles it: the products are then kept before they are added up.
+    """
+    q_BGQ1K = q_BH1K.unflatten(1, (k_BGSK.shape[1], -1))
+    scores_BGQS = (q_BGQ1K * k_BGSK[:, :, None]).sum(-1, dtype=torch.float32) * scale
+    weights = torch.softmax(scores_BGQS.masked_fill(~mask_111S, float("-inf")), dim=-1)
+    mixed_BGQK = (weights[..., None] * v_BGSK[:, :, None]).sum(-2)
+    return mixed_BGQK.flatten(1, 2)[:, :, None].to(q_BH1K.dtype)
 
 
 ATTENTIONS = Registry(

@@ -5,6 +5,7 @@ Shape suffixes: N tokens, E experts, k chosen experts per token, D model width, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -14,19 +15,21 @@ from torch import Tensor, nn
 
 from harness.core.model_config import MoEConfig
 from harness.models.dispatch import DISPATCHES
+from harness.models.few_rows import Form, Forms
 from harness.models.few_tokens import PackedExperts, pack_experts, run_few_tokens
-from harness.models.packed import FEW_ROWS
+from harness.models.packed import FEW_ROWS, is_large
 from harness.models.router import Routing
 
 
 class RoutedExperts(nn.Module):
     """E SwiGLU experts; every token passes through those that its routing names."""
 
-    packed: PackedExperts | None = None
+    copied: PackedExperts | None = None
+    forms: Forms | None = None
 
     def __init__(self, config: MoEConfig) -> None:
         super().__init__()
-        self.num_experts = config.num_experts
+        self.num_experts, self.top_k = config.num_experts, config.top_k
         self.gate_up_EDF = nn.Parameter(torch.empty(config.num_experts, config.d_model, 2 * config.d_expert))
         self.down_EFD = nn.Parameter(torch.empty(config.num_experts, config.d_expert, config.d_model))
         self.dispatch = DISPATCHES.get(config.dispatch)
@@ -36,15 +39,23 @@ class RoutedExperts(nn.Module):
         """Return the gated sum over each token's experts, (N, D)."""
         if self.chooses and _is_few(x_ND):
             parts = (x_ND, routing.experts_Nk, routing.gates_Nk, self.gate_up_EDF, self.down_EFD)
-            return run_few_tokens(*parts, self.packed)
+            return run_few_tokens(*parts, self.copied, self.forms)
         run = self.dispatch if x_ND.is_cuda else partial(_run_as_it_is, self.dispatch)
         out: Tensor = run(x_ND, routing, self.gate_up_EDF, self.down_EFD)
         return out
 
-    def pack(self) -> None:
-        """Pack each expert's weights for products with few rows, where that pays."""
-        if self.chooses:
-            self.packed = pack_experts(self.packed, self.gate_up_EDF, self.down_EFD)
+    def decode_weights(self) -> list[Tensor]:
+        """Return each expert's two weights, (F, D) and (D, F); small ones are multiplied as one batch instead."""
+        if not self.chooses or not is_large(self.gate_up_EDF[0]):
+            return []
+        return [weight.t() for weight in (*self.gate_up_EDF.detach(), *self.down_EFD.detach())]
+
+    def prepare(self, forms: Forms, num_tokens: int) -> None:
+        """Take `forms` from now on, and pack the weights if they say so for an expert's part of `num_tokens`."""
+        self.forms = forms
+        most_rows = min(num_tokens, 2 * math.ceil(num_tokens * self.top_k / self.num_experts))
+        pays = any(forms.at(rows) is Form.PACKED for rows in range(1, most_rows + 1))
+        self.copied = pack_experts(self.copied, self.gate_up_EDF, self.down_EFD) if pays else None
 
 
 def _is_few(x_ND: Tensor) -> bool:

@@ -1,8 +1,7 @@
-"""Linear layers, whose products with few rows, as decoding has them, run at the speed of memory on a CPU.
+"""Linear layers, whose products with few rows, as decoding has them, take the form that is the fastest on a CPU.
 
-With one row the weight is parted in two, since such a product runs on one thread and reads at a part of the memory's
-bandwidth; a few rows take a copy of the weight that was packed once (`harness.models.packed`), if there is one. All
-else, training among it, is torch's own product. LOG.md has the figures.
+Which one that is was measured before (`harness.models.few_rows`, called by `harness.infer.prepare`). All else, training
+among it, is torch's own product.
 
 Shape suffixes: M rows, K inputs, N outputs.
 """
@@ -13,47 +12,76 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from harness.models.packed import FEW_ROWS, SMALL_WEIGHT, PackedWeight, can_pack
+from harness.models.few_rows import COPIES, Form, Forms, in_halves
+from harness.models.packed import FEW_ROWS, TransposedWeight, WeightCopy, is_large
 
 
-def linear(x: Tensor, weight_NK: Tensor, bias_N: Tensor | None = None, packed: PackedWeight | None = None) -> Tensor:
-    """Return ``x @ weight.T + bias`` for x of shape (..., K), (..., N); `packed` is a copy of it or ``None``."""
-    if x.is_cuda or torch.compiler.is_compiling() or torch.is_grad_enabled():
-        return F.linear(x, weight_NK, bias_N)
-    if weight_NK.numel() < SMALL_WEIGHT:
+def linear(
+    x: Tensor,
+    weight_NK: Tensor,
+    bias_N: Tensor | None = None,
+    copied: WeightCopy | None = None,
+    forms: Forms | None = None,
+) -> Tensor:
+    """Return ``x @ weight.T + bias`` for x of shape (..., K), (..., N).
+
+    `copied` is a copy of the weight or ``None``; `forms` are those of few rows, without them the product is torch's.
+    In a compiled step one row by a weight that fits the cache is sums of products.
+    """
+    if x.is_cuda or torch.is_grad_enabled():
         return F.linear(x, weight_NK, bias_N)
     num_rows = x.numel() // x.shape[-1]
-    if num_rows > FEW_ROWS or x.dtype != weight_NK.dtype or torch.is_autocast_enabled(x.device.type):
+    if torch.compiler.is_compiling() and num_rows == 1 and not is_large(weight_NK):
+        return _in_sums(x, weight_NK, bias_N)
+    autocast = torch.is_autocast_enabled(x.device.type)
+    if forms is None or num_rows > FEW_ROWS or x.dtype != weight_NK.dtype or autocast:
         return F.linear(x, weight_NK, bias_N)
-    num_outputs = weight_NK.shape[0]
+    form = forms.at(num_rows)
     x_MK = x.reshape(num_rows, x.shape[-1])
-    if num_rows == 1 and num_outputs % 2 == 0 and weight_NK.is_contiguous() and x.dtype == torch.float32:
-        halves = weight_NK.view(2, num_outputs // 2, -1)
-        y = torch.bmm(halves, x_MK.t().expand(2, -1, 1)).view(1, num_outputs)
+    if torch.compiler.is_compiling():
+        if form is not Form.TRANSPOSED or not isinstance(copied, TransposedWeight):
+            return F.linear(x, weight_NK, bias_N)
+        y = copied(x_MK, bias_N)  # fresh: a prompt goes before
+    elif form is Form.HALVES and num_rows == 1 and weight_NK.shape[0] % 2 == 0:
+        y = in_halves(x_MK, weight_NK)
         y = y if bias_N is None else y + bias_N
-    elif packed is not None and packed.is_fresh(weight_NK):
-        y = packed(x_MK, bias_N)
+    elif form in COPIES and isinstance(copied, COPIES[form]) and copied.is_fresh(weight_NK):
+        y = copied(x_MK, bias_N)
     else:
         return F.linear(x, weight_NK, bias_N)
-    return y.reshape(*x.shape[:-1], num_outputs)
+    return y.reshape(*x.shape[:-1], weight_NK.shape[0])
+
+
+def _in_sums(x: Tensor, weight_NK: Tensor, bias_N: Tensor | None) -> Tensor:
+    """Return the product of one row as sums of products, which a compiler makes into loops and joins with others."""
+    y_N = (weight_NK * x.reshape(1, -1)).sum(dim=1)
+    y_N = y_N if bias_N is None else y_N + bias_N
+    return y_N.reshape(*x.shape[:-1], -1)
 
 
 class Linear(nn.Linear):
-    """A linear map that decodes at the speed of memory."""
+    """A linear map that decodes in the fastest form known to it."""
 
-    packed: PackedWeight | None = None
+    copied: WeightCopy | None = None
+    forms: Forms | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., K) to (..., N)."""
-        return linear(x, self.weight, self.bias, self.packed)
+        return linear(x, self.weight, self.bias, self.copied, self.forms)
 
-    def pack(self) -> None:
-        """Pack the weight for products with few rows, where that pays; do nothing if it is packed already."""
-        self.packed = repack(self.packed, self.weight)
+    def decode_weights(self) -> list[Tensor]:
+        """Return the weight, (N, K), whose product with few rows may have several forms."""
+        return [self.weight]
+
+    def prepare(self, forms: Forms, num_tokens: int) -> None:
+        """Take `forms` from now on, and copy the weight if they say so for steps of `num_tokens`."""
+        self.forms = forms
+        self.copied = renew(self.copied, self.weight, forms.at(num_tokens))
 
 
-def repack(packed: PackedWeight | None, weight_NK: Tensor) -> PackedWeight | None:
-    """Return a packed copy of `weight_NK`, the one at hand if still good, or ``None`` where packing gains nothing."""
-    if packed is not None and packed.is_fresh(weight_NK):
-        return packed
-    return PackedWeight(weight_NK, weight_NK) if can_pack(weight_NK) else None
+def renew(copied: WeightCopy | None, weight_NK: Tensor, form: Form) -> WeightCopy | None:
+    """Return a copy for `form`, the one at hand if it is still good; ``None`` where `form` takes none."""
+    kind = COPIES.get(form)
+    if kind is None:
+        return None
+    return copied if isinstance(copied, kind) and copied.is_fresh(weight_NK) else kind(weight_NK, weight_NK)

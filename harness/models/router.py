@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from harness.core.model_config import MoEConfig
 from harness.core.registry import Registry
+from harness.models.linear import linear
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ def count_load(experts: Tensor, num_experts: int) -> Tensor:
     Unlike ``bincount`` this does not wait for a GPU, so that a step can be recorded as a graph.
     """
     flat = experts.flatten()
+    if not flat.is_cuda and torch.compiler.is_compiling() and not torch.is_grad_enabled():
+        return (flat[:, None] == torch.arange(num_experts)).sum(0)  # a loop of the compiled step, not a call out of it
     if not flat.is_cuda:
         return torch.bincount(flat, minlength=num_experts)[:num_experts]
     return flat.new_zeros(num_experts + 1).scatter_add_(0, flat, torch.ones_like(flat))[:num_experts]
@@ -67,7 +70,7 @@ class Router(nn.Module):
     def forward(self, x_ND: Tensor, sequence_length: int) -> Routing:
         """Route N = sequences x `sequence_length` tokens."""
         with torch.autocast(x_ND.device.type, enabled=False):
-            logits_NE = x_ND.float() @ self.weight.float().t()
+            logits_NE = linear(x_ND.float(), self.weight.float())
             scores_NE = self.score(logits_NE)
         experts_Nk, gates_Nk = self.choose(scores_NE)
         loss = self._auxiliary_loss(logits_NE, scores_NE, experts_Nk, sequence_length)

@@ -5,7 +5,6 @@ Shape suffixes: B batch, T time, D model width, V vocabulary.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,10 +14,11 @@ from torch import Tensor, nn
 from harness.core.model_config import ModelConfig, MoEConfig, is_sparse
 from harness.models.attention import LayerCache
 from harness.models.block import Block, ExpertFeedForward
+from harness.models.few_rows import Forms
 from harness.models.layers import RMSNorm
-from harness.models.linear import Linear, linear, repack
+from harness.models.linear import Linear, linear, renew
 from harness.models.mtp import TokenPredictor
-from harness.models.packed import PackedWeight
+from harness.models.packed import WeightCopy
 from harness.models.rope import rope_table
 from harness.models.router import Router, Routing
 
@@ -49,8 +49,9 @@ class Output:
 class Transformer(nn.Module):
     """A decoder language model; `config.vocab_size` must be set."""
 
-    packed: PackedWeight | None = None
-    is_packed = False
+    copied: WeightCopy | None = None
+    forms: Forms | None = None
+    has_copies = False
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -62,7 +63,6 @@ class Transformer(nn.Module):
         self.norm = RMSNorm(config.d_model, config.norm_eps)
         self.head = None if config.tie_embeddings else Linear(config.d_model, config.vocab_size, bias=False)
         self.predictors = nn.ModuleList(TokenPredictor(config) for _ in range(config.mtp_depth))
-        self.largest_weight = max(math.prod(parameter.shape[-2:]) for parameter in self.parameters())
         self._rope: Tensor | None = None
 
     def forward(
@@ -77,8 +77,8 @@ class Transformer(nn.Module):
 
         A position on the device, (1,), lets one recorded graph decode any position of a cache of fixed shape.
         """
-        if self.is_packed and torch.is_grad_enabled():
-            self.unpack()  # a fused optimiser writes weights without a trace: what is to be trained has no copies
+        if self.has_copies and torch.is_grad_enabled():
+            self.forget_copies()  # a fused optimiser writes without a trace: what is to be trained has no copies
         rope = self.rope_at(position, tokens_BT.shape[1], tokens_BT.device)
         embedded_BTD = x_BTD = self.embedding(tokens_BT)
         routings: list[Routing] = []
@@ -123,19 +123,24 @@ class Transformer(nn.Module):
                 self._rope = rope_table(self.config, length, device)
         return self._rope[:, position:end]
 
-    def pack(self) -> None:
-        """Pack the embedding for products with few rows where it is also the head."""
-        self.packed = repack(self.packed, self.embedding.weight) if self.head is None else None
+    def decode_weights(self) -> list[Tensor]:
+        """Return the embedding, (V, D), where it is also the head."""
+        return [self.embedding.weight] if self.head is None else []
 
-    def unpack(self) -> None:
-        """Forget every packed copy."""
+    def prepare(self, forms: Forms, num_tokens: int) -> None:
+        """Take `forms` for a head that is the embedding, and copy it if they say so for steps of `num_tokens`."""
+        self.forms = forms
+        self.copied = renew(self.copied, self.embedding.weight, forms.at(num_tokens))
+
+    def forget_copies(self) -> None:
+        """Forget every copy of a weight."""
         for module in self.modules():
-            if hasattr(module, "packed"):
-                module.packed = None
-        self.is_packed = False
+            if hasattr(module, "copied"):
+                module.copied = None
+        self.has_copies = False
 
     def _project(self, x_BTD: Tensor) -> Tensor:
         if self.head is None:
-            return linear(x_BTD, self.embedding.weight, packed=self.packed)
+            return linear(x_BTD, self.embedding.weight, copied=self.copied, forms=self.forms)
         out: Tensor = self.head(x_BTD)
         return out

@@ -1,4 +1,4 @@
-"""Products with few rows equal torch's own, whatever their shape."""
+"""Products with few rows equal torch's own, whatever their shape and form."""
 
 from __future__ import annotations
 
@@ -8,28 +8,40 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from harness.models import linear as module
-from harness.models import packed as packed_module
-from harness.models.linear import FEW_ROWS, Linear, linear
+from harness.models import packed
+from harness.models.few_rows import COPIES, TIMED_ROWS, Form, Forms
+from harness.models.linear import FEW_ROWS, Linear, linear, renew
 from harness.models.packed import has_onednn
+
+
+@pytest.fixture(autouse=True)
+def _pack_small_weights_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packed, "SMALL_WEIGHT", 0)
+
+
+def always(form: Form) -> Forms:
+    if form is Form.PACKED and not has_onednn():
+        pytest.skip("this torch has no oneDNN")
+    return Forms((form,) * len(TIMED_ROWS))
 
 
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("num_outputs", [10, 7])
 @pytest.mark.parametrize("shape", [(1, 6), (1, 1, 6), (3, 6), (2, 2, 6), (FEW_ROWS, 6), (FEW_ROWS + 1, 6)])
-def test_few_rows_give_what_torch_gives(
-    monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], num_outputs: int, bias: bool
-) -> None:
-    monkeypatch.setattr(module, "SMALL_WEIGHT", 0)
+@pytest.mark.parametrize("form", Form)
+def test_few_rows_give_what_torch_gives(form: Form, shape: tuple[int, ...], num_outputs: int, bias: bool) -> None:
+    forms = always(form)
     generator = torch.Generator().manual_seed(0)
     x, weight = torch.randn(shape, generator=generator), torch.randn(num_outputs, 6, generator=generator)
     offset = torch.randn(num_outputs, generator=generator) if bias else None
     with torch.no_grad():
-        torch.testing.assert_close(linear(x, weight, offset), F.linear(x, weight, offset))
+        y = linear(x, weight, offset, renew(None, weight, form), forms)
+        torch.testing.assert_close(y, F.linear(x, weight, offset))
 
 
 def test_training_takes_torchs_own_product_and_its_gradients() -> None:
     layer = Linear(6, 4)
+    layer.prepare(always(Form.TRANSPOSED), 2)
     x = torch.randn(2, 6, requires_grad=True)
     layer(x).sum().backward()
     assert layer.weight.grad is not None
@@ -38,26 +50,31 @@ def test_training_takes_torchs_own_product_and_its_gradients() -> None:
 
 def test_weights_of_another_precision_are_left_to_torch() -> None:
     with torch.no_grad(), pytest.raises(RuntimeError):
-        linear(torch.randn(1, 6), torch.randn(4, 6).bfloat16())
+        linear(torch.randn(1, 6), torch.randn(4, 6).bfloat16(), forms=always(Form.HALVES))
 
 
 @pytest.mark.parametrize("num_rows", [1, 2, 3, 4, 16])
-def test_a_packed_weight_gives_what_torch_gives_and_knows_when_it_is_stale(
-    monkeypatch: pytest.MonkeyPatch, num_rows: int
-) -> None:
-    if not has_onednn():
-        pytest.skip("this torch has no oneDNN")
-    monkeypatch.setattr(packed_module, "SMALL_WEIGHT", 0)
-    monkeypatch.setattr(module, "SMALL_WEIGHT", 0)
+@pytest.mark.parametrize("form", list(COPIES))
+def test_a_copy_gives_what_torch_gives_and_knows_when_it_is_stale(form: Form, num_rows: int) -> None:
     generator = torch.Generator().manual_seed(0)
     layer = Linear(24, 7)
     x = torch.randn(num_rows, 24, generator=generator)
     with torch.no_grad():
-        layer.pack()
-        assert layer.packed is not None
-        assert layer.packed.is_fresh(layer.weight)
+        layer.prepare(always(form), num_rows)
+        assert layer.copied is not None
+        assert layer.copied.is_fresh(layer.weight)
         torch.testing.assert_close(layer(x), F.linear(x, layer.weight, layer.bias))
         layer.weight += 1.0
-        assert not layer.packed.is_fresh(layer.weight)
+        assert not layer.copied.is_fresh(layer.weight)
         torch.testing.assert_close(layer(x), F.linear(x, layer.weight, layer.bias))
-    assert copy.deepcopy(layer).packed is None
+        stale = layer.copied
+        layer.prepare(always(form), num_rows)
+        assert layer.copied is not stale
+    assert copy.deepcopy(layer).copied is None
+
+
+def test_a_form_without_a_copy_leaves_none_behind() -> None:
+    layer = Linear(24, 8)
+    layer.prepare(always(Form.TRANSPOSED), 1)
+    layer.prepare(always(Form.HALVES), 1)
+    assert layer.copied is None

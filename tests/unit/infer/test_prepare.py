@@ -1,4 +1,4 @@
-"""Packed copies serve decoding and are never older than the weights."""
+"""Copies of weights serve decoding and are never older than the weights."""
 
 from __future__ import annotations
 
@@ -8,21 +8,27 @@ import pytest
 import torch
 
 from harness.core.model_config import ModelConfig
-from harness.infer import packing
+from harness.infer import prepare
 from harness.infer.engine import decode, prefill
-from harness.models import few_tokens, linear, packed
+from harness.models import few_tokens, packed
+from harness.models.few_rows import COPIES, TIMED_ROWS, Form, Forms
 from harness.models.linear import Linear
 from harness.models.packed import has_onednn
 from harness.models.transformer import Transformer
 from tests.unit.models.configs import CONFIGS, DENSE, MOE, with_random_weights
 
-pytestmark = pytest.mark.skipif(not has_onednn(), reason="this torch has no oneDNN")
 
-
-@pytest.fixture(autouse=True)
-def _pack_small_weights_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (packing, few_tokens, linear, packed):
+@pytest.fixture(autouse=True, params=list(COPIES), ids=lambda form: form.value)
+def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Form:
+    """Let every weight be decoded by copies of one form, however small it is and whatever is the fastest."""
+    if request.param is Form.PACKED and not has_onednn():
+        pytest.skip("this torch has no oneDNN")
+    for module in (few_tokens, packed):
         monkeypatch.setattr(module, "SMALL_WEIGHT", 0)
+    forms = Forms((request.param,) * len(TIMED_ROWS))
+    monkeypatch.setattr(prepare, "find_fastest", lambda weights, candidates: forms)
+    monkeypatch.setattr(prepare, "_found", {})
+    return request.param
 
 
 def answer(model: Transformer) -> torch.Tensor:
@@ -30,15 +36,15 @@ def answer(model: Transformer) -> torch.Tensor:
     return decode(model, prefill(model, prompts, 6), 6)
 
 
-def packed_copies(model: Transformer) -> list[object]:
-    return [module for module in model.modules() if getattr(module, "packed", None) is not None]
+def copies_of(model: Transformer) -> list[object]:
+    return [module for module in model.modules() if getattr(module, "copied", None) is not None]
 
 
 @pytest.mark.parametrize("config", CONFIGS)
-def test_packed_decoding_equals_the_full_forward(config: ModelConfig) -> None:
+def test_decoding_by_copies_equals_the_full_forward(config: ModelConfig) -> None:
     model = with_random_weights(config)
     answers = answer(model)
-    assert packed_copies(model)
+    assert copies_of(model)
     prompts = torch.randint(0, 64, (5, 7), generator=torch.Generator().manual_seed(3))
     with torch.no_grad():
         for step in range(6):
@@ -53,15 +59,15 @@ def test_after_a_fused_optimiser_step_decoding_reads_the_new_weights(config: Mod
     answer(model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.5, fused=True)
     model(torch.randint(0, 64, (2, 9))).logits_BTV.square().mean().backward()
-    assert not packed_copies(model)
+    assert not copies_of(model)
     optimizer.step()
     fresh = copy.deepcopy(model)
     assert torch.equal(answer(model), answer(fresh))
 
 
-def test_where_memory_is_short_nothing_is_packed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packing, "LARGEST_SHARE", 0.0)
+def test_where_memory_is_short_nothing_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepare, "LARGEST_SHARE", 0.0)
     model = with_random_weights(DENSE)
     answer(model)
-    assert not packed_copies(model)
-    assert not any(layer.packed for layer in model.modules() if isinstance(layer, Linear))
+    assert not copies_of(model)
+    assert not any(layer.copied for layer in model.modules() if isinstance(layer, Linear))
