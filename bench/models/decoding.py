@@ -49,14 +49,13 @@ def measure(rounds: int, peak: float) -> dict[str, Any]:
         for batch in BATCHES:
             generator = torch.Generator().manual_seed(batch)
             prompts = torch.randint(0, config.vocab_size, (batch, PROMPT), generator=generator)
-            result[f"{name}, batch {batch}"] = row = _compare(
-                ours, peers, prompts, num_tokens, rounds, compiled=name.startswith("small")
-            )
+            result[f"{name}, batch {batch}"] = row = _compare(ours, peers, prompts, num_tokens, rounds)
             if name.startswith("large"):
                 row["weight_bytes_per_step"] = read = weight_bytes(ours, prompts)
-                seconds, bandwidth = _step_and_bandwidth(ours, prompts, num_tokens, rounds)
+                steps, bandwidth = _steps_and_bandwidth(ours, prompts, num_tokens, rounds)
                 row["bandwidth_bytes_per_s"] = bandwidth
-                row["bandwidth_share"] = read / seconds / bandwidth
+                row["bandwidth_shares"] = {arm: read / seconds / bandwidth for arm, seconds in steps.items()}
+                row["bandwidth_share"] = max(row["bandwidth_shares"].values())
                 active = count_params(config)
                 flops = 2 * batch * (active.active - active.embedding)
                 row["share_at_peak_flops"] = read / (flops / peak) / bandwidth
@@ -66,25 +65,19 @@ def measure(rounds: int, peak: float) -> dict[str, Any]:
 
 
 def _compare(
-    ours: Transformer,
-    peers: dict[str, Any],
-    prompts: torch.Tensor,
-    num_tokens: int,
-    rounds: int,
-    *,
-    compiled: bool = False,
+    ours: Transformer, peers: dict[str, Any], prompts: torch.Tensor, num_tokens: int, rounds: int
 ) -> dict[str, Any]:
-    """Time all arms in turn; `compiled` adds one of each side through ``torch.compile``, the best of a side counts."""
+    """Time all arms in turn, as they come and through ``torch.compile``; the best of a side counts."""
+    first = next(iter(peers))
     arms: dict[str, Callable[[], object]] = {
         "ours": lambda: decode(ours, prefill(ours, prompts, num_tokens), num_tokens),
         **{arm: partial(_generate, peer, prompts, num_tokens) for arm, peer in peers.items()},
+        "ours compiled": lambda: decode(ours, prefill(ours, prompts, num_tokens), num_tokens, compiled=True),
+        f"{first} compiled": partial(_generate, peers[first], prompts, num_tokens, compiled=True),
     }
-    if compiled:
-        arms["ours compiled"] = lambda: decode(ours, prefill(ours, prompts, num_tokens), num_tokens, compiled=True)
-        first = next(iter(peers))
-        arms[f"{first} compiled"] = partial(_generate, peers[first], prompts, num_tokens, compiled=True)
     times = time_in_turn(arms, rounds, warmups=1)
     mine, best = fastest(times, "ours"), fastest(times, "transformers")
+    best_eager = fastest({arm: times[arm] for arm in peers}, "transformers")
     tokens = prompts.shape[0] * num_tokens
     return {
         "total_params": count_params(ours.config).total,
@@ -92,6 +85,7 @@ def _compare(
         "ours": mine,
         "peer": best,
         "speedup": ratio(times[best], times[mine]),
+        "speedup_as_they_come": ratio(times[best_eager], times["ours"]),
     }
 
 
@@ -124,16 +118,19 @@ def _generate(model: Any, prompts: torch.Tensor, num_tokens: int, *, compiled: b
     )
 
 
-def _step_and_bandwidth(model: Transformer, prompts: torch.Tensor, num_tokens: int, rounds: int) -> tuple[float, float]:
-    """Return the median time of a decode step and the best triad's bytes per second, taken in turn."""
-    filled = prefill(model, prompts, num_tokens)
+def _steps_and_bandwidth(
+    model: Transformer, prompts: torch.Tensor, num_tokens: int, rounds: int
+) -> tuple[dict[str, float], float]:
+    """Return the median time of a decode step of either arm and the best triad's bytes per second, taken in turn."""
+    filled = {arm: prefill(model, prompts, num_tokens) for arm in ("ours", "ours compiled")}
     triads: list[float] = []
-    arms = {
-        "decode": lambda: decode(model, filled, num_tokens),
+    arms: dict[str, Callable[[], object]] = {
+        "ours": lambda: decode(model, filled["ours"], num_tokens),
+        "ours compiled": lambda: decode(model, filled["ours compiled"], num_tokens, compiled=True),
         "triad": lambda: triads.append(measure_bandwidth(repeats=2)),
     }
-    times = time_in_turn(arms, rounds, warmups=1)["decode"]
-    return sorted(times)[len(times) // 2] / (num_tokens - 1), max(triads)
+    times = time_in_turn(arms, rounds, warmups=1)
+    return {arm: sorted(times[arm])[len(times[arm]) // 2] / (num_tokens - 1) for arm in filled}, max(triads)
 
 
 def step_seconds(model: Transformer, prompts: torch.Tensor, num_tokens: int, rounds: int) -> float:

@@ -37,14 +37,15 @@ def judge(result: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield make_bar(
             f"decode, {name}: at least {least} x generate's tokens/s",
             row["speedup"].value >= least,
-            f"{row['speedup']}, {row['ours']} against {row['peer']}",
+            f"{row['speedup']}, {row['ours']} against {row['peer']}; as they come {row['speedup_as_they_come']}",
         )
         if "bandwidth_share" in row:
             share = row["bandwidth_share"]
             yield make_bar(
                 f"decode, {name}: at least {decoding.LEAST_BANDWIDTH:.0%} of STREAM",
                 share >= decoding.LEAST_BANDWIDTH,
-                f"{share:.0%}; the FLOPs of a step alone allow {row['share_at_peak_flops']:.0%}",
+                f"{', '.join(f'{value:.0%} {arm}' for arm, value in row['bandwidth_shares'].items())}; "
+                f"the FLOPs of a step alone allow {row['share_at_peak_flops']:.0%}",
             )
 
 

@@ -1,10 +1,11 @@
 """Ways to bring tokens to their experts and back; all give the same outputs and gradients.
 
 ``loop`` is slow and obvious, the reference for the others. ``grouped_mm`` sorts rows by expert and lets one kernel do
-all products, ``bmm`` pads every expert to the fullest one, ``blocked`` (`harness.models.blocked`) does one expert after
-the other with its rows in the cache, ``fused`` (`harness.models.permuted`, CUDA only) does all but the grouped products
-in Triton kernels. ``auto`` takes the one that was measured to be faster: ``blocked`` on a CPU where the rows of all
-experts do not fit the cache, else ``grouped_mm``; ``fused`` was not measured on a card yet, so it has to be asked for.
+all products, ``bmm`` pads every expert to the fullest one, ``blocked`` (`harness.models.blocked`, CPU only) does one
+expert after the other with its rows in the cache, ``fused`` (`harness.models.permuted`, CUDA only) does all but the
+grouped products in Triton kernels. ``auto`` takes the one that was measured to be faster: on a CPU ``blocked`` where the
+rows of all experts do not fit the cache, else grouped products with a backward pass of their own
+(`harness.models.gathered`); on CUDA ``grouped_mm``, since ``fused`` was not measured on a card yet.
 Choices whose expert is E were dropped: they cost nothing and give nothing.
 
 Shape suffixes: N tokens, E experts, k chosen experts per token, D model width, F expert width, R = N * k rows, C rows
@@ -20,19 +21,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from harness.core.registry import Registry
-from harness.models.blocked import dispatch_blocked
 from harness.models.fused import swiglu
 from harness.models.router import Routing
-
-# On a CPU, bytes of all rows in and out of both products from which working through them expert by expert pays.
-BLOCKED_BYTES = 24 << 20
+from harness.models.written_out import dispatch_by_size
 
 
 def dispatch_auto(x_ND: Tensor, routing: Routing, gate_up_EDF: Tensor, down_EFD: Tensor) -> Tensor:
-    """Choose by the device and the size of the rows."""
-    numbers = routing.experts_Nk.numel() * (2 * x_ND.shape[1] + 3 * down_EFD.shape[1])
-    blocked = not x_ND.is_cuda and numbers * x_ND.element_size() >= BLOCKED_BYTES
-    chosen = dispatch_blocked if blocked else dispatch_grouped_mm
+    """Choose by the device, and on a CPU by the size of the rows."""
+    chosen = dispatch_grouped_mm if x_ND.is_cuda else dispatch_by_size
     return chosen(x_ND, routing, gate_up_EDF, down_EFD)
 
 
@@ -112,7 +108,7 @@ DISPATCHES = Registry(
     "dispatch",
     {
         "auto": "harness.models.dispatch:dispatch_auto",
-        "blocked": "harness.models.blocked:dispatch_blocked",
+        "blocked": "harness.models.written_out:dispatch_blocked",
         "grouped_mm": "harness.models.dispatch:dispatch_grouped_mm",
         "bmm": "harness.models.dispatch:dispatch_bmm",
         "fused": "harness.models.permuted:dispatch_fused",

@@ -34,13 +34,14 @@ class RoutedExperts(nn.Module):
         self.down_EFD = nn.Parameter(torch.empty(config.num_experts, config.d_expert, config.d_model))
         self.dispatch = DISPATCHES.get(config.dispatch)
         self.chooses = config.dispatch == "auto"
+        self.is_operator = config.dispatch in ("auto", "blocked")  # one operator to a compiler, on a CPU
 
     def forward(self, x_ND: Tensor, routing: Routing) -> Tensor:
         """Return the gated sum over each token's experts, (N, D)."""
         if self.chooses and _is_few(x_ND):
             parts = (x_ND, routing.experts_Nk, routing.gates_Nk, self.gate_up_EDF, self.down_EFD)
             return run_few_tokens(*parts, self.copied, self.forms)
-        run = self.dispatch if x_ND.is_cuda else partial(_run_as_it_is, self.dispatch)
+        run = self.dispatch if x_ND.is_cuda or self.is_operator else partial(_run_as_it_is, self.dispatch)
         out: Tensor = run(x_ND, routing, self.gate_up_EDF, self.down_EFD)
         return out
 

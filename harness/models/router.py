@@ -35,12 +35,13 @@ class Routing:
 def count_load(experts: Tensor, num_experts: int) -> Tensor:
     """Return how many choices fell on each expert, (E,) int64; dropped ones (expert E) are not counted.
 
-    Unlike ``bincount`` this does not wait for a GPU, so that a step can be recorded as a graph.
+    ``bincount`` waits for a GPU, so that a step could not be recorded as a graph, and breaks the graph of a compiler.
     """
     flat = experts.flatten()
-    if not flat.is_cuda and torch.compiler.is_compiling() and not torch.is_grad_enabled():
-        return (flat[:, None] == torch.arange(num_experts)).sum(0)  # a loop of the compiled step, not a call out of it
-    if not flat.is_cuda:
+    compiling = torch.compiler.is_compiling()
+    if not flat.is_cuda and compiling and not torch.is_grad_enabled():  # few choices, as a loop of the compiled step
+        return (flat[:, None] == torch.arange(num_experts)).sum(0)
+    if not flat.is_cuda and not compiling:
         return torch.bincount(flat, minlength=num_experts)[:num_experts]
     return flat.new_zeros(num_experts + 1).scatter_add_(0, flat, torch.ones_like(flat))[:num_experts]
 
