@@ -1,7 +1,7 @@
 """Dispatches for a CPU whose two passes are written out: `blocked` for many rows, `gathered` for those that fit the cache.
 
-To autograd they are one function, and to ``torch.compile`` one operator a pass, so that the graph of a whole training
-step has no break in it.
+To autograd they are one function. ``torch.compile`` traces those that are gathered, and has one operator a pass for the
+others, so that the graph of a whole training step has no break in it.
 
 Shape suffixes: N tokens, E experts, k chosen experts per token, R = N * k rows, D model width, F expert width.
 """
@@ -38,7 +38,7 @@ def _run(x_ND: Tensor, routing: Routing, gate_up_EDF: Tensor, down_EFD: Tensor, 
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x_ND.dtype
     parts = (x_ND.to(dtype), gate_up_EDF.to(dtype), down_EFD.to(dtype), routing.gates_Nk.to(dtype))
     choice = (routing.experts_Nk, routing.load_E, by_expert)
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() and (by_expert or routing.dropped is not None):
         return experts_op(*parts, *choice)[0].to(x_ND.dtype)
     with torch.autocast(device, enabled=False):
         out: Tensor = _Experts.apply(*parts, *choice)

@@ -71,3 +71,18 @@ def test_where_memory_is_short_nothing_is_copied(monkeypatch: pytest.MonkeyPatch
     answer(model)
     assert not copies_of(model)
     assert not any(layer.copied for layer in model.modules() if isinstance(layer, Linear))
+
+
+def test_a_compiled_training_step_after_decoding_forgets_the_copies() -> None:
+    model = with_random_weights(DENSE).train()
+    tokens = torch.randint(0, 64, (2, 9), generator=torch.Generator().manual_seed(3))
+    torch.compiler.reset()
+    step = torch.compile(lambda: model(tokens).logits_BTV.square().mean(), backend="aot_eager", fullgraph=True)
+    step().backward()
+    expected = model.embedding.weight.grad
+    answer(model)
+    assert copies_of(model)
+    model.zero_grad()
+    step().backward()
+    assert not copies_of(model)
+    assert torch.equal(model.embedding.weight.grad, expected)
