@@ -18,7 +18,7 @@ from torch import Tensor
 from harness.models.fused import swiglu_backward
 
 
-def forward(
+def forward(  # noqa: PLR0917 - the arguments of an operator
     x_ND: Tensor, gate_up_EDF: Tensor, down_EFD: Tensor, gates_Nk: Tensor, experts_Nk: Tensor, load_E: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gated sum over each token's experts (N, D), the first product (R, 2F) and the rows' order (R,).
@@ -37,7 +37,7 @@ def forward(
     return out_ND, hidden_RF, order_R
 
 
-def backward(
+def backward(  # noqa: PLR0917 - the arguments of an operator
     grad_ND: Tensor,
     x_ND: Tensor,
     gate_up_EDF: Tensor,

@@ -3,8 +3,8 @@
 ``loop`` is slow and obvious, the reference for the others. ``grouped_mm`` sorts rows by expert and lets one kernel do
 all products, ``bmm`` pads every expert to the fullest one, ``blocked`` (`harness.models.blocked`, CPU only) does one
 expert after the other with its rows in the cache, ``fused`` (`harness.models.permuted`, CUDA only) does all but the
-grouped products in Triton kernels. ``auto`` takes the one that was measured to be faster: on a CPU ``blocked`` where the
-rows of all experts do not fit the cache, else grouped products with a backward pass of their own
+grouped products in Triton kernels. ``auto`` takes the one that was measured to be faster: on a CPU ``blocked`` where
+the rows of all experts do not fit the cache, else grouped products with a backward pass of their own
 (`harness.models.gathered`); on CUDA ``grouped_mm``, since ``fused`` was not measured on a card yet.
 Choices whose expert is E were dropped: they cost nothing and give nothing.
 

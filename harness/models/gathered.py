@@ -1,7 +1,7 @@
 """Routed experts on a CPU, all at once: rows sorted by expert, one grouped product a projection, sums by one gather.
 
-For rows that all fit the cache. A token's outputs are weighted and added while they are gathered (an embedding bag), and
-the backward pass recomputes the activation and gathers rows again instead of keeping them.
+For rows that all fit the cache. A token's outputs are weighted and added while they are gathered (an embedding bag),
+and the backward pass recomputes the activation and gathers rows again instead of keeping them.
 `harness.models.written_out` makes a dispatch of the two passes. A compiler may trace them where no choice was dropped:
 then all but the grouped products become loops of its own.
 
@@ -17,7 +17,7 @@ from torch import Tensor
 from harness.models.fused import swiglu_backward
 
 
-def forward(
+def forward(  # noqa: PLR0917 - the arguments of an operator
     x_ND: Tensor, gate_up_EDF: Tensor, down_EFD: Tensor, gates_Nk: Tensor, experts_Nk: Tensor, load_E: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gated sum over each token's experts (N, D), the first product (R, 2F) and the rows' order (R,).
@@ -32,7 +32,7 @@ def forward(
     return _sum_rows(y_RD, order_R, gates_Nk, load_E), hidden_RF, order_R
 
 
-def backward(
+def backward(  # noqa: PLR0917 - the arguments of an operator
     grad_ND: Tensor,
     x_ND: Tensor,
     gate_up_EDF: Tensor,

@@ -1,4 +1,4 @@
-"""Dispatches for a CPU whose two passes are written out: `blocked` for many rows, `gathered` for those that fit the cache.
+"""Dispatches for a CPU whose two passes are written out: `blocked` for many rows, `gathered` for those in the cache.
 
 To autograd they are one function. ``torch.compile`` traces those that are gathered, and has one operator a pass for the
 others, so that the graph of a whole training step has no break in it.
@@ -106,9 +106,8 @@ def experts_backward_op(  # noqa: PLR0917 - an operator's arguments
 
 
 @experts_op.register_fake
-def _(
-    x_ND: Tensor, gate_up_EDF: Tensor, down_EFD: Tensor, gates_Nk: Tensor, experts_Nk: Tensor, *_: object
-) -> tuple[Tensor, Tensor, Tensor]:
+def _(x_ND: Tensor, gate_up_EDF: Tensor, *others: Any) -> tuple[Tensor, Tensor, Tensor]:
+    experts_Nk = others[2]
     num_rows = experts_Nk.numel()
     hidden = x_ND.new_empty(num_rows, gate_up_EDF.shape[2])
     return torch.empty_like(x_ND), hidden, experts_Nk.new_empty(num_rows)

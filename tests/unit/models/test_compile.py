@@ -61,7 +61,7 @@ def test_a_training_step_of_a_sparse_model_is_one_graph(
 @pytest.mark.parametrize("drop", [False, True])
 @pytest.mark.parametrize(("num_tokens", "num_experts", "top_k"), SHAPES)
 @pytest.mark.parametrize("name", ["auto", "blocked"])
-def test_a_compiled_dispatch_equals_the_loop(
+def test_a_compiled_dispatch_equals_the_loop(  # noqa: PLR0917 - one parameter a choice
     monkeypatch: pytest.MonkeyPatch, name: str, num_tokens: int, num_experts: int, top_k: int, drop: bool
 ) -> None:
     torch.compiler.reset()
