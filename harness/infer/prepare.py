@@ -6,6 +6,7 @@ from collections import defaultdict
 
 import psutil
 import torch
+from torch.utils._python_dispatch import _disable_current_modes
 
 from harness.models.experts import RoutedExperts
 from harness.models.few_rows import Form, Forms, find_fastest
@@ -24,7 +25,7 @@ def prepare_for_decoding(model: Transformer, num_tokens: int) -> None:
     """Prepare the weights for steps of `num_tokens`, one of each sequence; what is ready stays as it is.
 
     Does nothing on a GPU or where memory is short. The first call for weights of some shapes times products, a second
-    or so for large ones.
+    or so for large ones. Whoever counts the operators of a prompt (FLOPs, say) does not count those of this.
     """
     if model.embedding.weight.is_cuda or torch.is_grad_enabled():
         return
@@ -41,12 +42,14 @@ def prepare_for_decoding(model: Transformer, num_tokens: int) -> None:
         candidates = tuple(form for form in Form if not (routed and form is Form.TRANSPOSED))
         forms = _find([weight for _, weights in parts for weight in weights], candidates)
         for part, _ in parts:
-            part.prepare(forms, num_tokens)
+            with _disable_current_modes():
+                part.prepare(forms, num_tokens)
             model.has_copies |= part.copied is not None
 
 
 def _find(weights: list[torch.Tensor], candidates: tuple[Form, ...]) -> Forms:
     kind = (torch.get_num_threads(), *((weight.shape, weight.stride(), weight.dtype) for weight in weights))
     if kind not in _found:
-        _found[kind] = find_fastest(weights, candidates)
+        with _disable_current_modes():
+            _found[kind] = find_fastest(weights, candidates)
     return _found[kind]

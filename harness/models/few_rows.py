@@ -75,9 +75,8 @@ def find_fastest(weights: Sequence[Tensor], forms: Sequence[Form] = tuple(Form))
     Without gradients; takes a second or so for large weights. Those beyond `SAMPLE_BYTES` are left out.
     """
     sample = list(_first(weights))
-    copies = {form: [COPIES[form](weight, weight) for weight in sample] for form in forms if form in COPIES}
-    if not all(can_pack(weight) for weight in sample):
-        copies.pop(Form.PACKED, None)
+    taken = [form for form in forms if form is not Form.PACKED or all(can_pack(weight) for weight in sample)]
+    copies = {form: [COPIES[form](weight, weight) for weight in sample] for form in taken if form in COPIES}
     return Forms(tuple(_fastest_at(rows, sample, copies, halves=Form.HALVES in forms) for rows in TIMED_ROWS))
 
 
