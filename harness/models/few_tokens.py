@@ -12,14 +12,12 @@ Shape suffixes: N tokens, E experts, k chosen experts per token, D model width, 
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
 from harness.models.few_rows import Form, Forms, in_halves
 from harness.models.fused import swiglu
-from harness.models.packed import KERNEL_ROWS, SMALL_WEIGHT, PackedWeight, can_pack
+from harness.models.packed import SMALL_WEIGHT, PackedWeight, can_pack
 
 
 class PackedExperts:
@@ -102,14 +100,18 @@ def _run_chosen_experts(  # noqa: PLR0917 - see `run_few_tokens`
     num_tokens, top_k = experts_Nk.shape
     if num_tokens == 1:
         return _run_chosen_of_one(x_ND, experts_Nk, gates_Nk, gate_up_EDF, down_EFD, packed, forms)
-    parts, order, counts = _parts(experts_Nk.flatten().tolist(), gate_up_EDF.shape[0], packed, forms)
-    if not parts:
-        return torch.zeros_like(x_ND)
-    order_R = torch.tensor(order)
+    chosen = experts_Nk.flatten().tolist()
+    order = sorted(range(len(chosen)), key=chosen.__getitem__)
+    parts = _parts([chosen[row] for row in order], gate_up_EDF.shape[0])
+    order = order[: parts[-1][2] if parts else 0]  # choices that were dropped come last
+    order_R = torch.tensor(order, dtype=torch.int64)
     token_R = order_R // top_k
-    hidden_RF = _products(parts, x_ND.index_select(0, token_R), gate_up_EDF, packed and packed.gate_up)
-    y_RD = _products(parts, swiglu(hidden_RF), down_EFD, packed and packed.down)
-    y_RD *= (gates_Nk.flatten()[order_R] * torch.tensor(counts))[:, None].to(y_RD.dtype)
+    rows_RD = x_ND.index_select(0, token_R)
+    hidden_RF = x_ND.new_empty(len(order), gate_up_EDF.shape[2])
+    y_RD = x_ND.new_empty(len(order), x_ND.shape[1])
+    _products(parts, rows_RD, gate_up_EDF, hidden_RF, packed and packed.gate_up, forms)
+    _products(parts, swiglu(hidden_RF), down_EFD, y_RD, packed and packed.down, forms)
+    y_RD *= gates_Nk.flatten()[order_R, None].to(y_RD.dtype)
     return torch.zeros_like(x_ND).index_add_(0, token_R, y_RD)
 
 
@@ -140,53 +142,36 @@ def _run_chosen_of_one(  # noqa: PLR0917 - see `run_few_tokens`
     return out_1D
 
 
-class _Part(NamedTuple):
-    """The rows of one expert, from `begin` to `end`, and the form of their products."""
-
-    expert: int
-    begin: int
-    end: int
-    form: Form
-
-
-def _parts(
-    chosen: list[int], num_experts: int, packed: PackedExperts | None, forms: Forms | None
-) -> tuple[list[_Part], list[int], list[float]]:
-    """Return the part of each chosen expert, the choice behind each row, and whether the row counts (1) or pads (0).
-
-    A packed product takes `KERNEL_ROWS` at least, so fewer are filled up here, once for both products.
-    """
-    by_expert: dict[int, list[int]] = {}
-    for choice, expert in enumerate(chosen):
-        if expert < num_experts:
-            by_expert.setdefault(expert, []).append(choice)
-    parts: list[_Part] = []
-    order: list[int] = []
-    counts: list[float] = []
-    for expert, choices in by_expert.items():
-        num_rows = len(choices)
-        form = Form.PLAIN if forms is None else forms.at(num_rows)
-        if form is Form.PACKED and packed is None:
-            form = Form.PLAIN
-        num_padding = max(KERNEL_ROWS - num_rows, 0) if form is Form.PACKED else 0
-        parts.append(_Part(expert, len(order), len(order) + num_rows + num_padding, form))
-        order += choices + choices[:1] * num_padding
-        counts += [1.0] * num_rows + [0.0] * num_padding
-    return parts, order, counts
-
-
-def _products(parts: list[_Part], x_RK: Tensor, weight_EKN: Tensor, packed: list[PackedWeight] | None) -> Tensor:
-    """Return each expert's rows times its weight, (R, N)."""
-    products = []
-    for expert, begin, end, form in parts:
-        x_MK = x_RK.narrow(0, begin, end - begin)
-        if form is Form.PACKED and packed is not None:
-            products.append(packed[expert](x_MK))
-        elif form is Form.HALVES and end - begin == 1 and weight_EKN.shape[2] % 2 == 0:
-            products.append(in_halves(x_MK, weight_EKN.select(0, expert).t()))
+def _parts(sorted_experts: list[int], num_experts: int) -> list[tuple[int, int, int]]:
+    """Return (expert, first row, end) of each expert that has rows."""
+    parts: list[tuple[int, int, int]] = []
+    for row, expert in enumerate(sorted_experts):
+        if expert == num_experts:
+            break
+        if parts and parts[-1][0] == expert:
+            parts[-1] = (expert, parts[-1][1], row + 1)
         else:
-            products.append(torch.mm(x_MK, weight_EKN.select(0, expert)))
-    return torch.cat(products)
+            parts.append((expert, row, row + 1))
+    return parts
+
+
+def _products(  # noqa: PLR0917 - see `run_few_tokens`
+    parts: list[tuple[int, int, int]],
+    x_RK: Tensor,
+    weight_EKN: Tensor,
+    out_RN: Tensor,
+    packed: list[PackedWeight] | None,
+    forms: Forms | None,
+) -> None:
+    """Multiply each expert's rows by its weight, into `out_RN`."""
+    for expert, begin, end in parts:
+        form = Form.PLAIN if forms is None else forms.at(end - begin)
+        if form is Form.PACKED and packed is not None:
+            out_RN[begin:end] = packed[expert](x_RK[begin:end])
+        elif form is Form.HALVES and end - begin == 1 and out_RN.shape[1] % 2 == 0:
+            out_RN[begin:end] = in_halves(x_RK[begin:end], weight_EKN[expert].t())
+        else:
+            torch.mm(x_RK[begin:end], weight_EKN[expert], out=out_RN[begin:end])
 
 
 @torch.library.custom_op("isojoule::chosen_experts", mutates_args=())
