@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from harness.models.experts import RoutedExperts
 from harness.models.few_rows import Form, Forms, find_fastest
 from harness.models.linear import Linear
-from harness.models.packed import is_large
+from harness.models.packed import can_pack, is_large
 from harness.models.transformer import Transformer
 
 # Share of the free memory that copies may take.
@@ -38,13 +38,20 @@ def prepare_for_decoding(model: Transformer, num_tokens: int) -> None:
         if isinstance(part, Linear | RoutedExperts | Transformer) and (weights := part.decode_weights()):
             alike[isinstance(part, RoutedExperts), is_large(weights[0])].append((part, weights))
     for (routed, _), parts in alike.items():
-        # experts lie the other way round as they are
-        candidates = tuple(form for form in Form if not (routed and form is Form.TRANSPOSED))
-        forms = _find([weight for _, weights in parts for weight in weights], candidates)
+        every = [weight for _, weights in parts for weight in weights]
+        forms = _find(every, _candidates(every, routed=routed))
         for part, _ in parts:
             with _disable_current_modes():
                 part.prepare(forms, num_tokens)
             model.has_copies |= part.copied is not None
+
+
+def _candidates(weights: list[torch.Tensor], *, routed: bool) -> tuple[Form, ...]:
+    """Return the forms to choose from; of those that take a copy one, so that batches share it whatever their size."""
+    if all(can_pack(weight) for weight in weights):
+        return (Form.PLAIN, Form.HALVES, Form.PACKED)
+    # experts lie the other way round as they are
+    return (Form.PLAIN, Form.HALVES) if routed else (Form.PLAIN, Form.HALVES, Form.TRANSPOSED)
 
 
 def _find(weights: list[torch.Tensor], candidates: tuple[Form, ...]) -> Forms:

@@ -55,8 +55,8 @@ class RoutedExperts(nn.Module):
         """Take `forms` from now on, and pack the weights if they say so for an expert's part of `num_tokens`."""
         self.forms = forms
         most_rows = min(num_tokens, 2 * math.ceil(num_tokens * self.top_k / self.num_experts))
-        pays = any(forms.at(rows) is Form.PACKED for rows in range(1, most_rows + 1))
-        self.copied = pack_experts(self.copied, self.gate_up_EDF, self.down_EFD) if pays else None
+        if any(forms.at(rows) is Form.PACKED for rows in range(1, most_rows + 1)):
+            self.copied = pack_experts(self.copied, self.gate_up_EDF, self.down_EFD)
 
 
 def _is_few(x_ND: Tensor) -> bool:

@@ -80,8 +80,11 @@ class Linear(nn.Linear):
 
 
 def renew(copied: WeightCopy | None, weight_NK: Tensor, form: Form) -> WeightCopy | None:
-    """Return a copy for `form`, the one at hand if it is still good; ``None`` where `form` takes none."""
+    """Return a copy for `form`, the one at hand if it is still good; a form that takes none leaves what is at hand.
+
+    So batches of several sizes in turn do not copy again and again.
+    """
     kind = COPIES.get(form)
     if kind is None:
-        return None
+        return copied
     return copied if isinstance(copied, kind) and copied.is_fresh(weight_NK) else kind(weight_NK, weight_NK)

@@ -86,3 +86,25 @@ def test_a_compiled_training_step_after_decoding_forgets_the_copies() -> None:
     step().backward()
     assert not copies_of(model)
     assert torch.equal(model.embedding.weight.grad, expected)
+
+
+@pytest.mark.parametrize("config", [DENSE, MOE])
+def test_batches_of_several_sizes_in_turn_copy_nothing_again(
+    config: ModelConfig, form: Form, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain_for_one = Forms((Form.PLAIN, *(form,) * (len(TIMED_ROWS) - 1)))
+    monkeypatch.setattr(prepare, "find_fastest", lambda weights, candidates: plain_for_one)
+    model = with_random_weights(config)
+    copies = []
+    for batch in (5, 1, 5):
+        prefill_only = torch.randint(0, 64, (batch, 7), generator=torch.Generator().manual_seed(3))
+        prefill(model, prefill_only, 2)
+        copies.append([module.copied for module in copies_of(model)])
+    assert copies[0]
+    assert all(old is new for old, new in zip(copies[0], copies[2], strict=True))
+
+
+def test_of_the_forms_that_take_a_copy_one_is_a_candidate() -> None:
+    assert prepare._candidates([torch.randn(4, 4)], routed=False)[2:] in ((Form.PACKED,), (Form.TRANSPOSED,))
+    assert len(prepare._candidates([torch.randn(4, 4).double()], routed=False)) == 3
+    assert Form.TRANSPOSED not in prepare._candidates([torch.randn(4, 4).double()], routed=True)

@@ -73,8 +73,14 @@ def test_a_copy_gives_what_torch_gives_and_knows_when_it_is_stale(form: Form, nu
     assert copy.deepcopy(layer).copied is None
 
 
-def test_a_form_without_a_copy_leaves_none_behind() -> None:
+def test_batches_of_several_sizes_in_turn_share_one_copy() -> None:
     layer = Linear(24, 8)
-    layer.prepare(always(Form.TRANSPOSED), 1)
-    layer.prepare(always(Form.HALVES), 1)
-    assert layer.copied is None
+    forms = Forms((Form.HALVES, *(Form.TRANSPOSED,) * (len(TIMED_ROWS) - 1)))
+    layer.prepare(forms, 8)
+    copied = layer.copied
+    for num_tokens in (1, 8):
+        layer.prepare(forms, num_tokens)
+        assert layer.copied is copied
+    x = torch.randn(1, 24)
+    with torch.no_grad():
+        torch.testing.assert_close(layer(x), F.linear(x, layer.weight, layer.bias))
