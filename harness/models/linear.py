@@ -26,14 +26,15 @@ def linear(
     """Return ``x @ weight.T + bias`` for x of shape (..., K), (..., N).
 
     `copied` is a copy of the weight or ``None``; `forms` are those of few rows, without them the product is torch's.
-    In a compiled step one row by a weight that fits the cache is sums of products.
+    In a compiled step one row by a weight that fits the cache is, in fp32, sums of products.
     """
     if x.is_cuda or torch.is_grad_enabled():
         return F.linear(x, weight_NK, bias_N)
     num_rows = x.numel() // x.shape[-1]
-    if torch.compiler.is_compiling() and num_rows == 1 and not is_large(weight_NK):
-        return _in_sums(x, weight_NK, bias_N)
     autocast = torch.is_autocast_enabled(x.device.type)
+    is_fp32 = x.dtype == weight_NK.dtype == torch.float32 and not autocast
+    if torch.compiler.is_compiling() and num_rows == 1 and is_fp32 and not is_large(weight_NK):
+        return _in_sums(x, weight_NK, bias_N)
     if forms is None or num_rows > FEW_ROWS or x.dtype != weight_NK.dtype or autocast:
         return F.linear(x, weight_NK, bias_N)
     form = forms.at(num_rows)

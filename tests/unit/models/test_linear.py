@@ -84,3 +84,17 @@ def test_batches_of_several_sizes_in_turn_share_one_copy() -> None:
     x = torch.randn(1, 24)
     with torch.no_grad():
         torch.testing.assert_close(layer(x), F.linear(x, layer.weight, layer.bias))
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+def test_one_row_of_a_compiled_step_has_the_precision_that_torch_gives(
+    monkeypatch: pytest.MonkeyPatch, autocast: bool
+) -> None:
+    monkeypatch.setattr(packed, "SMALL_WEIGHT", 1 << 19)
+    torch.compiler.reset()
+    layer, x = Linear(24, 8), torch.randn(1, 24)
+    compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+        y, expected = compiled(x), F.linear(x, layer.weight, layer.bias)
+    assert y.dtype == expected.dtype == (torch.bfloat16 if autocast else torch.float32)
+    torch.testing.assert_close(y, expected)
